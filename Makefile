@@ -1,0 +1,107 @@
+# canopy_summit - build, install and test. PGXS does the first two; test/ has a script for each
+# other target. The file also parses where PostgreSQL is not installed yet, because `make demo`
+# and `make test` install it.
+
+EXTENSION = canopy_summit
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+MODULE_big = canopy_summit
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+# The install script, in the order in which CREATE EXTENSION runs its parts.
+SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
+	40_entity.sql 50_view.sql 60_canopy.sql 90_privilege.sql)
+
+# pg_regress tests, in the order in which they run.
+REGRESS =
+REGRESS_OPTS = --encoding=UTF8 --no-locale
+
+# WERROR= builds with a compiler that knows warnings which this code has not met.
+WERROR ?= -Werror
+# PostgreSQL's own headers need the first line of exceptions. The second is for clang, which meets
+# flags and format attributes that configure chose for gcc.
+PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP \
+	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
+	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
+SHLIB_LINK = -lcurl -lssl -lcrypto
+
+EXTENSION_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
+EXPORTS = src/exports.map
+DATA_built = $(EXTENSION_SCRIPT)
+EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(EXTENSION)--*.sql tmp_check
+
+.PHONY: all install installcheck test torture bench demo play sandbox format check-format
+
+all:
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+
+# Bitcode for the JIT would need clang, and buys nothing where the network is the cost.
+ifeq ($(origin with_llvm),undefined)
+override with_llvm = no
+endif
+
+SHLIB_LINK += -Wl,--version-script=$(EXPORTS)
+
+include $(PGXS)
+
+-include $(OBJS:.o=.d)
+$(OBJS): Makefile
+
+# PostgreSQL loads modules with RTLD_GLOBAL, and before version 16 nothing hides their symbols from
+# each other. Visible are the SQL functions and the entry points that PostgreSQL looks up by name.
+$(MODULE_big)$(DLSUFFIX): $(EXPORTS)
+$(EXPORTS): $(OBJS)
+	{ echo '{ global:'; \
+	  nm --defined-only --extern-only $(OBJS) | sed -n \
+	    -e 's/.* pg_finfo_\(.*\)$$/pg_finfo_\1; \1;/p' \
+	    -e 's/.* \(Pg_magic_func\|_PG_init\|[a-z0-9_]*_main\)$$/\1;/p'; \
+	  echo 'local: *; };'; } >$@
+
+# A part or a test that nobody listed would be skipped in silence.
+ifneq ($(filter-out $(SQL_PARTS),$(wildcard src/sql/*.sql)),)
+$(error not in SQL_PARTS: $(filter-out $(SQL_PARTS),$(wildcard src/sql/*.sql)))
+endif
+ifneq ($(filter-out $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql))),)
+$(error not in REGRESS: $(filter-out $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
+endif
+
+$(EXTENSION_SCRIPT): $(SQL_PARTS) Makefile $(EXTENSION).control
+	cat $(SQL_PARTS) >$@
+
+else
+
+all install installcheck clean:
+	@echo '$(PG_CONFIG) knows no PostgreSQL server headers: install postgresql-server-dev-15,' >&2
+	@echo 'set PG_CONFIG to another pg_config, or run "make demo", which installs what it needs.' >&2
+	@exit 1
+
+endif
+
+test:
+	test/run
+
+torture:
+	test/torture.sh
+
+bench:
+	test/bench/run
+
+demo:
+	@test/demo.sh
+
+play:
+	@test/play.sh
+
+sandbox:
+	@test/sandbox.sh
+
+C_SOURCES = $(wildcard src/*.c src/*.h)
+
+format:
+	clang-format -i $(C_SOURCES)
+
+check-format:
+	clang-format --dry-run -Werror $(C_SOURCES)
