@@ -1,0 +1,213 @@
+/*
+ * connection.c
+ *	  Foreign server and user mapping to a Connection.
+ *
+ * Whoever gets a Connection has USAGE on the server; whoever gets credentials
+ * in it is the role the mapping is for.  Both are checked at every use.
+ */
+#include "canopy_summit.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "compat.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#define CANOPY_BASE_URL "https://app.usecanopy.com/api/v1.0.0"
+
+static const char *
+provider_wrapper(Provider provider)
+{
+	return provider == PROVIDER_CANOPY ? "canopy_api" : "summit_api";
+}
+
+/* The server by name, with a hint that prints the statement to run if there is none. */
+static ForeignServer *
+connection_find_server(const char *name, Provider provider)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	const char *wrapper = provider_wrapper(provider);
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER %s%s", quote_identifier(name),
+						 wrapper,
+						 provider == PROVIDER_CANOPY
+							 ? " OPTIONS (team_id '…');"
+							 : " OPTIONS (base_url 'https://…', auth_url 'https://…');")));
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, wrapper) != 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\"", name,
+							   wrapper),
+						errhint("Name another server, or change setting canopy_summit.%s_server.",
+								provider == PROVIDER_CANOPY ? "canopy" : "summit")));
+	if (aclcheck_server(server->serverid, GetUserId()) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for foreign server %s", name),
+						errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;", quote_identifier(name),
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+	return server;
+}
+
+static char *
+without_trailing_slash(const char *url)
+{
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	return pnstrdup(url, len);
+}
+
+static AuthScheme
+auth_scheme(const char *value)
+{
+	if (strcmp(value, "header_pair") == 0)
+		return AUTH_SCHEME_HEADER_PAIR;
+	if (strcmp(value, "app") == 0)
+		return AUTH_SCHEME_APP;
+	return AUTH_SCHEME_BASIC;
+}
+
+/* Take one server option; the validator has already checked it. */
+static void
+connection_set_option(Connection *connection, const char *name, char *value)
+{
+	if (strcmp(name, "environment") == 0)
+		connection->environment = value;
+	else if (strcmp(name, "base_url") == 0)
+		connection->base_url = without_trailing_slash(value);
+	else if (strcmp(name, "ca_file") == 0)
+		connection->ca_file = value;
+	else if (strcmp(name, "download_hosts") == 0)
+		connection->download_hosts = option_parse_hosts(value);
+	else if (strcmp(name, "allow_private_addresses") == 0)
+		connection->allow_private_addresses = option_parse_boolean(name, value);
+	else if (strcmp(name, "auth") == 0)
+		connection->auth = auth_scheme(value);
+	else if (strcmp(name, "team_id") == 0)
+		connection->team_id = value;
+	else if (strcmp(name, "public_alias") == 0)
+		connection->public_alias = value;
+	else if (strcmp(name, "link_metadata_prefix") == 0)
+		connection->link_metadata_prefix = value;
+	else if (strcmp(name, "with_property_data") == 0)
+		connection->with_property_data = option_parse_boolean(name, value);
+	else if (strcmp(name, "connect_timeout") == 0)
+		connection->connect_timeout = option_parse_duration(name, value);
+	else if (strcmp(name, "timeout") == 0)
+		connection->timeout = option_parse_duration(name, value);
+}
+
+/*
+ * The server as a Connection without credentials, in the current memory
+ * context.  NULL means the setting's server.  Errors: 42704 no such server,
+ * 42809 a server of another wrapper, 42501 no USAGE, 22023 no base_url.
+ */
+Connection *
+connection_open(const char *name, Provider provider)
+{
+	const char *setting =
+		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
+	ForeignServer *server = connection_find_server(name ? name : setting, provider);
+	Connection *connection = palloc0(sizeof(Connection));
+	ListCell *cell;
+
+	connection->server_oid = server->serverid;
+	connection->server = server->servername;
+	connection->provider = provider;
+	connection->environment = "production";
+	connection->base_url = provider == PROVIDER_CANOPY ? CANOPY_BASE_URL : NULL;
+	connection->link_metadata_prefix = "ccmeta-";
+	connection->connect_timeout = setting_http_connect_timeout;
+	connection->timeout = setting_http_timeout;
+	foreach(cell, server->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		connection_set_option(connection, option->defname, defGetString(option));
+	}
+	if (connection->base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("server \"%s\" has no base_url", connection->server),
+						errhint("ALTER SERVER %s OPTIONS (ADD base_url 'https://…');",
+								quote_identifier(connection->server))));
+	return connection;
+}
+
+/* Options of the current role's mapping, else PUBLIC's; an error with the statement to run if neither is there. */
+static List *
+connection_mapping_options(const Connection *connection)
+{
+	HeapTuple tuple;
+	Datum datum;
+	bool isnull;
+	List *options;
+
+	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(GetUserId()),
+							ObjectIdGetDatum(connection->server_oid));
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(connection->server_oid));
+	if (!HeapTupleIsValid(tuple))
+	{
+		const char *role = quote_identifier(GetUserNameFromId(GetUserId(), false));
+
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("role %s has no user mapping for server \"%s\"", role, connection->server),
+			 errhint(
+				 "CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '…', client_secret_file '/…');",
+				 role, quote_identifier(connection->server))));
+	}
+	datum = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
+	options = isnull ? NIL : untransformRelOptions(datum);
+	ReleaseSysCache(tuple);
+	return options;
+}
+
+/*
+ * Put client_id and client_secret of the current role into the Connection; of
+ * a file with several secrets the first.  Errors: 42704 no mapping, 22023 an
+ * option is missing, 0A000 for auth 'app', and those of secret_read_file().
+ */
+void
+connection_authenticate(Connection *connection)
+{
+	ListCell *cell;
+	const char *missing;
+
+	if (connection->auth == AUTH_SCHEME_APP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("server \"%s\" uses auth 'app', which is not supported yet",
+							   connection->server),
+						errhint("ALTER SERVER %s OPTIONS (SET auth 'basic');",
+								quote_identifier(connection->server))));
+	foreach(cell, connection_mapping_options(connection))
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "client_id") == 0)
+			connection->client_id = defGetString(option);
+		else if (strcmp(option->defname, "client_secret") == 0)
+			connection->client_secret = defGetString(option);
+		else if (strcmp(option->defname, "client_secret_file") == 0)
+			connection->client_secret = linitial(secret_read_file(defGetString(option)));
+	}
+	missing = connection->client_id == NULL       ? "client_id"
+			  : connection->client_secret == NULL ? "client_secret_file"
+												  : NULL;
+	if (missing != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("user mapping for server \"%s\" has no %s", connection->server, missing),
+				 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD %s '…');",
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)),
+						 quote_identifier(connection->server), missing)));
+}
