@@ -1,0 +1,355 @@
+/*
+ * content.c
+ *	  The content of a pull's JSON: its hash, and property data carried over.
+ *
+ * Two states of a pull have the same hash exactly when they differ in nothing
+ * but the order of keys and of objects in arrays: the API gives its lists in no
+ * promised order.  Pure.
+ */
+#include "content.h"
+
+#include "common/cryptohash.h"
+#include "miscadmin.h"
+
+/* Objects that may hold property_data: the list they are in, and their id. */
+static const struct
+{
+	const char *list;
+	const char *id;
+} property_holders[] = {
+	{"dwellings", "dwelling_id"},
+	{"locations", "location_id"},
+};
+
+/* A piece of the canonical bytes: one element of an array of objects. */
+typedef struct Segment
+{
+	const char *bytes;
+	int len;
+} Segment;
+
+static void canonical_container(StringInfo out, JsonbContainer *container);
+
+/* Append a tag, the length of the bytes, and the bytes. */
+static void
+canonical_bytes(StringInfo out, char tag, const char *bytes, int len)
+{
+	char *at;
+
+	enlargeStringInfo(out, 1 + sizeof(int) + len);
+	at = out->data + out->len;
+	*at = tag;
+	memcpy(at + 1, &len, sizeof(int));
+	memcpy(at + 1 + sizeof(int), bytes, len);
+	out->len += 1 + sizeof(int) + len;
+}
+
+static void
+canonical_value(StringInfo out, JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoCharMacro(out, 'n');
+			break;
+		case jbvBool:
+			appendStringInfoCharMacro(out, value->val.boolean ? 't' : 'f');
+			break;
+		case jbvString:
+			canonical_bytes(out, 's', value->val.string.val, value->val.string.len);
+			break;
+		case jbvNumeric:
+			canonical_bytes(out, 'd', (char *) value->val.numeric, VARSIZE_ANY(value->val.numeric));
+			break;
+		default:
+			canonical_container(out, value->val.binary.data);
+	}
+}
+
+static int
+segment_compare(const void *left, const void *right)
+{
+	const Segment *a = left;
+	const Segment *b = right;
+	int order = memcmp(a->bytes, b->bytes, Min(a->len, b->len));
+
+	return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Put the segments behind `start` into order; ends[i] is where segment i ends. */
+static void
+canonical_sort(StringInfo out, int start, const int *ends, int count)
+{
+	char *copy = palloc(out->len - start);
+	Segment *segments = palloc(sizeof(Segment) * count);
+	int at = 0;
+
+	memcpy(copy, out->data + start, out->len - start);
+	for (int i = 0; i < count; i++)
+	{
+		segments[i].bytes = copy + at;
+		segments[i].len = ends[i] - start - at;
+		at = ends[i] - start;
+	}
+	qsort(segments, count, sizeof(Segment), segment_compare);
+	out->len = start;
+	for (int i = 0; i < count; i++)
+		appendBinaryStringInfo(out, segments[i].bytes, segments[i].len);
+	pfree(copy);
+	pfree(segments);
+}
+
+static void
+canonical_array(StringInfo out, JsonbContainer *container)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(container);
+	JsonbIteratorToken token;
+	JsonbValue element;
+	int start = out->len;
+	int count = 0;
+	int *ends = palloc(sizeof(int) * (JsonContainerSize(container) + 1));
+	bool only_objects = true;
+
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		only_objects &= element.type == jbvBinary && JsonContainerIsObject(element.val.binary.data);
+		canonical_value(out, &element);
+		ends[count++] = out->len;
+	}
+	if (only_objects && count > 1)
+		canonical_sort(out, start, ends, count);
+	pfree(ends);
+}
+
+/* jsonb keeps keys in one order, so only arrays need care. */
+static void
+canonical_container(StringInfo out, JsonbContainer *container)
+{
+	bool is_array = JsonContainerIsArray(container);
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	check_stack_depth();
+	appendStringInfoCharMacro(out, is_array ? '[' : '{');
+	if (is_array)
+		canonical_array(out, container);
+	else
+	{
+		iterator = JsonbIteratorInit(container);
+		while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+			if (token == WJB_KEY || token == WJB_VALUE)
+				canonical_value(out, &value);
+	}
+	appendStringInfoCharMacro(out, is_array ? ']' : '}');
+}
+
+/* SHA-256 of the canonical form. */
+void
+content_hash(Jsonb *json, uint8 *hash)
+{
+	pg_cryptohash_ctx *context;
+	StringInfoData canonical;
+
+	initStringInfo(&canonical);
+	enlargeStringInfo(&canonical, VARSIZE(json) * 2);
+	canonical_container(&canonical, &json->root);
+	context = pg_cryptohash_create(PG_SHA256);
+	if (pg_cryptohash_init(context) < 0 ||
+		pg_cryptohash_update(context, (uint8 *) canonical.data, canonical.len) < 0 ||
+		pg_cryptohash_final(context, hash, CONTENT_HASH_LENGTH) < 0)
+		elog(ERROR, "could not compute SHA-256: %s", pg_cryptohash_error(context));
+	pg_cryptohash_free(context);
+	pfree(canonical.data);
+}
+
+/* A field of an object; NULL if there is none or it is JSON null. */
+static JsonbValue *
+object_field(JsonbContainer *object, const char *key)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
+
+	return value == NULL || value->type == jbvNull ? NULL : value;
+}
+
+/* Calls back for every object in an array field of `parent`; nothing if the field is no array. */
+static void
+each_object(JsonbContainer *parent, const char *list,
+			void (*visit)(JsonbContainer *object, void *argument), void *argument)
+{
+	JsonbValue *value = object_field(parent, list);
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue element;
+
+	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		return;
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+		if (token == WJB_ELEM && element.type == jbvBinary &&
+			JsonContainerIsObject(element.val.binary.data))
+			visit(element.val.binary.data, argument);
+}
+
+/* What a walk over the dwellings and locations of a pull collects. */
+typedef struct Holders
+{
+	const char *id_field;
+	List *ids;    /* of JsonbValue *: holders with property data */
+	List *data;   /* of JsonbValue *: theirs, in the same order */
+	bool lacking; /* some holder has none */
+} Holders;
+
+static void
+visit_holder(JsonbContainer *holder, void *argument)
+{
+	Holders *holders = argument;
+	JsonbValue *id = object_field(holder, holders->id_field);
+	JsonbValue *data = object_field(holder, "property_data");
+
+	if (data == NULL)
+		holders->lacking = true;
+	else if (id != NULL && id->type == jbvString)
+	{
+		holders->ids = lappend(holders->ids, id);
+		holders->data = lappend(holders->data, data);
+	}
+}
+
+static void
+visit_policy(JsonbContainer *policy, void *argument)
+{
+	Holders *holders = argument;
+
+	for (int i = 0; i < lengthof(property_holders); i++)
+	{
+		holders->id_field = property_holders[i].id;
+		each_object(policy, property_holders[i].list, visit_holder, holders);
+	}
+}
+
+/* Whether some dwelling or location of the pull has no property data, and whether any has. */
+bool
+content_lacks_property_data(Jsonb *pull, bool *has_any)
+{
+	Holders holders = {0};
+
+	each_object(&pull->root, "policies", visit_policy, &holders);
+	*has_any = holders.ids != NIL;
+	return holders.lacking;
+}
+
+/* The known property data of the holder, or NULL. */
+static JsonbValue *
+known_property_data(const Holders *known, JsonbContainer *holder, const char *id_field)
+{
+	JsonbValue *id = object_field(holder, id_field);
+	ListCell *cell_id;
+	ListCell *cell_data;
+
+	if (id == NULL || id->type != jbvString || object_field(holder, "property_data") != NULL)
+		return NULL;
+	forboth(cell_id, known->ids, cell_data, known->data)
+	{
+		JsonbValue *known_id = lfirst(cell_id);
+
+		if (known_id->val.string.len == id->val.string.len &&
+			memcmp(known_id->val.string.val, id->val.string.val, id->val.string.len) == 0)
+			return lfirst(cell_data);
+	}
+	return NULL;
+}
+
+/* How far down the copy is: 0 the pull, 1 its policies, 2 their lists of holders. */
+typedef struct Copy
+{
+	JsonbParseState *state;
+	const Holders *known;
+} Copy;
+
+static JsonbValue *copy_container(Copy *copy, JsonbContainer *container, int level,
+								  const char *id_field, const JsonbValue *carried);
+
+/* Copy the value of one field, descending where a holder may be. */
+static void
+copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level)
+{
+	const char *name = pnstrdup(key->val.string.val, key->val.string.len);
+
+	if (value->type == jbvBinary && level == 0 && strcmp(name, "policies") == 0)
+	{
+		copy_container(copy, value->val.binary.data, 1, NULL, NULL);
+		return;
+	}
+	for (int i = 0; i < lengthof(property_holders); i++)
+		if (value->type == jbvBinary && level == 1 && strcmp(name, property_holders[i].list) == 0)
+		{
+			copy_container(copy, value->val.binary.data, 2, property_holders[i].id, NULL);
+			return;
+		}
+	pushJsonbValue(&copy->state, WJB_VALUE, value);
+}
+
+/* Copy one element of a list of policies or holders. */
+static void
+copy_element(Copy *copy, JsonbValue *element, int level, const char *id_field)
+{
+	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
+		pushJsonbValue(&copy->state, WJB_ELEM, element);
+	else
+		copy_container(copy, element->val.binary.data, level, id_field,
+					   level == 2
+						   ? known_property_data(copy->known, element->val.binary.data, id_field)
+						   : NULL);
+}
+
+/* Copy an array or object; an object gets `carried` as its property_data. */
+static JsonbValue *
+copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_field,
+			   const JsonbValue *carried)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(container);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	JsonbValue key = {.type = jbvNull};
+	JsonbValue name = {.type = jbvString,
+					   .val.string = {.len = strlen("property_data"), .val = "property_data"}};
+	JsonbValue *result = NULL;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_END_OBJECT && carried != NULL)
+		{
+			pushJsonbValue(&copy->state, WJB_KEY, &name);
+			pushJsonbValue(&copy->state, WJB_VALUE, unconstify(JsonbValue *, carried));
+		}
+		if (token == WJB_ELEM)
+			copy_element(copy, &value, level, id_field);
+		else if (token == WJB_VALUE)
+			copy_field(copy, &key, &value, level);
+		else
+			result = pushJsonbValue(&copy->state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+		if (token == WJB_KEY)
+			key = value;
+	}
+	return result;
+}
+
+/*
+ * The pull with the property data that the previous state has and this one
+ * lacks, dwelling by dwelling: a fetch without withPropertyData must not forget
+ * what an earlier one learned.
+ */
+Jsonb *
+content_carry_property_data(Jsonb *pull, Jsonb *previous)
+{
+	Holders known = {0};
+	Copy copy = {.known = &known};
+
+	each_object(&previous->root, "policies", visit_policy, &known);
+	if (known.ids == NIL)
+		return pull;
+	return JsonbValueToJsonb(copy_container(&copy, &pull->root, 0, NULL, NULL));
+}

@@ -1,0 +1,19 @@
+/*
+ * content.h
+ *	  The content of a pull's JSON: its hash, and what is carried over from one
+ *	  state to the next.
+ */
+#ifndef CANOPY_SUMMIT_CONTENT_H
+#define CANOPY_SUMMIT_CONTENT_H
+
+#include "canopy_summit.h"
+
+#include "common/sha2.h"
+
+#define CONTENT_HASH_LENGTH PG_SHA256_DIGEST_LENGTH
+
+extern void content_hash(Jsonb *json, uint8 *hash);
+extern bool content_lacks_property_data(Jsonb *pull, bool *has_any);
+extern Jsonb *content_carry_property_data(Jsonb *pull, Jsonb *previous);
+
+#endif /* CANOPY_SUMMIT_CONTENT_H */

@@ -1,0 +1,412 @@
+/*
+ * json.c
+ *	  Bytes from outside to jsonb, whatever they hold.
+ *
+ * PostgreSQL's parser reads the JSON; this file only looks ahead for what
+ * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8, numbers out of
+ * range) and replaces it, remembering the path.  No input may raise an error
+ * here: a problem is returned.
+ */
+#include "canopy_summit.h"
+
+#include <ctype.h>
+
+#include "compat.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#define NUMBER_MAX_DIGITS  1000 /* written out; more becomes a string */
+#define REPLACED_MAX_PATHS 100  /* remembered; the bytes are kept anyway */
+
+static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
+
+/* What a first look over the bytes found. */
+typedef struct JsonSurvey
+{
+	int depth;
+	bool suspicious; /* may hold something that jsonb cannot */
+} JsonSurvey;
+
+/* One open container while repairing, for the path of what is replaced. */
+typedef struct JsonFrame
+{
+	bool is_object;
+	bool in_value; /* behind the colon of an object */
+	int key_start; /* of the current member in the input, between its quotes */
+	int key_len;
+} JsonFrame;
+
+typedef struct JsonRepair
+{
+	const char *in;
+	int len;
+	int pos;
+	StringInfoData out;
+	JsonFrame *frames; /* frames[0] is the top level */
+	int depth;
+	List *replaced;
+} JsonRepair;
+
+/* Depth, and whether a closer look is needed, in one cheap pass. */
+static JsonSurvey
+json_survey(const char *bytes, size_t len)
+{
+	JsonSurvey survey = {0, false};
+	int depth = 0;
+	int number = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		char c = bytes[i];
+
+		if (in_string)
+		{
+			if (c == '"')
+				in_string = false;
+			else if (c == '\\' && i + 1 < len && bytes[++i] == 'u')
+				survey.suspicious = true;
+			continue;
+		}
+		if (c == '"')
+			in_string = true;
+		else if (c == '{' || c == '[')
+			survey.depth = Max(survey.depth, ++depth);
+		else if (c == '}' || c == ']')
+			depth--;
+		number = isdigit((unsigned char) c) ? number + 1 : 0;
+		if (number > NUMBER_MAX_DIGITS / 2 ||
+			((c == 'e' || c == 'E') && i > 0 && isdigit((unsigned char) bytes[i - 1])))
+			survey.suspicious = true;
+	}
+	if (pg_encoding_verifymbstr(PG_UTF8, bytes, (int) len) != (int) len)
+		survey.suspicious = true;
+	return survey;
+}
+
+/* Remember the path to the current place, such as policies[].name. */
+static void
+repair_note(JsonRepair *repair)
+{
+	StringInfoData path;
+	ListCell *cell;
+
+	initStringInfo(&path);
+	for (int i = 1; i <= repair->depth; i++)
+	{
+		JsonFrame *frame = &repair->frames[i];
+
+		if (!frame->is_object)
+			appendStringInfoString(&path, "[]");
+		else if (frame->key_len > 0)
+		{
+			if (path.len > 0)
+				appendStringInfoChar(&path, '.');
+			for (int k = frame->key_start; k < frame->key_start + frame->key_len && path.len < 1000;
+				 k++)
+				appendStringInfoChar(&path,
+									 isprint((unsigned char) repair->in[k]) && repair->in[k] != '\\'
+										 ? repair->in[k]
+										 : '?');
+		}
+	}
+	foreach(cell, repair->replaced)
+		if (strcmp(lfirst(cell), path.data) == 0)
+			return;
+	if (list_length(repair->replaced) < REPLACED_MAX_PATHS)
+		repair->replaced = lappend(repair->replaced, path.data);
+}
+
+/* The code unit of \uXXXX at pos, or -1. */
+static int
+repair_code_unit(const JsonRepair *repair, int pos)
+{
+	int unit = 0;
+
+	if (pos + 6 > repair->len || repair->in[pos] != '\\' || repair->in[pos + 1] != 'u')
+		return -1;
+	for (int i = pos + 2; i < pos + 6; i++)
+	{
+		unsigned char c = repair->in[i];
+
+		if (!isxdigit(c))
+			return -1;
+		unit = unit * 16 + (isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+	return unit;
+}
+
+/* Copy one escape sequence, or put the replacement character for what cannot stay. */
+static void
+repair_escape(JsonRepair *repair)
+{
+	int unit = repair_code_unit(repair, repair->pos);
+	int next;
+	int width = 2;
+
+	if (unit >= 0)
+	{
+		width = 6;
+		next = repair_code_unit(repair, repair->pos + 6);
+		if (unit >= 0xD800 && unit <= 0xDBFF && next >= 0xDC00 && next <= 0xDFFF)
+			width = 12;
+		else if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
+		{
+			repair_note(repair);
+			appendStringInfoString(&repair->out, REPLACEMENT);
+			repair->pos += width;
+			return;
+		}
+	}
+	width = Min(width, repair->len - repair->pos);
+	appendBinaryStringInfo(&repair->out, repair->in + repair->pos, width);
+	repair->pos += width;
+}
+
+/* Copy a string with its quotes; returns where its text began in the input. */
+static int
+repair_string(JsonRepair *repair)
+{
+	int start = repair->pos + 1;
+
+	appendStringInfoChar(&repair->out, '"');
+	repair->pos++;
+	while (repair->pos < repair->len && repair->in[repair->pos] != '"')
+	{
+		const char *c = repair->in + repair->pos;
+		int width;
+
+		if (*c == '\\')
+		{
+			repair_escape(repair);
+			continue;
+		}
+		width = IS_HIGHBIT_SET(*c) ? pg_encoding_verifymbchar(PG_UTF8, c, repair->len - repair->pos)
+								   : 1;
+		if (width > 0)
+			appendBinaryStringInfo(&repair->out, c, width);
+		else
+		{
+			repair_note(repair);
+			appendStringInfoString(&repair->out, REPLACEMENT);
+			width = 1;
+		}
+		repair->pos += width;
+	}
+	if (repair->pos < repair->len)
+	{
+		appendStringInfoChar(&repair->out, '"');
+		repair->pos++;
+	}
+	return start;
+}
+
+/* Whether a number would take more than NUMBER_MAX_DIGITS digits to write out. */
+static bool
+number_is_huge(const char *number, int len)
+{
+	int whole = 0;
+	int fraction = 0;
+	long exponent = 0;
+	const char *e = NULL;
+	bool behind_point = false;
+
+	for (int i = 0; i < len && e == NULL; i++)
+	{
+		if (number[i] == 'e' || number[i] == 'E')
+			e = number + i + 1;
+		else if (number[i] == '.')
+			behind_point = true;
+		else if (isdigit((unsigned char) number[i]))
+			*(behind_point ? &fraction : &whole) += 1;
+	}
+	if (e != NULL)
+	{
+		char *digits = pnstrdup(e, number + len - e);
+
+		exponent = strtol(digits, NULL, 10); /* saturates */
+		pfree(digits);
+	}
+	if (exponent > NUMBER_MAX_DIGITS || exponent < -NUMBER_MAX_DIGITS)
+		return true;
+	return whole + exponent > NUMBER_MAX_DIGITS || fraction - exponent > NUMBER_MAX_DIGITS;
+}
+
+/* Copy a number or literal; a number out of range becomes a string of its own text. */
+static void
+repair_scalar(JsonRepair *repair)
+{
+	int start = repair->pos;
+	int len;
+
+	while (repair->pos < repair->len &&
+		   strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", repair->in[repair->pos]) != NULL &&
+		   repair->in[repair->pos] != '\0')
+		repair->pos++;
+	len = repair->pos - start;
+	if (len == 0) /* not JSON; the parser will say so */
+		len = ++repair->pos - start;
+	if ((isdigit((unsigned char) repair->in[start]) || repair->in[start] == '-') &&
+		number_is_huge(repair->in + start, len))
+	{
+		repair_note(repair);
+		appendStringInfoChar(&repair->out, '"');
+		appendBinaryStringInfo(&repair->out, repair->in + start, len);
+		appendStringInfoChar(&repair->out, '"');
+	}
+	else
+		appendBinaryStringInfo(&repair->out, repair->in + start, len);
+}
+
+/* Copy one structural character and keep the path up to date. */
+static void
+repair_structure(JsonRepair *repair)
+{
+	char c = repair->in[repair->pos++];
+	JsonFrame *frame = &repair->frames[repair->depth];
+
+	if (c == '{' || c == '[')
+	{
+		frame = &repair->frames[++repair->depth];
+		*frame = (JsonFrame){.is_object = c == '{'};
+	}
+	else if ((c == '}' || c == ']') && repair->depth > 0)
+		repair->depth--;
+	else if (c == ':')
+		frame->in_value = true;
+	else if (c == ',')
+		frame->in_value = false;
+	appendStringInfoChar(&repair->out, c);
+}
+
+/* Copy the whole text with everything replaced that jsonb cannot hold. */
+static void
+json_repair(JsonRepair *repair, int depth)
+{
+	repair->frames = palloc0(sizeof(JsonFrame) * (depth + 2));
+	initStringInfo(&repair->out);
+	enlargeStringInfo(&repair->out, repair->len);
+	while (repair->pos < repair->len)
+	{
+		char c = repair->in[repair->pos];
+		JsonFrame *frame = &repair->frames[repair->depth];
+
+		if (c == '"')
+		{
+			int start;
+
+			if (frame->is_object && !frame->in_value)
+				frame->key_len = 0; /* a bad key is reported at its object */
+			start = repair_string(repair);
+			if (frame->is_object && !frame->in_value)
+			{
+				frame->key_start = start;
+				frame->key_len = repair->pos - 1 - start;
+			}
+		}
+		else if (c != '\0' && strchr("{}[],: \t\r\n", c) != NULL)
+			repair_structure(repair);
+		else
+			repair_scalar(repair);
+	}
+}
+
+/* Whether PostgreSQL's parser takes the text for JSON. */
+static bool
+json_is_valid(const char *text, int len)
+{
+	return pg_parse_json(json_lexer(text, len, PG_UTF8), &nullSemAction) == JSON_SUCCESS;
+}
+
+/*
+ * The bytes as jsonb, in the current memory context.  Paths of values that had
+ * to be replaced are returned in *replaced (List of char *, may be NULL when
+ * nobody asks).  NULL with *problem set if the bytes are no JSON, or nested
+ * deeper than JSON_MAX_DEPTH.
+ */
+Jsonb *
+json_read(const char *bytes, size_t len, List **replaced, const char **problem)
+{
+	JsonSurvey survey;
+	JsonRepair repair = {0};
+
+	*problem = NULL;
+	if (replaced)
+		*replaced = NIL;
+	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) /* byte order mark */
+	{
+		bytes += 3;
+		len -= 3;
+	}
+	survey = json_survey(bytes, len);
+	if (survey.depth > JSON_MAX_DEPTH)
+	{
+		*problem = "nested too deeply";
+		return NULL;
+	}
+	repair.in = bytes;
+	repair.len = (int) len;
+	if (survey.suspicious)
+	{
+		json_repair(&repair, survey.depth);
+		bytes = repair.out.data;
+		len = repair.out.len;
+		if (replaced)
+			*replaced = repair.replaced;
+	}
+	if (!json_is_valid(bytes, (int) len))
+	{
+		*problem = "not JSON";
+		return NULL;
+	}
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(bytes, len))));
+}
+
+/* A string that holds a JSON object or array of its own, as jsonb; NULL if it does not. */
+Jsonb *
+json_read_nested(const char *bytes, int len)
+{
+	const char *problem;
+	int start = 0;
+
+	while (start < len && isspace((unsigned char) bytes[start]))
+		start++;
+	if (start == len || (bytes[start] != '{' && bytes[start] != '['))
+		return NULL;
+	return json_read(bytes, len, NULL, &problem);
+}
+
+/* How deeply the containers are nested. */
+int
+json_depth(Jsonb *json)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbValue value;
+	JsonbIteratorToken token;
+	int depth = 0;
+	int deepest = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
+			deepest = Max(deepest, ++depth);
+		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
+			depth--;
+	}
+	return deepest;
+}
+
+/* The text of a top-level string field; NULL if it is missing, empty or no string. */
+const char *
+json_text_field(Jsonb *json, const char *key)
+{
+	JsonbValue buffer;
+	JsonbValue *value;
+
+	if (!JB_ROOT_IS_OBJECT(json))
+		return NULL;
+	value = getKeyJsonValueFromContainer(&json->root, key, strlen(key), &buffer);
+	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}

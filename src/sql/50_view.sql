@@ -1,0 +1,109 @@
+-- 50_view.sql: the views that analysts read, made from the entity tables.
+-- Replaceable.
+
+CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_catalog.pg_attribute) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+	WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN
+		'e.per_mile_premium_tenth_of_cents, (e.per_mile_premium_tenth_of_cents * 0.001)::numeric(14,3) AS per_mile_premium'
+	WHEN attribute.attname ~ '_cents$' AND attribute.atttypid = 'pg_catalog.int8'::pg_catalog.regtype THEN
+		pg_catalog.format('e.%1$I, (e.%1$I * 0.01)::numeric(14,2) AS %2$I', attribute.attname,
+						  pg_catalog.regexp_replace(attribute.attname, '_cents$', ''))
+	WHEN attribute.atttypid = 'canopy_summit.personal_text'::pg_catalog.regtype THEN
+		pg_catalog.format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::text WHEN e.%1$I IS NOT NULL THEN ''***'' END AS %1$I',
+						  attribute.attname)
+	WHEN attribute.atttypid = 'canopy_summit.personal_integer'::pg_catalog.regtype
+		 OR attribute.atttypid = 'pg_catalog.jsonb'::pg_catalog.regtype
+		 OR EXISTS (SELECT FROM canopy_summit.added_column a
+					WHERE a.entity = view_column.entity AND a.column_name = attribute.attname AND a.personal) THEN
+		pg_catalog.format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::%2$s END AS %1$I', attribute.attname,
+						  CASE WHEN attribute.atttypid = 'canopy_summit.personal_integer'::pg_catalog.regtype
+						  THEN 'integer' ELSE pg_catalog.format_type(attribute.atttypid, NULL) END)
+	ELSE pg_catalog.format('e.%I', attribute.attname)
+END;
+COMMENT ON FUNCTION canopy_summit.view_column(text, pg_catalog.pg_attribute) IS
+	'how a view shows a column of an entity table: bare, masked, or with its twin in whole units';
+
+CREATE FUNCTION canopy_summit.define_views(entity text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	is_pull CONSTANT boolean := entity = 'pull';
+	columns text;
+	source text;
+	shared text;
+BEGIN
+	SELECT string_agg(canopy_summit.view_column(entity, a), ', ' ORDER BY a.attnum) INTO STRICT columns
+	FROM pg_attribute a
+	WHERE a.attrelid = format('canopy_summit.%I', entity)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+		  AND a.attname NOT IN ('server', 'pull_id');
+	shared := 'SELECT e.server, s.environment, e.pull_id, '
+		|| CASE WHEN NOT is_pull THEN 's.account_identifier, '
+				'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN m.meta_data END AS meta_data, ' ELSE '' END;
+	source := format(' FROM canopy_summit.%I e JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity)
+		|| CASE WHEN NOT is_pull THEN ' LEFT JOIN canopy_summit.pull m ON m.server = e.server AND m.pull_id = e.pull_id' ELSE '' END;
+	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE s.is_current';
+	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity || '_all')
+		|| shared || 's.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source;
+	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity,
+		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of each account''s newest pull with data');
+	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity || '_all',
+		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of every pull, is_current tells which the other view shows');
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of an entity from its table';
+
+SELECT canopy_summit.define_views(entity) FROM canopy_summit.entities() AS entity;
+
+-- The row is the request: adding it, by add_column() or by a restore, adds the column.
+CREATE FUNCTION canopy_summit.added_column_apply() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NEW.entity NOT IN (SELECT canopy_summit.entities()) THEN
+		RAISE EXCEPTION 'entity "%" does not exist', NEW.entity
+			USING ERRCODE = 'undefined_object',
+				  HINT = 'Entities are: ' || (SELECT string_agg(e, ', ') FROM canopy_summit.entities() e) || '.';
+	END IF;
+	IF NEW.type NOT IN ('text', 'text[]', 'boolean', 'integer', 'bigint', 'numeric', 'double precision', 'date',
+						'timestamp with time zone', 'jsonb') THEN
+		RAISE EXCEPTION 'type "%" cannot be read from JSON', NEW.type
+			USING ERRCODE = 'feature_not_supported',
+				  HINT = 'Types are: text, text[], boolean, integer, bigint, numeric, double precision, date, timestamptz, jsonb.';
+	END IF;
+	EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', NEW.entity, NEW.column_name, NEW.type);
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.added_column_apply() IS 'trigger: adds the column that a new row of canopy_summit.added_column names';
+
+CREATE FUNCTION canopy_summit.added_column_show() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM canopy_summit.define_views(entity)
+	FROM (SELECT DISTINCT entity FROM inserted) AS i;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.added_column_show() IS 'trigger: makes the views of the entities that got new columns';
+
+CREATE TRIGGER added_column_apply AFTER INSERT ON canopy_summit.added_column
+	FOR EACH ROW EXECUTE FUNCTION canopy_summit.added_column_apply();
+CREATE TRIGGER added_column_show AFTER INSERT ON canopy_summit.added_column
+	REFERENCING NEW TABLE AS inserted
+	FOR EACH STATEMENT EXECUTE FUNCTION canopy_summit.added_column_show();
+
+CREATE FUNCTION canopy_summit.add_column(entity text, column_name text, type regtype, personal boolean DEFAULT true)
+RETURNS void
+LANGUAGE sql VOLATILE STRICT
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	INSERT INTO canopy_summit.added_column (entity, column_name, type, personal)
+	VALUES (add_column.entity, add_column.column_name, pg_catalog.format_type(add_column.type, NULL), add_column.personal);
+END;
+COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
+	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';
