@@ -1,0 +1,195 @@
+"""Armed faults: which requests they hit, and what they do to the answer.
+
+A fault of REPLACEMENTS answers instead of the operation, which then has no effect. A fault of
+DELIVERIES lets the operation take effect and damages the delivery of its answer.
+"""
+
+import base64
+import re
+import threading
+import zlib
+
+from wire import Response, compact
+
+SLOW_READ_SECONDS = 60
+ZEROS = bytes(1 << 20)
+
+
+def status(fault):
+    headers = list(fault.get("headers", {}).items())
+    return Response(fault["status"], as_bytes(fault.get("body", {"error": "INTERNAL_ERROR"})),
+                    fault.get("content_type", "application/json"), headers)
+
+
+def redirect(fault):
+    return Response(fault.get("status", 302), compact({"url": fault["location"]}),
+                    headers=[("Location", fault["location"])])
+
+
+def body(fault):
+    return Response(fault.get("status", 200), as_bytes(fault["body"]),
+                    fault.get("content_type", "application/json"), list(fault.get("headers", {}).items()))
+
+
+def as_bytes(value):
+    """A body given as text is sent as it is, one given as {"base64": …} decoded, other JSON encoded."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict) and list(value) == ["base64"]:
+        return base64.b64decode(value["base64"])
+    return compact(value)
+
+
+def stall(channel, response, fault):
+    """Goes silent before the head, within it, or within the body; then sends the rest."""
+    head, whole = response.head(), response.encode()
+    where = {"before_headers": 0,
+             "header": fault.get("after_bytes", len(head) // 2),
+             "body": len(head) + fault.get("after_bytes", 0)}[fault.get("at", "before_headers")]
+    channel.send(whole[:where])
+    channel.pause(fault.get("seconds", 60))
+    channel.send(whole[where:])
+    return True
+
+
+def reset(channel, response, fault):
+    channel.send(response.encode()[:fault.get("after_bytes", 0)])
+    channel.reset()
+    return False
+
+
+def close(channel, response, fault):
+    channel.send(response.encode()[:fault.get("after_bytes", 0)])
+    return False
+
+
+def raw(channel, response, fault):
+    channel.send(base64.b64decode(fault["base64"]))
+    return False
+
+
+def endless(channel, response, fault):
+    """Chunks without end, or a body of a declared, huge length."""
+    if fault.get("mode", "chunked") == "chunked":
+        channel.send(response.head("Transfer-Encoding: chunked"))
+        piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        while True:
+            channel.send(piece)
+    remaining = fault.get("bytes", 100_000_000)
+    channel.send(response.head(f"Content-Length: {remaining}"))
+    while remaining > 0:
+        channel.send(b" " * min(remaining, 0x10000))
+        remaining -= 0x10000
+    return True
+
+
+def gzip_bomb(channel, response, fault):
+    """A body that is small on the wire and huge once decompressed."""
+    response.headers.append(("Content-Encoding", "gzip"))
+    channel.send(response.head("Transfer-Encoding: chunked"))
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    remaining = fault.get("bytes", 200_000_000)
+    while remaining > 0:
+        send_chunk(channel, packer.compress(ZEROS[:remaining]))
+        remaining -= len(ZEROS)
+    send_chunk(channel, packer.flush())
+    channel.send(b"0\r\n\r\n")
+    return True
+
+
+def send_chunk(channel, data):
+    if data:
+        channel.send(b"%x\r\n%s\r\n" % (len(data), data))
+
+
+def headers(channel, response, fault):
+    """A flood of header lines before the real body."""
+    head = response.head()
+    channel.send(head[:-2])
+    value = "x" * fault.get("size", 20)
+    count = fault.get("count", 100_000)
+    for start in range(0, count, 1000):
+        lines = (f"X-Flood-{number}: {value}\r\n" for number in range(start, min(start + 1000, count)))
+        channel.send("".join(lines).encode())
+    channel.send(b"\r\n" + response.body)
+    return True
+
+
+def drip(channel, response, fault):
+    """The real answer, one byte at a time."""
+    for byte in response.encode():
+        channel.send(bytes((byte,)))
+        channel.pause(fault.get("interval", 1.0))
+    return True
+
+
+def lying_length(channel, response, fault):
+    """A Content-Length that is off by `delta`; the connection then closes."""
+    channel.send(response.head(f"Content-Length: {max(0, len(response.body) + fault['delta'])}") + response.body)
+    return False
+
+
+def slow_read(channel, response, fault):
+    """The delay happened before the body was read; the answer itself is in order."""
+    channel.send(response.encode())
+    return True
+
+
+REPLACEMENTS = {function.__name__: function for function in (status, redirect, body)}
+DELIVERIES = {function.__name__: function for function in
+              (stall, reset, close, raw, endless, gzip_bomb, headers, drip, lying_length, slow_read)}
+
+
+class Armed:
+    """One armed fault with its match and the number of requests it may still hit."""
+
+    def __init__(self, document):
+        self.fault = document["fault"]
+        if self.fault["kind"] not in REPLACEMENTS | DELIVERIES:
+            raise ValueError("unknown fault kind")
+        match = document.get("match") or {}
+        self.path = re.compile(match.get("path") or "")
+        self.method = match.get("method")
+        self.listener = match.get("listener")
+        self.skip = document.get("skip", 0)
+        self.left = document.get("times", 1)
+        self.hits = 0
+
+    def hit(self, listener, request):
+        """Whether this fault strikes the request; counts it if so."""
+        if self.left == 0 or not self.path.search(request.target):
+            return False
+        if self.method not in (None, request.method) or self.listener not in (None, listener):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if self.left is not None:
+            self.left -= 1
+        self.hits += 1
+        return True
+
+
+class Faults:
+    """The faults armed now; the first that matches a request strikes it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.armed = []
+
+    def arm(self, document):
+        armed = Armed(document)
+        with self.lock:
+            self.armed.append(armed)
+
+    def clear(self):
+        with self.lock:
+            self.armed.clear()
+
+    def strike(self, listener, request):
+        with self.lock:
+            return next((armed.fault for armed in self.armed if armed.hit(listener, request)), None)
+
+    def list(self):
+        with self.lock:
+            return [{"fault": armed.fault, "left": armed.left, "hits": armed.hits} for armed in self.armed]
