@@ -1,0 +1,246 @@
+# test/lib.sh - what the scripts in this directory share: packages, build, throwaway servers, clean-up.
+#
+# A script sources this file and calls need_packages, then begin_run. Everything that it makes after
+# that lives in $run_dir, and every process that it starts belongs to $run_user; finish_run, which
+# runs however the script ends, ends those processes and removes the directory. Servers run as
+# direct children that are signalled if the script dies, so that not even SIGKILL leaves one behind.
+# The run never listens on anything but a socket in $run_dir and ports that the sandbox chooses.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+build_packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev)
+sandbox_packages=(ca-certificates openssl python3)
+test_packages=(clang clang-format libipc-run-perl perl)
+
+# The machine's PostgreSQL, unless PG_CONFIG names another.
+if [ -n "${PG_CONFIG:-}" ]; then
+	PG_CONFIG=$(command -v "$PG_CONFIG") || {
+		echo "PG_CONFIG does not name a program." >&2
+		exit 1
+	}
+	server_packages=()
+else
+	PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
+	server_packages=(postgresql-15 postgresql-server-dev-15)
+fi
+
+# Results must not depend on who calls, reach a server of theirs, or use programs of their home.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+for variable in "${!PG@}"; do
+	[ "$variable" = PG_CONFIG ] || unset "$variable"
+done
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 022
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Installs those of the named Debian packages that are missing.
+need_packages() {
+	local package missing=() as_root=()
+	for package in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null || {
+			say "Missing packages, and no sudo to install them with: ${missing[*]}"
+			return 1
+		}
+		as_root=(sudo)
+	fi
+	say "Installing ${missing[*]} ..."
+	"${as_root[@]}" "$root/test/install_packages.sh" "${missing[@]}"
+}
+
+# Makes $run_dir and chooses $run_user. Later calls of as_run_user run a command as that user.
+begin_run() {
+	run_user=$(id -un)
+	as_user=()
+	if [ "$(id -u)" -eq 0 ]; then
+		# PostgreSQL refuses to run as root.
+		run_user=postgres
+		getent passwd postgres >/dev/null || run_user=nobody
+		as_user=(setpriv --reuid="$run_user" --regid="$(id -g "$run_user")" --init-groups --)
+	fi
+	# A path that the user can reach and that is short enough for a socket: not TMPDIR.
+	run_dir=$(mktemp -d /tmp/canopy_summit.XXXXXX)
+	daemons=()
+	step_pid=
+	trap finish_run EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	chown "$run_user": "$run_dir"
+	cd "$run_dir"
+	export HOME=$run_dir USER=$run_user LOGNAME=$run_user
+}
+
+as_run_user() { "${as_user[@]}" "$@"; }
+
+# Ends what the run started and removes its directory. A script may define after_finish, which is
+# then called and may still make the run fail.
+finish_run() {
+	local status=$? daemon i file
+	trap - EXIT
+	trap '' HUP INT TERM
+	[ -z "$step_pid" ] || end_process TERM -"$step_pid"
+	for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
+		daemon=${daemons[i]}
+		end_process "${daemon%% *}" "${daemon##* }"
+	done
+	# Servers of a test that was itself ended before it could end them.
+	while IFS= read -r file; do
+		end_process QUIT "$(head -n 1 "$file")"
+	done < <(find "$run_dir" -name postmaster.pid 2>/dev/null)
+	cd /
+	rm -rf "$run_dir"
+	if declare -F after_finish >/dev/null; then
+		after_finish || status=1
+	fi
+	exit "$status"
+}
+
+# Signals a process (or, with a minus sign, a process group) and waits until it is gone.
+end_process() {
+	local signal=$1 target=$2 i
+	kill -s "$signal" -- "$target" 2>/dev/null || return 0
+	for ((i = 0; i < 100; i++)); do
+		kill -s 0 -- "$target" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -s KILL -- "$target" 2>/dev/null || true
+}
+
+# Runs a long command so that a signal to the script ends it, and its children, at once: bash
+# leaves traps waiting while a command in the foreground runs.
+run_step() {
+	local status=0
+	setsid env --default-signal=INT,QUIT -- "$@" </dev/null &
+	step_pid=$!
+	wait "$step_pid" || status=$?
+	step_pid=
+	return "$status"
+}
+
+# start_daemon SIGNAL LOG COMMAND...: SIGNAL is what ends it.
+start_daemon() {
+	local signal=$1 log=$2
+	shift 2
+	# The second setpriv has to come after the change of user, which clears what it sets.
+	setsid "${as_user[@]}" setpriv --pdeathsig "$signal" -- "$@" </dev/null >"$log" 2>&1 &
+	daemons+=("$signal $!")
+}
+
+# wait_for SECONDS LOG COMMAND...: until the command succeeds, while the newest daemon lives.
+wait_for() {
+	local seconds=$1 log=$2 daemon=${daemons[-1]##* } i
+	shift 2
+	for ((i = 0; i < seconds * 20; i++)); do
+		if "$@" >/dev/null 2>&1; then
+			return 0
+		fi
+		kill -s 0 "$daemon" 2>/dev/null || break
+		sleep 0.05
+	done
+	say "A server did not start:"
+	cat "$log" >&2
+	return 1
+}
+
+# quietly LOG COMMAND...: shows the output only of a command that fails.
+quietly() {
+	local log=$1
+	shift
+	run_step "$@" >"$log" 2>&1 || {
+		cat "$log" >&2
+		return 1
+	}
+}
+
+# Builds in the checkout, installs into $tree, and gives $run_user a copy of the checkout in $work,
+# because the checkout itself may be in somebody's closed home directory.
+build_and_install() {
+	bindir=$("$PG_CONFIG" --bindir)
+	tree=$run_dir/tree
+	work=$run_dir/work
+	quietly "$run_dir/build.log" make -C "$root" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all
+	quietly "$run_dir/build.log" make -C "$root" PG_CONFIG="$PG_CONFIG" DESTDIR="$tree" install
+	copy_checkout "$work"
+	export PATH="$bindir:$PATH"
+}
+
+# copy_checkout DIRECTORY [TAR OPTION...]
+copy_checkout() {
+	local target=$1
+	shift
+	mkdir "$target"
+	tar -C "$root" --exclude=./.git --exclude=./tmp_check "$@" -cf - . | tar -C "$target" -xf -
+	chown -R "$run_user": "$target"
+}
+
+# Starts PostgreSQL from $tree in $run_dir; psql and its relatives then reach it without options.
+start_cluster() {
+	local data=$run_dir/data log=$run_dir/postgres.log
+	quietly "$run_dir/initdb.log" "${as_user[@]}" "$bindir/initdb" --pgdata="$data" \
+		--username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync
+	as_run_user tee -a "$data/postgresql.conf" >/dev/null <<-END
+		cluster_name = 'canopy_summit'
+		dynamic_library_path = '$tree$("$PG_CONFIG" --pkglibdir):\$libdir'
+		extension_destdir = '$tree'
+		fsync = off
+		listen_addresses = ''
+		unix_socket_directories = '$run_dir'
+		unix_socket_permissions = 0700
+	END
+	start_daemon INT "$log" "$bindir/postgres" -D "$data"
+	export PGHOST=$run_dir PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	wait_for 60 "$log" as_run_user psql -X -c ''
+}
+
+# start_sandbox [SEED]: from $work, in $sandbox_dir.
+start_sandbox() {
+	local log=$run_dir/sandbox.log
+	sandbox_dir=$run_dir/sandbox
+	as_run_user mkdir "$sandbox_dir"
+	start_daemon TERM "$log" python3 "$work/test/sandbox/sandbox.py" \
+		--dir "$sandbox_dir" --seed "${1:-1}"
+	wait_for 60 "$log" test -s "$sandbox_dir/ready.json"
+}
+
+# sandbox_value NAME [NAME]: a value, or a value in a value, of what the sandbox says about itself.
+sandbox_value() {
+	python3 - "$sandbox_dir/ready.json" "$@" <<-'END'
+		import functools, json, sys
+
+		with open(sys.argv[1], encoding="utf-8") as file:
+		    print(functools.reduce(lambda value, name: value[name], sys.argv[2:], json.load(file)))
+	END
+}
+
+# Writes the sandbox's client secret where the throwaway cluster, and nobody else, can read it.
+write_client_secret() {
+	secret_file=$run_dir/client_secret
+	sandbox_value client_secret | as_run_user sh -c 'umask 077; cat >"$1"' sh "$secret_file"
+}
+
+# Runs the demo's statements, each shown as it is sent, against the cluster and the sandbox.
+show_demo() {
+	as_run_user psql -X --quiet --echo-queries --set=ON_ERROR_STOP=1 --pset=pager=off \
+		--set=base_url="$(sandbox_value base_url)" --set=ca_file="$sandbox_dir/ca.pem" \
+		--set=team_id="$(sandbox_value team_id)" --set=client_id="$(sandbox_value client_id)" \
+		--set=client_secret_file="$secret_file" --set=pull_id="$(sandbox_value pulls user_good)" \
+		--file="$work/test/demo.sql"
+}
+
+# What `make demo` and `make play` have in common: the servers, ready for show_demo.
+start_demo_servers() {
+	need_packages "${build_packages[@]}" "${server_packages[@]}" "${sandbox_packages[@]}"
+	begin_run
+	say "Building canopy_summit, and starting PostgreSQL and the sandbox ..."
+	build_and_install
+	start_cluster
+	start_sandbox "${DEMO_SEED:-1}"
+	write_client_secret
+}

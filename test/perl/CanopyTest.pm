@@ -1,0 +1,303 @@
+# CanopyTest.pm - what the TAP tests share: a server with the extension, the sandbox, errors as data.
+#
+# test/run sets CANOPY_TREE to the directory into which it has installed the extension, and runs
+# prove in a copy of the checkout. Servers and sandboxes end with the test that started them,
+# also when it dies or is interrupted.
+package CanopyTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(
+  new_node start_sandbox create_canopy_server sqlstate_of wait_until scaled test_seed
+);
+
+# END blocks run on exit, not on a signal.
+$SIG{HUP} = $SIG{INT} = $SIG{TERM} = sub { exit 1 };
+
+# A started server that has the extension. Options: name; conf, more lines for postgresql.conf;
+# env, variables for the server alone (LD_PRELOAD); init, options for init(); start => 0.
+sub new_node
+{
+	my (%options) = @_;
+	my $node = CanopyTest::Node->new($options{name} // 'main');
+
+	$node->{server_env} = $options{env} // {};
+	$node->init(%{ $options{init} // {} });
+	my $libraries = $ENV{CANOPY_TREE} . $node->config_data('--pkglibdir');
+	$node->append_conf('postgresql.conf', <<~"END");
+		dynamic_library_path = '$libraries:\$libdir'
+		extension_destdir = '$ENV{CANOPY_TREE}'
+		timezone = 'UTC'
+		END
+	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
+	$node->start if $options{start} // 1;
+	return $node;
+}
+
+# A running CanopyTest::Sandbox. Options: seed.
+sub start_sandbox
+{
+	my (%options) = @_;
+	return CanopyTest::Sandbox->start($options{seed} // 1);
+}
+
+# The extension, a server for the sandbox, and a mapping of the current user, whose secret is in a
+# file. Options: database; server, its name; options, server options to add, change or (undef) leave
+# out; mapping, likewise for the user mapping's; role, whom to map instead.
+sub create_canopy_server
+{
+	my ($node, $sandbox, %options) = @_;
+	my $server = $options{server} // 'canopy';
+	my $role = $options{role} // 'CURRENT_USER';
+	my $server_options = option_list(
+		base_url => $sandbox->base_url,
+		ca_file => $sandbox->ca_file,
+		allow_private_addresses => 'true',
+		environment => 'sandbox',
+		team_id => $sandbox->team_id,
+		%{ $options{options} // {} });
+	my $mapping_options = option_list(
+		client_id => $sandbox->client_id,
+		client_secret_file => secret_file($sandbox->client_secret),
+		%{ $options{mapping} // {} });
+
+	$node->safe_psql($options{database} // 'postgres', <<~"END");
+		SET client_min_messages = error;
+		CREATE EXTENSION IF NOT EXISTS canopy_summit;
+		CREATE SERVER $server FOREIGN DATA WRAPPER canopy_api OPTIONS ($server_options);
+		CREATE USER MAPPING FOR $role SERVER $server OPTIONS ($mapping_options);
+		END
+	return;
+}
+
+sub option_list
+{
+	my (%values) = @_;
+	return join ', ', map { "$_ " . quoted($values{$_}) }
+	  grep { defined $values{$_} } sort keys %values;
+}
+
+sub quoted
+{
+	my ($text) = @_;
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+# A new file with the given secrets, one a line, that only the server's user can read.
+sub secret_file
+{
+	my (@secrets) = @_;
+	my $path = PostgreSQL::Test::Utils::tempdir('secret') . '/secret';
+
+	append_to_file($path, join("\n", @secrets) . "\n");
+	chmod 0600, $path or die "could not change mode of $path: $!";
+	return $path;
+}
+
+# Runs statements until one fails: (SQLSTATE, message, detail, hint), or () if none did. In scalar
+# context the SQLSTATE alone. Options: database, and whatever Cluster's psql() takes.
+sub sqlstate_of
+{
+	my ($node, $sql, %options) = @_;
+	my $database = delete $options{database} // 'postgres';
+	my $extra = delete $options{extra_params} // [];
+	my ($status, $stdout, $stderr) = $node->psql(
+		$database, $sql,
+		on_error_die => 0,
+		on_error_stop => 1,
+		%options,
+		extra_params => [ @$extra, '-v', 'VERBOSITY=verbose' ]);
+
+	return if $status == 0;
+	my ($sqlstate, $message) = $stderr =~ /^(?:.*?: )?(?:ERROR|FATAL|PANIC):  (\w{5}): (.*)$/m
+	  or die "psql failed without an error of the server: $stderr";
+	return $sqlstate unless wantarray;
+	my ($detail) = $stderr =~ /^DETAIL:  (.*)$/m;
+	my ($hint) = $stderr =~ /^HINT:  (.*)$/m;
+	return ($sqlstate, $message, $detail, $hint);
+}
+
+# Waits until the function returns something true, and returns that; dies when it takes too long.
+sub wait_until
+{
+	my ($what, $function, $seconds) = @_;
+	my $deadline = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+
+	while (time < $deadline)
+	{
+		my $result = $function->();
+		return $result if $result;
+		sleep 0.02;
+	}
+	die "timed out waiting until $what";
+}
+
+# A full count, reduced to what this run asks for; at least 1.
+sub scaled
+{
+	my ($count) = @_;
+	my $scaled = int($count * ($ENV{CANOPY_TEST_SCALE} // 0.1) + 0.5);
+	return $scaled > 1 ? $scaled : 1;
+}
+
+# Seeds rand() with the run's seed, which it returns and prints, so that a failure can be repeated.
+sub test_seed
+{
+	my $seed = $ENV{CANOPY_TEST_SEED} // int(rand(2**30));
+	srand $seed;
+	diag("CANOPY_TEST_SEED=$seed CANOPY_TEST_SCALE=" . ($ENV{CANOPY_TEST_SCALE} // 0.1));
+	return $seed;
+}
+
+# PostgreSQL::Test::Cluster whose server gets an environment of its own.
+package CanopyTest::Node;
+
+use parent -norequire, 'PostgreSQL::Test::Cluster';
+
+sub start
+{
+	my ($self, @arguments) = @_;
+	local %ENV = (%ENV, %{ $self->{server_env} });
+	return $self->SUPER::start(@arguments);
+}
+
+sub restart
+{
+	my ($self, @arguments) = @_;
+	local %ENV = (%ENV, %{ $self->{server_env} });
+	return $self->SUPER::restart(@arguments);
+}
+
+# A sandbox process of our own, and its control service.
+package CanopyTest::Sandbox;
+
+use File::Basename qw(dirname);
+use File::Spec ();
+use HTTP::Tiny ();
+use JSON::PP ();
+use POSIX ();
+
+my @running;
+
+sub start
+{
+	my ($class, $seed) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir('sandbox');
+	my $program = File::Spec->rel2abs(dirname(__FILE__) . '/../sandbox/sandbox.py');
+	my $log = "$PostgreSQL::Test::Utils::log_path/sandbox_" . @running . '_' . $$ . '.log';
+
+	my $pid = fork // die "could not fork: $!";
+	if ($pid == 0)
+	{
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>', $log;
+		open STDERR, '>&', \*STDOUT;
+		# The sandbox ends with this test even if the test is killed.
+		exec 'setpriv', '--pdeathsig', 'TERM', '--',
+		  'python3', $program, '--dir', $dir, '--seed', $seed
+		  or POSIX::_exit(127);
+	}
+	my $self = bless { dir => $dir, pid => $pid, http => HTTP::Tiny->new(timeout => 60) }, $class;
+	push @running, $self;
+	CanopyTest::wait_until(
+		'the sandbox listens',
+		sub {
+			-s "$dir/ready.json" || waitpid($pid, POSIX::WNOHANG()) == 0
+			  or die "the sandbox ended: " . PostgreSQL::Test::Utils::slurp_file($log);
+			return -s "$dir/ready.json";
+		});
+	$self->{ready} = JSON::PP::decode_json(PostgreSQL::Test::Utils::slurp_file("$dir/ready.json"));
+	return $self;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	my $pid = delete $self->{pid} // return;
+
+	kill TERM => $pid;
+	waitpid $pid, 0;
+	return;
+}
+
+sub base_url { return $_[0]{ready}{base_url} }
+sub port { return $_[0]{ready}{port} }
+sub download_port { return $_[0]{ready}{download_port} }
+sub client_id { return $_[0]{ready}{client_id} }
+sub client_secret { return $_[0]{ready}{client_secret} }
+sub team_id { return $_[0]{ready}{team_id} }
+sub ca_file { return "$_[0]{dir}/ca.pem" }
+
+# The pull of one of the sandbox's users, such as user_good.
+sub pull_id
+{
+	my ($self, $username) = @_;
+	return $self->{ready}{pulls}{$username} // die "the sandbox has no user $username";
+}
+
+# Arms a fault: fault => { kind => …, … }, and optionally match => { … }, times => N, skip => N.
+sub arm { my ($self, %document) = @_; return $self->control(POST => 'fault', \%document) }
+
+# The armed faults: { fault, left, hits } each.
+sub faults { my ($self) = @_; return @{ $self->control(GET => 'fault')->{faults} } }
+
+sub clear { my ($self) = @_; return $self->control(DELETE => 'fault') }
+
+# The requests received, oldest first; those after a sequence number if one is given.
+sub log
+{
+	my ($self, $after) = @_;
+	return @{ $self->control(GET => 'log?after=' . ($after // 0))->{requests} };
+}
+
+sub clear_log { my ($self) = @_; return $self->control(DELETE => 'log') }
+
+# The port of a new listener that misbehaves in the way of its kind.
+sub listener { my ($self, $kind) = @_; return $self->control(POST => 'listener', { kind => $kind })->{port} }
+
+# What such a listener has received: { kind, port, connections, bytes, base64 }.
+sub listener_state { my ($self, $port) = @_; return $self->control(GET => "listener/$port") }
+
+sub close_listener { my ($self, $port) = @_; return $self->control(DELETE => "listener/$port") }
+
+# A pull as the sandbox serves it, as Perl data.
+sub pull { my ($self, $pull_id) = @_; return $self->control(GET => "pull/$pull_id") }
+
+# Serves other JSON, given as bytes or as Perl data, as a pull.
+sub put_pull { my ($self, $pull_id, $json) = @_; return $self->control(PUT => "pull/$pull_id", $json) }
+
+sub delete_pull { my ($self, $pull_id) = @_; return $self->control(DELETE => "pull/$pull_id") }
+
+# Forgets every change to the sandbox's data.
+sub reset_state { my ($self) = @_; return $self->control(DELETE => 'state') }
+
+# One request to the control service; dies unless it succeeds.
+sub control
+{
+	my ($self, $method, $path, $body) = @_;
+	my %options;
+
+	$options{content} = ref $body ? JSON::PP::encode_json($body) : $body if defined $body;
+	my $response = $self->{http}->request($method, "$self->{ready}{control_url}/$path", \%options);
+	$response->{success}
+	  or die "the sandbox refused $method $path: $response->{status} $response->{content}";
+	return JSON::PP::decode_json($response->{content});
+}
+
+END
+{
+	my $status = $?;
+	$_->stop for @running;
+	$? = $status;
+}
+
+1;
