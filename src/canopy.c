@@ -88,7 +88,9 @@ static PullResult
 fetch_and_store(Connection *connection, const char *pull_id, bool with_property_data)
 {
 	JsonbParseState *state = NULL;
-	PullSource source = {.server = connection->server, .environment = connection->environment};
+	PullSource source = {.server = connection->server,
+						 .environment = connection->environment,
+						 .stored_by = GetUserNameFromId(GetUserId(), false)};
 	Answer *answer;
 
 	param_add_text(&state, "pullId", pull_id);
@@ -153,6 +155,7 @@ canopy_summit_store_pull(PG_FUNCTION_ARGS)
 	connection = connection_open(argument_name(fcinfo, 1), PROVIDER_CANOPY);
 	source.server = connection->server;
 	source.environment = connection->environment;
+	source.stored_by = GetUserNameFromId(GetUserId(), false);
 	source.fetched_at = PG_GETARG_TIMESTAMPTZ(2);
 	if (TIMESTAMP_NOT_FINITE(source.fetched_at))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

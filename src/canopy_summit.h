@@ -110,6 +110,7 @@ typedef struct PullSource
 {
 	const char *server;
 	const char *environment;
+	const char *stored_by;        /* role */
 	const char *expected_pull_id; /* NULL = any */
 	TimestampTz fetched_at;       /* when the request started */
 	List *replaced;               /* paths that json_read() had to replace */

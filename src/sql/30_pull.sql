@@ -47,7 +47,7 @@ CREATE TABLE canopy_summit.pull_version (
 	content_hash bytea NOT NULL,
 	fetched_at timestamptz NOT NULL,
 	stored_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	stored_by name NOT NULL DEFAULT SESSION_USER,
+	stored_by name NOT NULL,
 	pull jsonb NOT NULL,
 	drift jsonb,
 	received bytea
@@ -57,6 +57,7 @@ CREATE UNIQUE INDEX pull_version_key ON canopy_summit.pull_version
 ALTER TABLE canopy_summit.pull_version REPLICA IDENTITY USING INDEX pull_version_key;
 COMMENT ON TABLE canopy_summit.pull_version IS 'every distinct state of every pull, numbered from 1; entity tables are derived from the current ones';
 COMMENT ON COLUMN canopy_summit.pull_version.fetched_at IS 'start of the request that answered with it';
+COMMENT ON COLUMN canopy_summit.pull_version.stored_by IS 'the role that stored it';
 COMMENT ON COLUMN canopy_summit.pull_version.pull IS 'the pull as received, with known property data carried over';
 COMMENT ON COLUMN canopy_summit.pull_version.drift IS 'where it differs from the entity tables: {new, missing, retyped, replaced}, each an array of paths';
 COMMENT ON COLUMN canopy_summit.pull_version.received IS 'the bytes received, if some of them had to be replaced';

@@ -1,0 +1,44 @@
+/*
+ * pull_sql.h
+ *	  The statements about pulls, as functions.
+ *
+ * The caller is connected to SPI and runs as the extension's owner.  `keys` are
+ * the key of a pull: server and pull_id as text.
+ */
+#ifndef CANOPY_SUMMIT_PULL_SQL_H
+#define CANOPY_SUMMIT_PULL_SQL_H
+
+#include "content.h"
+
+#include "executor/spi.h"
+
+/* What the row of a pull says, or would say if it were stored now. */
+typedef struct PullState
+{
+	int version;
+	uint8 hash[CONTENT_HASH_LENGTH];
+	TimestampTz fetched_at;
+	bool has_property_data;
+	const char *account; /* NULL = stands alone */
+	bool has_created_at;
+	TimestampTz created_at;
+	bool is_data; /* unarchived, of a data type, with its policies */
+} PullState;
+
+extern bool account_lock(const char *server, const char *account);
+extern void account_choose(const char *server, const char *account);
+extern void account_choose_all(void);
+extern bool state_lock(Datum *keys, PullState *state);
+extern bool state_exists(Datum *keys);
+extern bool
+state_insert(Datum *keys, const PullState *state, const PullSource *source, bool is_current);
+extern void state_confirm(Datum *keys, TimestampTz fetched_at);
+extern void state_advance(Datum *keys, const PullState *state, const PullSource *source);
+extern Portal state_open_cursor(void);
+extern void version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull,
+						   Jsonb *drift, const PullSource *source);
+extern int version_next(Datum *keys);
+extern bool version_before(Datum *keys, TimestampTz fetched_at, int *version, uint8 *hash);
+extern Jsonb *version_document(Datum *keys, int version);
+
+#endif /* CANOPY_SUMMIT_PULL_SQL_H */
