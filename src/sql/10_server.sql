@@ -15,3 +15,31 @@ CREATE FOREIGN DATA WRAPPER canopy_api VALIDATOR canopy_summit.canopy_api_valida
 COMMENT ON FOREIGN DATA WRAPPER canopy_api IS 'servers that speak the Canopy Connect API; no foreign tables';
 CREATE FOREIGN DATA WRAPPER summit_api VALIDATOR canopy_summit.summit_api_validator;
 COMMENT ON FOREIGN DATA WRAPPER summit_api IS 'servers that speak the Summit API; no foreign tables';
+
+-- Keys, webhook secrets and data of the two environments must not mix: say so when both are in one database.
+CREATE FUNCTION canopy_summit.warn_of_environments() RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrapper name;
+BEGIN
+	FOR wrapper IN
+		SELECT w.fdwname
+		FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+		WHERE w.fdwname IN ('canopy_api', 'summit_api')
+		GROUP BY w.fdwname
+		HAVING count(DISTINCT coalesce((SELECT o.option_value FROM pg_options_to_table(s.srvoptions) o
+										WHERE o.option_name = 'environment'), 'production')) > 1
+	LOOP
+		RAISE WARNING 'servers of wrapper "%" are of different environments', wrapper
+			USING HINT = 'Keep sandbox and production in databases of their own, or filter every query by column environment.';
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.warn_of_environments() IS 'event trigger: warns when servers of both environments are in one database';
+
+CREATE EVENT TRIGGER canopy_summit_environment ON ddl_command_end
+	WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER')
+	EXECUTE FUNCTION canopy_summit.warn_of_environments();
+COMMENT ON EVENT TRIGGER canopy_summit_environment IS 'warns when servers of both environments are in one database';
