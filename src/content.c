@@ -193,29 +193,44 @@ each_object(JsonbContainer *parent, const char *list,
 			visit(element.val.binary.data, argument);
 }
 
+/* A dwelling or location whose property data is known. */
+typedef struct Holder
+{
+	JsonbValue *id;
+	JsonbValue *property_data;
+} Holder;
+
 /* What a walk over the dwellings and locations of a pull collects. */
 typedef struct Holders
 {
-	const char *id_field;
-	List *ids;    /* of JsonbValue *: holders with property data */
-	List *data;   /* of JsonbValue *: theirs, in the same order */
-	bool lacking; /* some holder has none */
+	const char *id_field; /* of the list being walked */
+	Holder *known;
+	int count;
+	int size;
+	bool lacking; /* some holder has no property data */
 } Holders;
 
 static void
-visit_holder(JsonbContainer *holder, void *argument)
+visit_holder(JsonbContainer *object, void *argument)
 {
 	Holders *holders = argument;
-	JsonbValue *id = object_field(holder, holders->id_field);
-	JsonbValue *data = object_field(holder, "property_data");
+	JsonbValue *id = object_field(object, holders->id_field);
+	JsonbValue *property_data = object_field(object, "property_data");
 
-	if (data == NULL)
-		holders->lacking = true;
-	else if (id != NULL && id->type == jbvString)
+	if (property_data == NULL)
 	{
-		holders->ids = lappend(holders->ids, id);
-		holders->data = lappend(holders->data, data);
+		holders->lacking = true;
+		return;
 	}
+	if (id == NULL || id->type != jbvString)
+		return;
+	if (holders->count == holders->size)
+	{
+		holders->size = Max(16, holders->size * 2);
+		holders->known = holders->known ? repalloc(holders->known, sizeof(Holder) * holders->size)
+										: palloc(sizeof(Holder) * holders->size);
+	}
+	holders->known[holders->count++] = (Holder){id, property_data};
 }
 
 static void
@@ -237,29 +252,33 @@ content_lacks_property_data(Jsonb *pull, bool *has_any)
 	Holders holders = {0};
 
 	each_object(&pull->root, "policies", visit_policy, &holders);
-	*has_any = holders.ids != NIL;
+	*has_any = holders.count > 0;
 	return holders.lacking;
 }
 
-/* The known property data of the holder, or NULL. */
-static JsonbValue *
-known_property_data(const Holders *known, JsonbContainer *holder, const char *id_field)
+static int
+holder_compare(const void *left, const void *right)
 {
-	JsonbValue *id = object_field(holder, id_field);
-	ListCell *cell_id;
-	ListCell *cell_data;
+	const JsonbValue *a = ((const Holder *) left)->id;
+	const JsonbValue *b = ((const Holder *) right)->id;
 
-	if (id == NULL || id->type != jbvString || object_field(holder, "property_data") != NULL)
+	if (a->val.string.len != b->val.string.len)
+		return a->val.string.len < b->val.string.len ? -1 : 1;
+	return memcmp(a->val.string.val, b->val.string.val, a->val.string.len);
+}
+
+/* The known property data of an object that has none, or NULL. */
+static JsonbValue *
+known_property_data(const Holders *holders, JsonbContainer *object, const char *id_field)
+{
+	Holder key = {.id = object_field(object, id_field)};
+	Holder *found;
+
+	if (key.id == NULL || key.id->type != jbvString ||
+		object_field(object, "property_data") != NULL)
 		return NULL;
-	forboth(cell_id, known->ids, cell_data, known->data)
-	{
-		JsonbValue *known_id = lfirst(cell_id);
-
-		if (known_id->val.string.len == id->val.string.len &&
-			memcmp(known_id->val.string.val, id->val.string.val, id->val.string.len) == 0)
-			return lfirst(cell_data);
-	}
-	return NULL;
+	found = bsearch(&key, holders->known, holders->count, sizeof(Holder), holder_compare);
+	return found ? found->property_data : NULL;
 }
 
 /* How far down the copy is: 0 the pull, 1 its policies, 2 their lists of holders. */
@@ -349,7 +368,8 @@ content_carry_property_data(Jsonb *pull, Jsonb *previous)
 	Copy copy = {.known = &known};
 
 	each_object(&previous->root, "policies", visit_policy, &known);
-	if (known.ids == NIL)
+	if (known.count == 0)
 		return pull;
+	qsort(known.known, known.count, sizeof(Holder), holder_compare);
 	return JsonbValueToJsonb(copy_container(&copy, &pull->root, 0, NULL, NULL));
 }

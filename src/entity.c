@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 /* A field named like a column of the engine has a column of its own with this prefix. */
 #define DECLARED "declared_"
@@ -269,35 +270,41 @@ map_build(EntityMap *map, Entity entity, Oid oid)
 }
 
 /*
- * Lock every entity table against changes of its definition until the end of
- * the transaction, and bring the mappings up to date.  Until the next call,
- * entity_map() gives the same mappings, whatever invalidations arrive.
+ * The mapping of an entity, brought up to date.  Its table is locked against
+ * changes of its definition until the end of the transaction, so entity_map()
+ * gives the same mapping afterwards, whatever invalidations arrive.  Only the
+ * first use of an entity in a pull may open it: opening again may rebuild.
  */
-void
-entity_prepare(void)
+EntityMap *
+entity_open(Entity entity)
 {
 	static bool registered = false;
-	Oid schema = get_namespace_oid("canopy_summit", false);
+	EntityMap *map = &maps[entity];
 
 	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(entity_invalidate, (Datum) 0);
 		registered = true;
 	}
-	for (int i = 0; i < ENTITY_COUNT; i++)
+	if (map->valid)
+		LockRelationOid(map->relation, RowExclusiveLock);
+	while (!map->valid)
 	{
-		Oid oid = get_relname_relid(definitions[i].table, schema);
+		Oid oid =
+			get_relname_relid(definitions[entity].table, get_namespace_oid("canopy_summit", false));
 
 		if (!OidIsValid(oid))
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-							errmsg("table canopy_summit.%s does not exist", definitions[i].table)));
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("table canopy_summit.%s does not exist", definitions[entity].table)));
 		LockRelationOid(oid, RowExclusiveLock);
-		if (!maps[i].valid || maps[i].relation != oid)
-			map_build(&maps[i], i, oid);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(oid)))
+			map_build(map, entity, oid);
 	}
+	return map;
 }
 
-/* The mapping of an entity, as entity_prepare() left it. */
+/* The mapping of an entity, as entity_open() left it. */
 EntityMap *
 entity_map(Entity entity)
 {
@@ -361,7 +368,8 @@ entity_delete(Entity entity, Datum *keys)
 
 /*
  * Write the rows of a pull, in place of those it had if `replace`, and end their
- * tuplestores.  The caller holds the pull's lock, has called entity_prepare(), is connected to SPI and runs as the extension's owner.
+ * tuplestores.  The caller holds the pull's lock, is connected to SPI and runs
+ * as the extension's owner.
  */
 void
 entity_write(const char *server, const char *pull_id, EntityRows *rows, bool replace)

@@ -108,7 +108,7 @@ typedef struct Drift
 
 /* entity.c */
 extern const char *entity_name(Entity entity);
-extern void entity_prepare(void);
+extern EntityMap *entity_open(Entity entity);
 extern EntityMap *entity_map(Entity entity);
 extern EntityField *entity_find_field(EntityMap *map, const char *name, int len);
 extern void entity_write(const char *server, const char *pull_id, EntityRows *rows, bool replace);

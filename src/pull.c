@@ -125,7 +125,6 @@ pull_store_first(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource
 	if (!state_insert(keys, state, source,
 					  state->is_data && (state->account == NULL || account_is_new)))
 		return false;
-	entity_prepare();
 	rows = shred(source->server, pull_id, pull, &drift);
 	version_insert(keys, 1, state, pull, drift_json(&drift, source->replaced), source);
 	entity_write(source->server, pull_id, rows, false);
@@ -148,7 +147,6 @@ pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 	if (version_before(keys, source->fetched_at, &version, hash) &&
 		memcmp(hash, state->hash, CONTENT_HASH_LENGTH) == 0)
 		return version;
-	entity_prepare();
 	rows = shred(source->server, pull_id, pull, &drift);
 	entity_discard(rows);
 	version = version_next(keys);
@@ -164,7 +162,6 @@ pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 	Drift drift = {0};
 	EntityRows *rows;
 
-	entity_prepare();
 	rows = shred(source->server, pull_id, pull, &drift);
 	state->version = version_next(keys);
 	version_insert(keys, state->version, state, pull, drift_json(&drift, source->replaced), source);
@@ -317,7 +314,6 @@ pull_remap(Datum *keys)
 
 	if (!state_lock(keys, &state))
 		return;
-	entity_prepare();
 	entity_write(server, pull_id,
 				 shred(server, pull_id, version_document(keys, state.version), &drift), true);
 }

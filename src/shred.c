@@ -313,13 +313,15 @@ shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *par
 			 const char *role)
 {
 	Row row = {.entity = entity, .map = entity_map(entity), .parent = parent};
-	int count = row.map->descriptor->natts;
+	int count;
 	ListCell *cell;
 
+	CHECK_FOR_INTERRUPTS();
 	if (JsonContainerSize(object) == 0)
 		return;
 	if (shredder->seen[entity] == NULL)
-		shredder->seen[entity] = palloc0(sizeof(bool) * row.map->field_count);
+		shredder->seen[entity] = palloc0(sizeof(bool) * entity_open(entity)->field_count);
+	count = row.map->descriptor->natts;
 	row.values = palloc0(sizeof(Datum) * count);
 	row.nulls = palloc(sizeof(bool) * count);
 	memset(row.nulls, true, sizeof(bool) * count);
@@ -361,9 +363,8 @@ note_missing(Shredder *shredder)
 }
 
 /*
- * The rows of a pull, in the current memory context, by the mappings that
- * entity_prepare() left.  The caller ends the tuplestores.  Where the JSON
- * differs from the tables is added to *drift.
+ * The rows of a pull, in the current memory context.  The caller ends the
+ * tuplestores.  Where the JSON differs from the tables is added to *drift.
  */
 EntityRows *
 shred(const char *server, const char *pull_id, Jsonb *pull, Drift *drift)
