@@ -81,7 +81,6 @@ extern bool option_parse_boolean(const char *name, const char *value);
 #define JSON_MAX_DEPTH 1000
 
 extern Jsonb *json_read(const char *bytes, size_t len, List **replaced, const char **problem);
-extern int json_depth(Jsonb *json);
 extern Jsonb *json_read_nested(const char *bytes, int len);
 extern const char *json_text_field(Jsonb *json, const char *key);
 

@@ -28,7 +28,7 @@ typedef struct Segment
 	int len;
 } Segment;
 
-static void canonical_container(StringInfo out, JsonbContainer *container);
+static void canonical_container(StringInfo out, JsonbContainer *container, int depth);
 
 /* Append a tag, the length of the bytes, and the bytes. */
 static void
@@ -45,7 +45,7 @@ canonical_bytes(StringInfo out, char tag, const char *bytes, int len)
 }
 
 static void
-canonical_value(StringInfo out, JsonbValue *value)
+canonical_value(StringInfo out, JsonbValue *value, int depth)
 {
 	switch (value->type)
 	{
@@ -62,7 +62,7 @@ canonical_value(StringInfo out, JsonbValue *value)
 			canonical_bytes(out, 'd', (char *) value->val.numeric, VARSIZE_ANY(value->val.numeric));
 			break;
 		default:
-			canonical_container(out, value->val.binary.data);
+			canonical_container(out, value->val.binary.data, depth + 1);
 	}
 }
 
@@ -100,7 +100,7 @@ canonical_sort(StringInfo out, int start, const int *ends, int count)
 }
 
 static void
-canonical_array(StringInfo out, JsonbContainer *container)
+canonical_array(StringInfo out, JsonbContainer *container, int depth)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
@@ -115,7 +115,7 @@ canonical_array(StringInfo out, JsonbContainer *container)
 		if (token != WJB_ELEM)
 			continue;
 		only_objects &= element.type == jbvBinary && JsonContainerIsObject(element.val.binary.data);
-		canonical_value(out, &element);
+		canonical_value(out, &element, depth);
 		ends[count++] = out->len;
 	}
 	if (only_objects && count > 1)
@@ -125,28 +125,31 @@ canonical_array(StringInfo out, JsonbContainer *container)
 
 /* jsonb keeps keys in one order, so only arrays need care. */
 static void
-canonical_container(StringInfo out, JsonbContainer *container)
+canonical_container(StringInfo out, JsonbContainer *container, int depth)
 {
 	bool is_array = JsonContainerIsArray(container);
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue value;
 
+	if (depth > JSON_MAX_DEPTH)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("pull is nested deeper than %d", JSON_MAX_DEPTH)));
 	check_stack_depth();
 	appendStringInfoCharMacro(out, is_array ? '[' : '{');
 	if (is_array)
-		canonical_array(out, container);
+		canonical_array(out, container, depth);
 	else
 	{
 		iterator = JsonbIteratorInit(container);
 		while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 			if (token == WJB_KEY || token == WJB_VALUE)
-				canonical_value(out, &value);
+				canonical_value(out, &value, depth);
 	}
 	appendStringInfoCharMacro(out, is_array ? ']' : '}');
 }
 
-/* SHA-256 of the canonical form. */
+/* SHA-256 of the canonical form.  Error: 54000 nested deeper than JSON_MAX_DEPTH. */
 void
 content_hash(Jsonb *json, uint8 *hash)
 {
@@ -154,8 +157,8 @@ content_hash(Jsonb *json, uint8 *hash)
 	StringInfoData canonical;
 
 	initStringInfo(&canonical);
-	enlargeStringInfo(&canonical, VARSIZE(json) * 2);
-	canonical_container(&canonical, &json->root);
+	enlargeStringInfo(&canonical, VARSIZE(json));
+	canonical_container(&canonical, &json->root, 1);
 	context = pg_cryptohash_create(PG_SHA256);
 	if (pg_cryptohash_init(context) < 0 ||
 		pg_cryptohash_update(context, (uint8 *) canonical.data, canonical.len) < 0 ||

@@ -376,26 +376,6 @@ json_read_nested(const char *bytes, int len)
 	return json_read(bytes, len, NULL, &problem);
 }
 
-/* How deeply the containers are nested. */
-int
-json_depth(Jsonb *json)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
-	JsonbValue value;
-	JsonbIteratorToken token;
-	int depth = 0;
-	int deepest = 0;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-	{
-		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
-			deepest = Max(deepest, ++depth);
-		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
-			depth--;
-	}
-	return deepest;
-}
-
 /* The text of a top-level string field; NULL if it is missing, empty or no string. */
 const char *
 json_text_field(Jsonb *json, const char *key)

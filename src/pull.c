@@ -277,10 +277,6 @@ pull_store(Jsonb *document, const PullSource *source)
 		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
 						errmsg("cannot store pull \"%s\": server answered with another pull",
 							   source->expected_pull_id)));
-	if (json_depth(pull) > JSON_MAX_DEPTH)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("cannot store pull \"%s\": it is nested deeper than %d",
-							   result.pull_id, JSON_MAX_DEPTH)));
 	result.status = json_text_field(pull, "status");
 	engine_begin(&role, &security);
 	pull_store_state(result.pull_id, pull, source, &result);
