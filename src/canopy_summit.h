@@ -37,6 +37,17 @@ extern bool privilege_reads_pii(void);
 extern bool privilege_is_admin(void);
 extern Oid privilege_extension_owner(void);
 
+/* as whom and how the engine's own statements run: engine.c */
+typedef struct Engine
+{
+	Oid role;
+	int security;
+	int nest_level;
+} Engine;
+
+extern void engine_begin(Engine *engine);
+extern void engine_end(Engine *engine);
+
 /* one API environment with one role's credentials: connection.c */
 typedef enum AuthScheme
 {

@@ -356,20 +356,19 @@ static void
 entity_delete(Entity entity, Datum *keys)
 {
 	if (delete_plans[entity] == NULL)
-		delete_plans[entity] =
-			plan_keep(SPI_prepare(psprintf("DELETE FROM canopy_summit.%s "
-										   "WHERE server OPERATOR(pg_catalog.=) $1 "
-										   "AND pull_id OPERATOR(pg_catalog.=) $2",
-										   definitions[entity].table),
-								  2, (Oid[]){TEXTOID, TEXTOID}));
+		delete_plans[entity] = plan_keep(SPI_prepare(psprintf("DELETE FROM canopy_summit.%s "
+															  "WHERE server = $1 "
+															  "AND pull_id = $2",
+															  definitions[entity].table),
+													 2, (Oid[]){TEXTOID, TEXTOID}));
 	if (SPI_execute_plan(delete_plans[entity], keys, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete from canopy_summit.%s", definitions[entity].table);
 }
 
 /*
  * Write the rows of a pull, in place of those it had if `replace`, and end their
- * tuplestores.  The caller holds the pull's lock, is connected to SPI and runs
- * as the extension's owner.
+ * tuplestores.  The caller holds the pull's lock and is inside
+ * engine_begin().
  */
 void
 entity_write(const char *server, const char *pull_id, EntityRows *rows, bool replace)

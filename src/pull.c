@@ -5,8 +5,7 @@
  *
  * Lock order: the row of the account, then the row of the pull.  Everything
  * derived (entity rows, is_current) is written in the transaction of the
- * version it is derived from.  Statements run as the extension's owner; callers
- * have checked what the caller may do.
+ * version it is derived from.  Callers have checked what the user may do.
  */
 #include "canopy_summit.h"
 
@@ -178,7 +177,7 @@ pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 	}
 }
 
-/* Compare with what is stored, and store what is new.  Connected to SPI, as the extension's owner. */
+/* Compare with what is stored, and store what is new.  Inside engine_begin(). */
 static void
 pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, PullResult *result)
 {
@@ -234,23 +233,6 @@ pull_unwrap(Jsonb *document)
 	return document;
 }
 
-/* Run a function body connected to SPI as the extension's owner. */
-static void
-engine_begin(Oid *role, int *security)
-{
-	GetUserIdAndSecContext(role, security);
-	SetUserIdAndSecContext(privilege_extension_owner(), *security | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-}
-
-static void
-engine_end(Oid role, int security)
-{
-	SPI_finish();
-	SetUserIdAndSecContext(role, security);
-}
-
 /*
  * Store the state of a pull that came at source->fetched_at, bare or in its
  * envelope; the one way in for fetches, imports and tests.  Nothing changes if
@@ -262,8 +244,7 @@ pull_store(Jsonb *document, const PullSource *source)
 {
 	Jsonb *pull = pull_unwrap(document);
 	PullResult result = {.pull_id = json_text_field(pull, "pull_id")};
-	Oid role;
-	int security;
+	Engine engine;
 
 	if (result.pull_id == NULL)
 		ereport(
@@ -278,9 +259,9 @@ pull_store(Jsonb *document, const PullSource *source)
 						errmsg("cannot store pull \"%s\": server answered with another pull",
 							   source->expected_pull_id)));
 	result.status = json_text_field(pull, "status");
-	engine_begin(&role, &security);
+	engine_begin(&engine);
 	pull_store_state(result.pull_id, pull, source, &result);
-	engine_end(role, security);
+	engine_end(&engine);
 	return result;
 }
 
@@ -289,13 +270,12 @@ bool
 pull_is_stored(const char *server, const char *pull_id)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(pull_id)};
-	Oid role;
-	int security;
+	Engine engine;
 	bool stored;
 
-	engine_begin(&role, &security);
+	engine_begin(&engine);
 	stored = state_exists(keys);
-	engine_end(role, security);
+	engine_end(&engine);
 	return stored;
 }
 
@@ -321,12 +301,11 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	MemoryContext scratch;
 	MemoryContext old;
 	Portal portal;
-	Oid role;
-	int security;
+	Engine engine;
 	int64 count = 0;
 
 	PreventCommandIfReadOnly("canopy_remap()");
-	engine_begin(&role, &security);
+	engine_begin(&engine);
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
 	portal = state_open_cursor();
 	for (;;)
@@ -350,6 +329,6 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	}
 	SPI_cursor_close(portal);
 	account_choose_all();
-	engine_end(role, security);
+	engine_end(&engine);
 	PG_RETURN_INT64(count);
 }

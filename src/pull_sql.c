@@ -18,101 +18,83 @@ typedef enum Statement
 	STATE_ADVANCE,
 	STATE_CHOOSE,
 	STATE_CHOOSE_ALL,
+	STATE_LIST,
+	STATE_EXISTS,
 	VERSION_INSERT,
 	VERSION_NEXT,
 	VERSION_BEFORE,
 	VERSION_DOCUMENT,
-	STATE_LIST,
-	STATE_EXISTS,
 	STATEMENT_COUNT
 } Statement;
 
-#define EQUALS    " OPERATOR(pg_catalog.=) "
-#define THIS_PULL " server" EQUALS "$1 AND pull_id" EQUALS "$2"
-
 typedef struct StatementText
 {
-	const char *sql;
 	int argument_count;
 	Oid arguments[10];
+	const char *sql;
 } StatementText;
 
+/* clang-format off */
 static const StatementText statements[STATEMENT_COUNT] = {
-	[ACCOUNT_INSERT] =
-		{"INSERT INTO canopy_summit.account (server, account_identifier) VALUES ($1, $2) "
-		 "ON CONFLICT (server, account_identifier) DO NOTHING",
-		 2,
-		 {TEXTOID, TEXTOID}},
-	[ACCOUNT_LOCK] = {"SELECT 1 FROM canopy_summit.account WHERE server" EQUALS "$1 "
-					  "AND account_identifier" EQUALS "$2 FOR UPDATE",
-					  2,
-					  {TEXTOID, TEXTOID}},
-	[STATE_LOCK] =
-		{"SELECT version, content_hash, fetched_at, has_property_data, account_identifier, "
-		 "created_at, is_data FROM canopy_summit.pull_state WHERE" THIS_PULL " FOR UPDATE",
-		 2,
-		 {TEXTOID, TEXTOID}},
-	[STATE_INSERT] =
-		{"INSERT INTO canopy_summit.pull_state (server, pull_id, environment, account_identifier, "
-		 "created_at, is_data, is_current, has_property_data, version, content_hash, fetched_at) "
-		 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10) ON CONFLICT (server, pull_id) DO NOTHING",
-		 10,
-		 {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, BOOLOID, BYTEAOID,
-		  TIMESTAMPTZOID}},
-	[STATE_CONFIRM] = {"UPDATE canopy_summit.pull_state SET fetched_at = $3 WHERE" THIS_PULL,
-					   3,
-					   {TEXTOID, TEXTOID, TIMESTAMPTZOID}},
-	[STATE_ADVANCE] =
-		{"UPDATE canopy_summit.pull_state SET environment = $3, account_identifier = $4, "
-		 "created_at = $5, is_data = $6, is_current = CASE WHEN $4 IS NULL THEN $6 ELSE is_current AND $6 END, "
-		 "has_property_data = $7, version = $8, content_hash = $9, fetched_at = $10 WHERE" THIS_PULL,
-		 10,
-		 {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, INT4OID, BYTEAOID,
-		  TIMESTAMPTZOID}},
-	[STATE_CHOOSE] = {"UPDATE canopy_summit.pull_state s SET is_current = NOT s.is_current "
-					  "WHERE s.server" EQUALS "$1 AND s.account_identifier" EQUALS "$2 "
-					  "AND s.is_current OPERATOR(pg_catalog.<>) (s.is_data AND s.pull_id" EQUALS
-					  "(SELECT n.pull_id FROM canopy_summit.pull_state n WHERE n.server" EQUALS
-					  "$1 "
-					  "AND n.account_identifier" EQUALS "$2 AND n.is_data "
-					  "ORDER BY n.created_at DESC NULLS LAST, n.pull_id DESC LIMIT 1))",
-					  2,
-					  {TEXTOID, TEXTOID}},
-	[STATE_CHOOSE_ALL] =
-		{"UPDATE canopy_summit.pull_state s SET is_current = c.chosen FROM "
-		 "(SELECT server, pull_id, is_data AND (account_identifier IS NULL OR pg_catalog.row_number() OVER "
-		 "(PARTITION BY server, account_identifier, is_data ORDER BY created_at DESC NULLS LAST, pull_id DESC)" EQUALS
-		 "1) "
-		 "AS chosen FROM canopy_summit.pull_state) c WHERE s.server" EQUALS
-		 "c.server AND s.pull_id" EQUALS "c.pull_id "
-		 "AND s.is_current OPERATOR(pg_catalog.<>) c.chosen",
-		 0,
-		 {0}},
-	[VERSION_INSERT] =
-		{"INSERT INTO canopy_summit.pull_version "
-		 "(server, pull_id, version, content_hash, fetched_at, pull, drift, received, stored_by) "
-		 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		 9,
-		 {TEXTOID, TEXTOID, INT4OID, BYTEAOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, BYTEAOID,
-		  NAMEOID}},
-	[VERSION_NEXT] = {"SELECT version FROM canopy_summit.pull_version WHERE" THIS_PULL
-					  " ORDER BY version DESC LIMIT 1",
-					  2,
-					  {TEXTOID, TEXTOID}},
-	[VERSION_BEFORE] =
-		{"SELECT version, content_hash FROM canopy_summit.pull_version WHERE" THIS_PULL
-		 " AND fetched_at OPERATOR(pg_catalog.<=) $3 ORDER BY fetched_at DESC, version DESC LIMIT 1",
-		 3,
-		 {TEXTOID, TEXTOID, TIMESTAMPTZOID}},
-	[VERSION_DOCUMENT] = {"SELECT pull FROM canopy_summit.pull_version WHERE" THIS_PULL
-						  " AND version" EQUALS "$3",
-						  3,
-						  {TEXTOID, TEXTOID, INT4OID}},
-	[STATE_LIST] = {"SELECT server, pull_id FROM canopy_summit.pull_state", 0, {0}},
-	[STATE_EXISTS] = {"SELECT 1 FROM canopy_summit.pull_state WHERE" THIS_PULL,
-					  2,
-					  {TEXTOID, TEXTOID}},
+	[ACCOUNT_INSERT] = {2, {TEXTOID, TEXTOID},
+		"INSERT INTO canopy_summit.account (server, account_identifier) VALUES ($1, $2)"
+		" ON CONFLICT (server, account_identifier) DO NOTHING"},
+	[ACCOUNT_LOCK] = {2, {TEXTOID, TEXTOID},
+		"SELECT 1 FROM canopy_summit.account WHERE server = $1 AND account_identifier = $2 FOR UPDATE"},
+	[STATE_LOCK] = {2, {TEXTOID, TEXTOID},
+		"SELECT version, content_hash, fetched_at, has_property_data, account_identifier,"
+		" created_at, is_data"
+		" FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2 FOR UPDATE"},
+	[STATE_INSERT] = {10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			BOOLOID, BYTEAOID, TIMESTAMPTZOID},
+		"INSERT INTO canopy_summit.pull_state (server, pull_id, environment, account_identifier,"
+		" created_at, is_data, is_current, has_property_data, version, content_hash, fetched_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10)"
+		" ON CONFLICT (server, pull_id) DO NOTHING"},
+	[STATE_CONFIRM] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+		"UPDATE canopy_summit.pull_state SET fetched_at = $3 WHERE server = $1 AND pull_id = $2"},
+	[STATE_ADVANCE] = {10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			INT4OID, BYTEAOID, TIMESTAMPTZOID},
+		"UPDATE canopy_summit.pull_state"
+		" SET environment = $3, account_identifier = $4, created_at = $5, is_data = $6,"
+		" is_current = CASE WHEN $4 IS NULL THEN $6 ELSE is_current AND $6 END,"
+		" has_property_data = $7, version = $8, content_hash = $9, fetched_at = $10"
+		" WHERE server = $1 AND pull_id = $2"},
+	[STATE_CHOOSE] = {2, {TEXTOID, TEXTOID},
+		"UPDATE canopy_summit.pull_state s SET is_current = NOT s.is_current"
+		" WHERE s.server = $1 AND s.account_identifier = $2"
+		" AND s.is_current <> (s.is_data AND s.pull_id ="
+		" (SELECT n.pull_id FROM canopy_summit.pull_state n"
+		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
+		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
+	[STATE_CHOOSE_ALL] = {0, {0},
+		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
+		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"
+		" OVER (PARTITION BY server, account_identifier, is_data"
+		" ORDER BY created_at DESC NULLS LAST, pull_id COLLATE \"C\" DESC)) AS chosen"
+		" FROM canopy_summit.pull_state) c"
+		" WHERE s.server = c.server AND s.pull_id = c.pull_id AND s.is_current <> c.chosen"},
+	[STATE_LIST] = {0, {0},
+		"SELECT server, pull_id FROM canopy_summit.pull_state"},
+	[STATE_EXISTS] = {2, {TEXTOID, TEXTOID},
+		"SELECT 1 FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
+	[VERSION_INSERT] = {9, {TEXTOID, TEXTOID, INT4OID, BYTEAOID, TIMESTAMPTZOID, JSONBOID, JSONBOID,
+			BYTEAOID, NAMEOID},
+		"INSERT INTO canopy_summit.pull_version"
+		" (server, pull_id, version, content_hash, fetched_at, pull, drift, received, stored_by)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"},
+	[VERSION_NEXT] = {2, {TEXTOID, TEXTOID},
+		"SELECT version FROM canopy_summit.pull_version WHERE server = $1 AND pull_id = $2"
+		" ORDER BY version DESC LIMIT 1"},
+	[VERSION_BEFORE] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+		"SELECT version, content_hash FROM canopy_summit.pull_version"
+		" WHERE server = $1 AND pull_id = $2 AND fetched_at <= $3"
+		" ORDER BY fetched_at DESC, version DESC LIMIT 1"},
+	[VERSION_DOCUMENT] = {3, {TEXTOID, TEXTOID, INT4OID},
+		"SELECT pull FROM canopy_summit.pull_version"
+		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
 };
+/* clang-format on */
 
 /* The kept plan of a statement. */
 static SPIPlanPtr

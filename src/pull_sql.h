@@ -2,8 +2,8 @@
  * pull_sql.h
  *	  The statements about pulls, as functions.
  *
- * The caller is connected to SPI and runs as the extension's owner.  `keys` are
- * the key of a pull: server and pull_id as text.
+ * The caller is inside engine_begin().  `keys` are the key of a pull: server and
+ * pull_id as text.
  */
 #ifndef CANOPY_SUMMIT_PULL_SQL_H
 #define CANOPY_SUMMIT_PULL_SQL_H
