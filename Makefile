@@ -12,7 +12,7 @@ SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 3
 	40_entity.sql 50_view.sql 60_canopy.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
-REGRESS =
+REGRESS = server store coerce drift view link operation
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
 # WERROR= builds with a compiler that knows warnings which this code has not met.
