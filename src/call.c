@@ -80,7 +80,7 @@ file_json(const HttpResponse *response)
 	int size = pg_b64_enc_len(response->body_len) + 1;
 	char *base64 = palloc0(size);
 
-	if (pg_b64_encode(response->body, response->body_len, base64, size - 1) < 0)
+	if (pg_b64_encode((const void *) response->body, response->body_len, base64, size - 1) < 0)
 		elog(ERROR, "could not encode base64");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_member(&state, "base64", base64);

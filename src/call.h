@@ -5,6 +5,7 @@
 #ifndef CANOPY_SUMMIT_CALL_H
 #define CANOPY_SUMMIT_CALL_H
 
+#include "compat.h"
 #include "operation.h"
 
 typedef struct Answer
@@ -21,10 +22,11 @@ call_operation(Connection *connection, const Operation *operation, Jsonb *params
 
 /* call_error.c */
 struct HttpResponse;
-extern void call_raise(const Connection *connection, const Operation *operation,
-					   const struct HttpResponse *response) pg_attribute_noreturn();
-extern void call_raise_unreadable(const Connection *connection, const Operation *operation,
-								  const struct HttpResponse *response, const char *problem)
+extern pg_noreturn void call_raise(const Connection *connection, const Operation *operation,
+								   const struct HttpResponse *response);
+extern pg_noreturn void
+call_raise_unreadable(const Connection *connection, const Operation *operation,
+					  const struct HttpResponse *response, const char *problem)
 	pg_attribute_noreturn();
 
 #endif /* CANOPY_SUMMIT_CALL_H */

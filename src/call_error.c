@@ -141,6 +141,9 @@ outcome_words(HttpOutcome outcome, Verdict *verdict)
 			verdict->hint =
 				"A superuser can raise canopy_summit.max_response_size or max_document_size.";
 			return "response is too large";
+		case HTTP_NO_RESOURCES:
+			verdict->sqlstate = ERRCODE_INSUFFICIENT_RESOURCES;
+			return "memory or file descriptors ran out";
 		default:
 			return "connection was lost";
 	}

@@ -12,8 +12,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 
-#define LIST_PAGE 100 /* the most that get-pulls gives at once */
+#define FUTURE_SLACK (5 * SECS_PER_MINUTE * USECS_PER_SEC) /* clocks differ */
+#define LIST_PAGE    100 /* the most that get-pulls gives at once */
 
 PG_FUNCTION_INFO_V1(canopy_summit_fetch_pull);
 PG_FUNCTION_INFO_V1(canopy_summit_store_pull);
@@ -157,9 +159,14 @@ canopy_summit_store_pull(PG_FUNCTION_ARGS)
 	source.environment = connection->environment;
 	source.stored_by = GetUserNameFromId(GetUserId(), false);
 	source.fetched_at = PG_GETARG_TIMESTAMPTZ(2);
-	if (TIMESTAMP_NOT_FINITE(source.fetched_at))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"fetched_at\" must be finite")));
+	if (TIMESTAMP_NOT_FINITE(source.fetched_at) ||
+		source.fetched_at > GetCurrentTimestamp() + FUTURE_SLACK)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"fetched_at\" must not be in the future"),
+			 errhint(
+				 "The state fetched last is current, so this one would hide all that follow.")));
 	result = pull_store(PG_GETARG_JSONB_P(0), &source);
 	return pull_result_row(fcinfo, &result);
 }
@@ -288,17 +295,24 @@ canopy_summit_list_pulls(PG_FUNCTION_ARGS)
 					   .entrysize = NAMEDATALEN * 2,
 					   .hcxt = CurrentMemoryContext};
 	Listing listing = {.server = connection->server, .reads_pii = privilege_reads_pii()};
+	MemoryContext page;
+	MemoryContext old;
 	int offset = 0;
+	bool done;
 
 	listing.max_rows = PG_ARGISNULL(2) ? PG_INT32_MAX : PG_GETARG_INT32(2);
 	if (listing.max_rows < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"max_rows\" must not be negative")));
+	done = listing.max_rows == 0;
 	InitMaterializedSRF(fcinfo, 0);
 	listing.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	listing.seen =
 		hash_create("canopy_list_pulls", 256, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	while (listing.rows < listing.max_rows)
+	page = AllocSetContextCreate(CurrentMemoryContext, "canopy_list_pulls page",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(page);
+	while (!done)
 	{
 		int limit = Min(LIST_PAGE, listing.max_rows - listing.rows);
 		int fresh;
@@ -308,9 +322,10 @@ canopy_summit_list_pulls(PG_FUNCTION_ARGS)
 
 		count = list_take_page(&listing, answer->json, &fresh);
 		offset += count;
-		if (count < limit || fresh == 0)
-			break;
+		done = count < limit || fresh == 0 || listing.rows >= listing.max_rows;
+		MemoryContextReset(page);
 	}
+	MemoryContextSwitchTo(old);
 	return (Datum) 0;
 }
 
@@ -351,13 +366,14 @@ call_check(const Operation *operation)
 			 errdetail(
 				 "It changes something at the server, and a lost response would leave its outcome unknown."),
 			 errhint("It will go by way of the job table, which this version does not have yet.")));
-	if (operation->class != OPERATION_SAFE && !privilege_is_admin())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for operation \"%s\"", operation->name),
-			 errhint(
-				 "It changes something at the server, which needs level admin of canopy_summit.grant_access().")));
+	if ((operation->class != OPERATION_SAFE || (operation->flags & OPERATION_SECRET)) &&
+		!privilege_is_admin())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for operation \"%s\"", operation->name),
+				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
+						 operation->class == OPERATION_SAFE ? "returns secrets"
+															: "changes something at the server")));
 	if ((operation->flags & OPERATION_PERSONAL) && !privilege_reads_pii())
 		ereport(
 			ERROR,

@@ -44,11 +44,11 @@ settings_define(void)
 							NULL);
 	DefineCustomIntVariable("canopy_summit.max_response_size",
 							"Largest response that is read, after decompression.", NULL,
-							&setting_max_response_size, 16 * 1024, 1, 1024 * 1024, PGC_SUSET,
+							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.max_document_size",
 							"Largest document that is downloaded.", NULL,
-							&setting_max_document_size, 64 * 1024, 1, 1024 * 1024, PGC_SUSET,
+							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("canopy_summit");
 }

@@ -20,6 +20,10 @@
 #define aclcheck_function(oid, role) pg_proc_aclcheck(oid, role, ACL_EXECUTE)
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define json_lexer(bytes, len, encoding) \
 	makeJsonLexContextCstringLen(NULL, bytes, len, encoding, false)

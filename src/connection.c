@@ -161,7 +161,8 @@ connection_mapping_options(const Connection *connection)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("role %s has no user mapping for server \"%s\"", role, connection->server),
+			 errmsg("role \"%s\" has no user mapping for server \"%s\"",
+					GetUserNameFromId(GetUserId(), false), connection->server),
 			 errhint(
 				 "CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '…', client_secret_file '/…');",
 				 role, quote_identifier(connection->server))));

@@ -136,6 +136,7 @@ canonical_container(StringInfo out, JsonbContainer *container, int depth)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("pull is nested deeper than %d", JSON_MAX_DEPTH)));
 	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
 	appendStringInfoCharMacro(out, is_array ? '[' : '{');
 	if (is_array)
 		canonical_array(out, container, depth);

@@ -180,22 +180,25 @@ field_add(EntityMap *map, const char *name)
 	return field;
 }
 
-/* Columns that belong to the engine and never take a JSON field. */
+/* Columns that belong to the engine and never take a JSON field, if they have the engine's type. */
 static int *
-engine_column(EntityMap *map, const char *name)
+engine_column(EntityMap *map, Form_pg_attribute column)
 {
-	if (strcmp(name, "server") == 0)
-		return &map->server;
-	if (strcmp(name, "pull_id") == 0)
-		return &map->pull_id;
-	if (strcmp(name, "ordinal") == 0)
-		return &map->ordinal;
-	if (strcmp(name, "parent_ordinal") == 0)
-		return &map->parent_ordinal;
-	if (strcmp(name, "address_role") == 0)
-		return &map->role;
-	if (strcmp(name, "extra") == 0)
-		return &map->extra;
+	const struct
+	{
+		const char *name;
+		Oid type;
+		int *attribute;
+	} columns[] = {
+		{"server", TEXTOID, &map->server},     {"pull_id", TEXTOID, &map->pull_id},
+		{"ordinal", INT4OID, &map->ordinal},   {"parent_ordinal", INT4OID, &map->parent_ordinal},
+		{"address_role", TEXTOID, &map->role}, {"extra", JSONBOID, &map->extra},
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+		if (strcmp(columns[i].name, NameStr(column->attname)) == 0 &&
+			columns[i].type == column->atttypid)
+			return columns[i].attribute;
 	return NULL;
 }
 
@@ -205,7 +208,7 @@ map_add_column(EntityMap *map, Entity entity, int attribute)
 {
 	Form_pg_attribute column = TupleDescAttr(map->descriptor, attribute);
 	const char *name = NameStr(column->attname);
-	int *engine = engine_column(map, name);
+	int *engine = engine_column(map, column);
 	EntityField *field;
 
 	if (engine != NULL)

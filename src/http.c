@@ -34,7 +34,7 @@ struct HttpTransfer
 	bool allow_private_addresses;
 	bool address_refused;
 	bool too_large;
-	bool out_of_memory;
+	bool out_of_resources;
 	HttpResponse response;
 	bool finished;
 };
@@ -96,7 +96,7 @@ on_content(char *bytes, size_t size, size_t count, void *argument)
 
 		if (grown == NULL)
 		{
-			transfer->out_of_memory = true;
+			transfer->out_of_resources = true;
 			return 0;
 		}
 		transfer->body = grown;
@@ -136,7 +136,10 @@ on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *addre
 		return CURL_SOCKET_BAD;
 	}
 	if (!AcquireExternalFD())
+	{
+		transfer->out_of_resources = true;
 		return CURL_SOCKET_BAD;
+	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		ReleaseExternalFD();
@@ -297,6 +300,8 @@ transfer_outcome(const HttpTransfer *transfer, CURLcode code)
 {
 	if (transfer->too_large)
 		return HTTP_TOO_LARGE;
+	if (transfer->out_of_resources)
+		return HTTP_NO_RESOURCES;
 	switch (code)
 	{
 		case CURLE_OK:
@@ -311,6 +316,8 @@ transfer_outcome(const HttpTransfer *transfer, CURLcode code)
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ISSUER_ERROR:
 			return HTTP_NOT_TRUSTED;
+		case CURLE_OUT_OF_MEMORY:
+			return HTTP_NO_RESOURCES;
 		case CURLE_OPERATION_TIMEDOUT:
 			return HTTP_TIMED_OUT;
 		default:
@@ -328,9 +335,7 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	char *text = NULL;
 
 	response->outcome = transfer_outcome(transfer, code);
-	response->reason = transfer->out_of_memory ? "out of memory"
-					   : transfer->error[0]    ? transfer->error
-											   : curl_easy_strerror(code);
+	response->reason = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 	curl_easy_getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->handle, CURLINFO_RETRY_AFTER, &retry_after);
 	response->status = (int) status;

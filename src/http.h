@@ -17,7 +17,8 @@ typedef enum HttpOutcome
 	HTTP_NOT_TRUSTED,     /* TLS or certificate */
 	HTTP_TIMED_OUT,
 	HTTP_BROKEN, /* reset, truncated or garbled */
-	HTTP_TOO_LARGE
+	HTTP_TOO_LARGE,
+	HTTP_NO_RESOURCES /* memory or descriptors ran out here */
 } HttpOutcome;
 
 typedef struct HttpRequest

@@ -4,8 +4,8 @@
  *
  * PostgreSQL's parser reads the JSON; this file only looks ahead for what
  * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8, numbers out of
- * range) and replaces it, remembering the path.  No input may raise an error
- * here: a problem is returned.
+ * range) and replaces it, remembering the path.  What is wrong with
+ * the input is returned, not raised.
  */
 #include "canopy_summit.h"
 
@@ -44,6 +44,8 @@ typedef struct JsonRepair
 	StringInfoData out;
 	JsonFrame *frames; /* frames[0] is the top level */
 	int depth;
+	int max_depth; /* that frames has room for */
+	int noted;     /* where the last noted place began; -1 = none */
 	List *replaced;
 } JsonRepair;
 
@@ -72,7 +74,7 @@ json_survey(const char *bytes, size_t len)
 			in_string = true;
 		else if (c == '{' || c == '[')
 			survey.depth = Max(survey.depth, ++depth);
-		else if (c == '}' || c == ']')
+		else if ((c == '}' || c == ']') && depth > 0)
 			depth--;
 		number = isdigit((unsigned char) c) ? number + 1 : 0;
 		if (number > NUMBER_MAX_DIGITS / 2 ||
@@ -84,13 +86,17 @@ json_survey(const char *bytes, size_t len)
 	return survey;
 }
 
-/* Remember the path to the current place, such as policies[].name. */
+/* Remember the path to the current place, such as policies[].name; once a place. */
 static void
 repair_note(JsonRepair *repair)
 {
+	int place = repair->frames[repair->depth].key_start;
 	StringInfoData path;
 	ListCell *cell;
 
+	if (place == repair->noted || list_length(repair->replaced) >= REPLACED_MAX_PATHS)
+		return;
+	repair->noted = place;
 	initStringInfo(&path);
 	for (int i = 1; i <= repair->depth; i++)
 	{
@@ -112,9 +118,11 @@ repair_note(JsonRepair *repair)
 	}
 	foreach(cell, repair->replaced)
 		if (strcmp(lfirst(cell), path.data) == 0)
+		{
+			pfree(path.data);
 			return;
-	if (list_length(repair->replaced) < REPLACED_MAX_PATHS)
-		repair->replaced = lappend(repair->replaced, path.data);
+		}
+	repair->replaced = lappend(repair->replaced, path.data);
 }
 
 /* The code unit of \uXXXX at pos, or -1. */
@@ -265,10 +273,10 @@ repair_structure(JsonRepair *repair)
 	char c = repair->in[repair->pos++];
 	JsonFrame *frame = &repair->frames[repair->depth];
 
-	if (c == '{' || c == '[')
+	if ((c == '{' || c == '[') && repair->depth < repair->max_depth)
 	{
 		frame = &repair->frames[++repair->depth];
-		*frame = (JsonFrame){.is_object = c == '{'};
+		*frame = (JsonFrame){.is_object = c == '{', .key_start = repair->pos};
 	}
 	else if ((c == '}' || c == ']') && repair->depth > 0)
 		repair->depth--;
@@ -283,7 +291,9 @@ repair_structure(JsonRepair *repair)
 static void
 json_repair(JsonRepair *repair, int depth)
 {
-	repair->frames = palloc0(sizeof(JsonFrame) * (depth + 2));
+	repair->max_depth = depth;
+	repair->noted = -1;
+	repair->frames = palloc0(sizeof(JsonFrame) * (depth + 1));
 	initStringInfo(&repair->out);
 	enlargeStringInfo(&repair->out, repair->len);
 	while (repair->pos < repair->len)

@@ -19,13 +19,17 @@ PG_FUNCTION_INFO_V1(canopy_summit_connect_link);
 static bool
 looks_like_email(const char *text, int len)
 {
-	for (int at = 1; at < len - 3; at++)
+	bool behind_at = false; /* in this run of visible characters */
+
+	for (int i = 0; i < len; i++)
 	{
-		if (text[at] != '@' || isspace((unsigned char) text[at - 1]))
-			continue;
-		for (int i = at + 2; i < len - 1 && !isspace((unsigned char) text[i]); i++)
-			if (text[i] == '.' && isalpha((unsigned char) text[i + 1]))
-				return true;
+		if (isspace((unsigned char) text[i]))
+			behind_at = false;
+		else if (text[i] == '@')
+			behind_at |= i > 0 && !isspace((unsigned char) text[i - 1]);
+		else if (text[i] == '.' && behind_at && text[i - 1] != '@' && i + 1 < len &&
+				 isalpha((unsigned char) text[i + 1]))
+			return true;
 	}
 	return false;
 }

@@ -199,6 +199,21 @@ loop_serve(HttpLoop *loop)
 	}
 }
 
+/* The wait event that pg_stat_activity shows; PostgreSQL before 17 knows no names for extensions'. */
+static uint32
+loop_wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("CanopySummitHttp");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
 /* Wait once for the latch, the sockets or the timer, and do what is due. */
 void
 loop_wait(HttpLoop *loop)
@@ -208,7 +223,7 @@ loop_wait(HttpLoop *loop)
 	CHECK_FOR_INTERRUPTS();
 	events = WaitLatchOrSocket(MyLatch,
 							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							   loop->epoll, loop_timeout(loop), PG_WAIT_EXTENSION);
+							   loop->epoll, loop_timeout(loop), loop_wait_event());
 	if (events & WL_LATCH_SET)
 	{
 		ResetLatch(MyLatch);

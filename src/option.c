@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -127,7 +128,7 @@ static void
 check_hosts(const char *name, const char *value)
 {
 	if (option_parse_hosts(value) == NIL)
-		option_refuse(name, value, "Use host names separated by commas.");
+		option_refuse(name, value, "Use host names separated by commas, without ports.");
 }
 
 static void
@@ -136,15 +137,23 @@ check_duration(const char *name, const char *value)
 	(void) option_parse_duration(name, value);
 }
 
+/* An interval, read without interval_in(), whose errors would not name the option. */
 static void
 check_tolerance(const char *name, const char *value)
 {
-	Interval *interval =
-		DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(value),
-											  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	char buffer[MAXDATELEN];
+	char *fields[MAXDATEFIELDS];
+	int types[MAXDATEFIELDS];
+	int count;
+	int type;
+	struct pg_itm_in interval = {0};
 
-	if (interval->month != 0 || interval->day < 0 || interval->day > 1 || interval->time < 0 ||
-		interval->day * USECS_PER_DAY + interval->time > USECS_PER_DAY)
+	if (ParseDateTime(value, buffer, sizeof(buffer), fields, types, MAXDATEFIELDS, &count) != 0 ||
+		DecodeInterval(fields, types, count, INTERVAL_FULL_RANGE, &type, &interval) != 0 ||
+		type != DTK_DELTA || interval.tm_year != 0 || interval.tm_mon != 0 ||
+		interval.tm_mday < 0 || interval.tm_mday > 1 || interval.tm_usec < 0 ||
+		interval.tm_usec > USECS_PER_DAY ||
+		interval.tm_mday * USECS_PER_DAY + interval.tm_usec > USECS_PER_DAY)
 		option_refuse(name, value, "Use an interval from 0 to 1 day.");
 }
 
@@ -241,12 +250,31 @@ option_check_right(const Option *option)
 				 "Only members of role pg_read_server_files may, because the option names a file.")));
 }
 
+static bool
+option_is_given(List *definitions, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, definitions)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, name) == 0)
+			return true;
+	return false;
+}
+
+/* A secret comes from one place. */
+static void
+option_check_exclusive(List *definitions, const char *inlined, const char *file)
+{
+	if (option_is_given(definitions, inlined) && option_is_given(definitions, file))
+		ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+						errmsg("options \"%s\" and \"%s\" exclude each other", inlined, file),
+						errhint("Drop one of them.")));
+}
+
 static void
 option_validate(List *definitions, Oid catalog, Provider provider)
 {
 	ListCell *cell;
-	bool inline_secret = false;
-	bool secret_file = false;
 
 	foreach(cell, definitions)
 	{
@@ -261,14 +289,9 @@ option_validate(List *definitions, Oid catalog, Provider provider)
 			option_unknown(definition->defname, catalog, provider);
 		option_check_right(option);
 		option->check(option->name, defGetString(definition));
-		inline_secret |= strcmp(option->name, "client_secret") == 0;
-		secret_file |= strcmp(option->name, "client_secret_file") == 0;
 	}
-	if (inline_secret && secret_file)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("options \"client_secret\" and \"client_secret_file\" exclude each other"),
-				 errhint("Drop one of them.")));
+	option_check_exclusive(definitions, "client_secret", "client_secret_file");
+	option_check_exclusive(definitions, "webhook_secret", "webhook_secret_file");
 }
 
 /* canopy_summit.canopy_api_validator(text[], oid) -> void */
@@ -287,21 +310,17 @@ canopy_summit_summit_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A duration such as "30s" or "500ms", bare numbers are seconds; the result is in milliseconds. */
+/* A duration such as "30s" or "500ms" in milliseconds; bare numbers are seconds. */
 int
 option_parse_duration(const char *name, const char *value)
 {
-	bool bare = strspn(value, "0123456789") == strlen(value);
+	bool bare = *value != '\0' && strspn(value, "0123456789") == strlen(value);
 	int amount;
-	int milliseconds;
 
-	if (!parse_int(value, &amount, bare ? GUC_UNIT_S : GUC_UNIT_MS, NULL) ||
-		(bare && amount > 3600))
-		option_refuse(name, value, "Use a duration such as 30s or 500ms.");
-	milliseconds = bare ? amount * 1000 : amount;
-	if (milliseconds < 1 || milliseconds > 3600 * 1000)
-		option_refuse(name, value, "Use a duration from 1ms to 1h.");
-	return milliseconds;
+	if (!parse_int(value, &amount, bare ? GUC_UNIT_S : GUC_UNIT_MS, NULL) || amount < 1 ||
+		amount > (bare ? 3600 : 3600 * 1000))
+		option_refuse(name, value, "Use a duration from 1ms to 1h, such as 30s.");
+	return bare ? amount * 1000 : amount;
 }
 
 /* Host names separated by commas, lower case; NIL if one of them is none. */
@@ -322,8 +341,7 @@ option_parse_hosts(const char *value)
 		while (len > 0 && host[len - 1] == ' ')
 			host[--len] = '\0';
 		if (len == 0 ||
-			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:") !=
-				len)
+			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != len)
 			return NIL;
 		for (char *c = host; *c; c++)
 			*c = pg_ascii_tolower((unsigned char) *c);

@@ -3,7 +3,7 @@
  *	  Versions of pulls: store a state, find out whether it is new, which one is
  *	  current, and which pull of an account the views show.
  *
- * Lock order: the row of the account, then the row of the pull.  Everything
+ * Lock order: rows of accounts by their bytes, then the row of the pull.  Everything
  * derived (entity rows, is_current) is written in the transaction of the
  * version it is derived from.  Callers have checked what the user may do.
  */
@@ -16,6 +16,8 @@
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_remap);
+
+#define PULL_ID_MAX 512 /* bytes; an index entry has to hold a pull's and an account's id */
 
 /* Whether two texts are the same; NULL is only the same as NULL. */
 static bool
@@ -49,6 +51,23 @@ pull_is_data(Jsonb *pull)
 			JsonContainerSize(policies->val.binary.data) > 0);
 }
 
+/* An id as text, also if it is a number; NULL if it is missing or unfit for a key. */
+static const char *
+pull_id_field(Jsonb *pull, const char *field)
+{
+	JsonbValue *value = JB_ROOT_IS_OBJECT(pull)
+							? getKeyJsonValueFromContainer(&pull->root, field, strlen(field), NULL)
+							: NULL;
+	Datum id;
+	bool isnull;
+
+	if (value == NULL || (value->type != jbvString && value->type != jbvNumeric) ||
+		!coerce_value(COLUMN_TEXT, value, &id, &isnull) || isnull ||
+		VARSIZE_ANY_EXHDR(DatumGetPointer(id)) > PULL_ID_MAX)
+		return NULL;
+	return TextDatumGetCString(id);
+}
+
 /* Fill in what the JSON says about the state of its pull. */
 static void
 state_describe(PullState *state, Jsonb *pull)
@@ -58,7 +77,7 @@ state_describe(PullState *state, Jsonb *pull)
 	Datum created_at;
 	bool isnull = true;
 
-	state->account = json_text_field(pull, "account_identifier");
+	state->account = pull_id_field(pull, "account_identifier");
 	state->has_created_at = created != NULL &&
 							coerce_value(COLUMN_TIMESTAMPTZ, created, &created_at, &isnull) &&
 							!isnull;
@@ -139,16 +158,9 @@ pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 				const PullState *state)
 {
 	Drift drift = {0};
-	uint8 hash[CONTENT_HASH_LENGTH];
-	EntityRows *rows;
-	int version;
+	int version = version_next(keys);
 
-	if (version_before(keys, source->fetched_at, &version, hash) &&
-		memcmp(hash, state->hash, CONTENT_HASH_LENGTH) == 0)
-		return version;
-	rows = shred(source->server, pull_id, pull, &drift);
-	entity_discard(rows);
-	version = version_next(keys);
+	entity_discard(shred(source->server, pull_id, pull, &drift));
 	version_insert(keys, version, state, pull, drift_json(&drift, source->replaced), source);
 	return version;
 }
@@ -177,40 +189,78 @@ pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 	}
 }
 
+/* Lock two accounts, of which either may be NULL, in byte order; true if the first was not there before. */
+static bool
+accounts_lock(const char *server, const char *account, const char *other)
+{
+	bool is_new = false;
+	bool other_first;
+
+	if (text_is(account, other))
+		other = NULL;
+	other_first = account != NULL && other != NULL && strcmp(other, account) < 0;
+	if (other_first)
+		account_lock(server, other);
+	if (account != NULL)
+		is_new = account_lock(server, account);
+	if (other != NULL && !other_first)
+		account_lock(server, other);
+	return is_new;
+}
+
+/* Lock what storing needs, and read the row of the pull; false if this stored the first version. */
+static bool
+pull_lock(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source, PullState *state,
+		  PullState *before)
+{
+	for (;;)
+	{
+		const char *known_account;
+		bool exists = state_peek(keys, &known_account);
+		bool account_is_new = accounts_lock(source->server, state->account, known_account);
+
+		if (exists && state_lock(keys, before))
+			return true;
+		if (!exists && pull_store_first(keys, pull_id, pull, source, state, account_is_new))
+			return false;
+	}
+}
+
 /* Compare with what is stored, and store what is new.  Inside engine_begin(). */
 static void
 pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, PullResult *result)
 {
 	Datum keys[2] = {CStringGetTextDatum(source->server), CStringGetTextDatum(pull_id)};
 	PullState state = {0};
-	PullState before;
-	bool account_is_new = false;
+	PullState before = {0}; /* the version that was current when this one was requested */
 	bool lacks_property_data = content_lacks_property_data(pull, &state.has_property_data);
+	bool is_late;
+	bool has_before = true;
 
 	state_describe(&state, pull);
-	if (state.account != NULL)
-		account_is_new = account_lock(source->server, state.account);
-	while (!state_lock(keys, &before))
-		if (pull_store_first(keys, pull_id, pull, source, &state, account_is_new))
-		{
-			result->version = 1;
-			result->changed = true;
-			return;
-		}
-	if (lacks_property_data && before.has_property_data)
+	if (!pull_lock(keys, pull_id, pull, source, &state, &before))
+	{
+		result->version = 1;
+		result->changed = true;
+		return;
+	}
+	is_late = source->fetched_at < before.fetched_at;
+	if (is_late)
+		has_before = version_before(keys, source->fetched_at, &before.version, before.hash);
+	if (has_before && lacks_property_data && (is_late || before.has_property_data))
 	{
 		pull = content_carry_property_data(pull, version_document(keys, before.version));
 		content_lacks_property_data(pull, &state.has_property_data);
 		content_hash(pull, state.hash);
 	}
-	if (source->fetched_at < before.fetched_at)
-		result->version = pull_store_late(keys, pull_id, pull, source, &state);
-	else if (memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) == 0)
+	result->version = before.version;
+	if (has_before && memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) == 0)
 	{
-		if (source->fetched_at > before.fetched_at)
+		if (!is_late && source->fetched_at > before.fetched_at)
 			state_confirm(keys, source->fetched_at);
-		result->version = before.version;
 	}
+	else if (is_late)
+		result->version = pull_store_late(keys, pull_id, pull, source, &state);
 	else
 	{
 		pull_store_next(keys, pull_id, pull, source, &before, &state);
@@ -225,7 +275,7 @@ pull_unwrap(Jsonb *document)
 {
 	JsonbValue *inner;
 
-	if (!JB_ROOT_IS_OBJECT(document) || json_text_field(document, "pull_id") != NULL)
+	if (!JB_ROOT_IS_OBJECT(document) || pull_id_field(document, "pull_id") != NULL)
 		return document;
 	inner = getKeyJsonValueFromContainer(&document->root, "pull", strlen("pull"), NULL);
 	if (inner != NULL && inner->type == jbvBinary && JsonContainerIsObject(inner->val.binary.data))
@@ -243,7 +293,7 @@ PullResult
 pull_store(Jsonb *document, const PullSource *source)
 {
 	Jsonb *pull = pull_unwrap(document);
-	PullResult result = {.pull_id = json_text_field(pull, "pull_id")};
+	PullResult result = {.pull_id = pull_id_field(pull, "pull_id")};
 	Engine engine;
 
 	if (result.pull_id == NULL)
@@ -251,7 +301,8 @@ pull_store(Jsonb *document, const PullSource *source)
 			ERROR,
 			(errcode(source->expected_pull_id ? ERRCODE_PROTOCOL_VIOLATION
 											  : ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("cannot store pull: it has no pull_id"),
+			 errmsg("cannot store pull: it has no pull_id, or one longer than %d bytes",
+					PULL_ID_MAX),
 			 errhint(
 				 "Pass the pull object of the API, bare or as {\"success\": true, \"pull\": {…}}.")));
 	if (source->expected_pull_id != NULL && strcmp(result.pull_id, source->expected_pull_id) != 0)
@@ -288,10 +339,9 @@ pull_remap(Datum *keys)
 	PullState state;
 	Drift drift = {0};
 
-	if (!state_lock(keys, &state))
-		return;
-	entity_write(server, pull_id,
-				 shred(server, pull_id, version_document(keys, state.version), &drift), true);
+	if (state_lock(keys, &state))
+		entity_write(server, pull_id,
+					 shred(server, pull_id, version_document(keys, state.version), &drift), true);
 }
 
 /* canopy_remap() -> bigint: every entity row again from the current versions; the number of pulls */
@@ -307,6 +357,7 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("canopy_remap()");
 	engine_begin(&engine);
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
+	state_lock_all();
 	portal = state_open_cursor();
 	for (;;)
 	{

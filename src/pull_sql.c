@@ -12,11 +12,14 @@ typedef enum Statement
 {
 	ACCOUNT_INSERT,
 	ACCOUNT_LOCK,
+	ACCOUNT_TOUCH,
+	STATE_PEEK,
 	STATE_LOCK,
 	STATE_INSERT,
 	STATE_CONFIRM,
 	STATE_ADVANCE,
 	STATE_CHOOSE,
+	STATE_LOCK_ALL,
 	STATE_CHOOSE_ALL,
 	STATE_LIST,
 	STATE_EXISTS,
@@ -41,6 +44,11 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" ON CONFLICT (server, account_identifier) DO NOTHING"},
 	[ACCOUNT_LOCK] = {2, {TEXTOID, TEXTOID},
 		"SELECT 1 FROM canopy_summit.account WHERE server = $1 AND account_identifier = $2 FOR UPDATE"},
+	[ACCOUNT_TOUCH] = {2, {TEXTOID, TEXTOID},
+		"UPDATE canopy_summit.account SET server = server"
+		" WHERE server = $1 AND account_identifier = $2"},
+	[STATE_PEEK] = {2, {TEXTOID, TEXTOID},
+		"SELECT account_identifier FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
 	[STATE_LOCK] = {2, {TEXTOID, TEXTOID},
 		"SELECT version, content_hash, fetched_at, has_property_data, account_identifier,"
 		" created_at, is_data"
@@ -67,6 +75,8 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" (SELECT n.pull_id FROM canopy_summit.pull_state n"
 		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
 		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
+	[STATE_LOCK_ALL] = {0, {0},
+		"LOCK TABLE canopy_summit.pull_state IN SHARE ROW EXCLUSIVE MODE"},
 	[STATE_CHOOSE_ALL] = {0, {0},
 		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
 		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"
@@ -152,6 +162,25 @@ hash_read(Datum datum, uint8 *hash)
 	memcpy(hash, VARDATA_ANY(value), CONTENT_HASH_LENGTH);
 }
 
+/*
+ * Whether there is a row of the pull, and its account, without a lock: what has
+ * to be locked first.
+ */
+bool
+state_peek(Datum *keys, const char **account)
+{
+	bool isnull;
+	Datum datum;
+
+	*account = NULL;
+	if (statement_run(STATE_PEEK, keys, NULL) == 0)
+		return false;
+	datum = result_datum(1, &isnull);
+	*account = isnull ? NULL : TextDatumGetCString(datum);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
 /* Lock the row of a pull and read it; false if there is none. */
 bool
 state_lock(Datum *keys, PullState *state)
@@ -171,6 +200,7 @@ state_lock(Datum *keys, PullState *state)
 	state->has_created_at = !isnull;
 	state->created_at = isnull ? 0 : DatumGetTimestampTz(datum);
 	state->is_data = DatumGetBool(result_datum(7, &isnull));
+	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
 
@@ -184,15 +214,21 @@ account_lock(const char *server, const char *account)
 		return true;
 	if (statement_run(ACCOUNT_LOCK, keys, NULL) == 0)
 		elog(ERROR, "account vanished");
+	SPI_freetuptable(SPI_tuptable);
 	return false;
 }
 
-/* Let the views show the newest pull of the account that counts.  The caller has locked the account. */
+/*
+ * Let the views show the newest pull of the account that counts.  The caller
+ * has locked the account; touching its row makes a concurrent transaction with
+ * an older snapshot fail (40001) where it would choose on what it cannot see.
+ */
 void
 account_choose(const char *server, const char *account)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
 
+	statement_run(ACCOUNT_TOUCH, keys, NULL);
 	statement_run(STATE_CHOOSE, keys, NULL);
 }
 
@@ -227,10 +263,14 @@ int
 version_next(Datum *keys)
 {
 	bool isnull;
+	int version = 0;
 
-	return statement_run(VERSION_NEXT, keys, NULL) == 0
-			   ? 1
-			   : DatumGetInt32(result_datum(1, &isnull)) + 1;
+	if (statement_run(VERSION_NEXT, keys, NULL) > 0)
+	{
+		version = DatumGetInt32(result_datum(1, &isnull));
+		SPI_freetuptable(SPI_tuptable);
+	}
+	return version + 1;
 }
 
 /* The JSON of one version. */
@@ -239,10 +279,13 @@ version_document(Datum *keys, int version)
 {
 	Datum arguments[3] = {keys[0], keys[1], Int32GetDatum(version)};
 	bool isnull;
+	Jsonb *document;
 
 	if (statement_run(VERSION_DOCUMENT, arguments, NULL) == 0)
 		elog(ERROR, "version %d of pull \"%s\" is missing", version, TextDatumGetCString(keys[1]));
-	return DatumGetJsonbP(result_datum(1, &isnull));
+	document = DatumGetJsonbPCopy(result_datum(1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return document;
 }
 
 /* Write the row of a pull that has none yet; false if another transaction was first. */
@@ -287,18 +330,28 @@ state_advance(Datum *keys, const PullState *state, const PullSource *source)
 	statement_run(STATE_ADVANCE, arguments, nulls);
 }
 
-/* Let the views show the right pull of every account. */
+/* Let the views show the right pull of every account.  The caller has called state_lock_all(). */
 void
 account_choose_all(void)
 {
 	statement_run(STATE_CHOOSE_ALL, NULL, NULL);
 }
 
+/* Keep everybody from storing pulls until the end of the transaction. */
+void
+state_lock_all(void)
+{
+	statement_run(STATE_LOCK_ALL, NULL, NULL);
+}
+
 /* Whether any version of the pull is stored. */
 bool
 state_exists(Datum *keys)
 {
-	return statement_run(STATE_EXISTS, keys, NULL) > 0;
+	bool exists = statement_run(STATE_EXISTS, keys, NULL) > 0;
+
+	SPI_freetuptable(SPI_tuptable);
+	return exists;
 }
 
 /* Note that a newer request answered with the current version. */
@@ -328,5 +381,6 @@ version_before(Datum *keys, TimestampTz fetched_at, int *version, uint8 *hash)
 		return false;
 	*version = DatumGetInt32(result_datum(1, &isnull));
 	hash_read(result_datum(2, &isnull), hash);
+	SPI_freetuptable(SPI_tuptable);
 	return true;
 }

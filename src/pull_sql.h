@@ -28,7 +28,9 @@ typedef struct PullState
 extern bool account_lock(const char *server, const char *account);
 extern void account_choose(const char *server, const char *account);
 extern void account_choose_all(void);
+extern bool state_peek(Datum *keys, const char **account);
 extern bool state_lock(Datum *keys, PullState *state);
+extern void state_lock_all(void);
 extern bool state_exists(Datum *keys);
 extern bool
 state_insert(Datum *keys, const PullState *state, const PullSource *source, bool is_current);

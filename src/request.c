@@ -272,7 +272,7 @@ encode_base64(const char *bytes, int len)
 	int size = pg_b64_enc_len(len) + 1;
 	char *encoded = palloc0(size);
 
-	if (pg_b64_encode(bytes, len, encoded, size - 1) < 0)
+	if (pg_b64_encode((const void *) bytes, len, encoded, size - 1) < 0)
 		elog(ERROR, "could not encode base64");
 	return encoded;
 }
@@ -332,7 +332,7 @@ append_file(StringInfo body, const char *boundary, const Operation *operation,
 	char *base64 = file_member(operation, param, file, "base64", NULL);
 	int size = pg_b64_dec_len(strlen(base64));
 	char *bytes = palloc(size);
-	int len = pg_b64_decode(base64, strlen(base64), bytes, size);
+	int len = pg_b64_decode(base64, strlen(base64), (void *) bytes, size);
 
 	if (len < 0)
 		param_refuse(operation, param->name, "must have valid base64", true);

@@ -31,6 +31,7 @@ static void
 secret_check_access(const char *path, int fd)
 {
 	struct stat status;
+	mode_t forbidden;
 
 	if (fstat(fd, &status) != 0)
 		ereport(ERROR,
@@ -40,9 +41,8 @@ secret_check_access(const char *path, int fd)
 	if (status.st_uid != geteuid() && status.st_uid != 0)
 		secret_refuse(path, "it must be owned by the server's user or by root",
 					  "Change the owner of the file.");
-	if ((status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0 &&
-		 status.st_uid != 0) ||
-		(status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO)) != 0))
+	forbidden = status.st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+	if ((status.st_mode & forbidden) != 0)
 		secret_refuse(path, "group or others have access to it",
 					  "Use mode 0600, or 0640 if root owns the file.");
 	if (status.st_size > SECRET_FILE_MAX)

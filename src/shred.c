@@ -62,7 +62,10 @@ drift_note(List **paths, Entity entity, const char *prefix, const char *name, in
 	path = psprintf("%s.%s%.*s", entity_name(entity), prefix, pg_mbcliplen(name, len, 200), name);
 	foreach(cell, *paths)
 		if (strcmp(lfirst(cell), path) == 0)
+		{
+			pfree(path);
 			return;
+		}
 	*paths = lappend(*paths, path);
 }
 

@@ -3,6 +3,10 @@
 
 \echo Use "CREATE EXTENSION canopy_summit" to load this file. \quit
 
+-- Nothing below may be found anywhere but where it is named: whoever can create
+-- objects in the schema of the extension must not get into this script.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 -- JSON is UTF-8, and a pull must never fail to be stored because a name has an accent.
 DO $$
 BEGIN

@@ -26,7 +26,10 @@ DECLARE
 BEGIN
 	FOR wrapper IN
 		SELECT w.fdwname
-		FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+		FROM pg_event_trigger_ddl_commands() c
+			JOIN pg_foreign_server changed ON c.classid = 'pg_foreign_server'::regclass AND changed.oid = c.objid
+			JOIN pg_foreign_data_wrapper w ON w.oid = changed.srvfdw
+			JOIN pg_foreign_server s ON s.srvfdw = w.oid
 		WHERE w.fdwname IN ('canopy_api', 'summit_api')
 		GROUP BY w.fdwname
 		HAVING count(DISTINCT coalesce((SELECT o.option_value FROM pg_options_to_table(s.srvoptions) o

@@ -1,27 +1,39 @@
 -- 50_view.sql: the views that analysts read, made from the entity tables.
 -- Replaceable.
 
-CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_catalog.pg_attribute) RETURNS text
+-- A column is shown as it is unless its type, or its row in added_column, says that it is personal.
+-- jsonb may hold anything, and is personal throughout.
+CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_attribute) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE
-	WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN
-		'e.per_mile_premium_tenth_of_cents, (e.per_mile_premium_tenth_of_cents * 0.001)::numeric(14,3) AS per_mile_premium'
-	WHEN attribute.attname ~ '_cents$' AND attribute.atttypid = 'pg_catalog.int8'::pg_catalog.regtype THEN
-		pg_catalog.format('e.%1$I, (e.%1$I * 0.01)::numeric(14,2) AS %2$I', attribute.attname,
-						  pg_catalog.regexp_replace(attribute.attname, '_cents$', ''))
-	WHEN attribute.atttypid = 'canopy_summit.personal_text'::pg_catalog.regtype THEN
-		pg_catalog.format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::text WHEN e.%1$I IS NOT NULL THEN ''***'' END AS %1$I',
-						  attribute.attname)
-	WHEN attribute.atttypid = 'canopy_summit.personal_integer'::pg_catalog.regtype
-		 OR attribute.atttypid = 'pg_catalog.jsonb'::pg_catalog.regtype
-		 OR EXISTS (SELECT FROM canopy_summit.added_column a
-					WHERE a.entity = view_column.entity AND a.column_name = attribute.attname AND a.personal) THEN
-		pg_catalog.format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::%2$s END AS %1$I', attribute.attname,
-						  CASE WHEN attribute.atttypid = 'canopy_summit.personal_integer'::pg_catalog.regtype
-						  THEN 'integer' ELSE pg_catalog.format_type(attribute.atttypid, NULL) END)
-	ELSE pg_catalog.format('e.%I', attribute.attname)
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN twin.name IS NULL THEN format('%s AS %I', shown.value, attribute.attname)
+		ELSE format('%s AS %I, (%s * %s)::numeric(14,%s) AS %I', shown.value, attribute.attname,
+					shown.value, twin.factor, twin.digits, twin.name)
+		END
+	FROM (SELECT attribute.atttypid IN ('canopy_summit.personal_text'::regtype, 'canopy_summit.personal_integer'::regtype,
+				'jsonb'::regtype)
+			OR EXISTS (SELECT FROM canopy_summit.added_column a
+					   WHERE a.entity = view_column.entity AND a.column_name = attribute.attname AND a.personal)) AS p(is_personal),
+		LATERAL (SELECT CASE attribute.atttypid
+			WHEN 'canopy_summit.personal_text'::regtype THEN 'text'
+			WHEN 'canopy_summit.personal_integer'::regtype THEN 'integer'
+			ELSE format_type(attribute.atttypid, NULL) END) AS base(type),
+		LATERAL (SELECT CASE
+			WHEN NOT p.is_personal THEN format('e.%I', attribute.attname)
+			WHEN base.type = 'text' THEN
+				format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::text WHEN e.%1$I IS NOT NULL THEN ''***'' END',
+					   attribute.attname)
+			ELSE format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%I::%s END', attribute.attname, base.type)
+			END) AS shown(value),
+		LATERAL (SELECT
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 'per_mile_premium'
+				WHEN attribute.attname LIKE '%\_cents' AND attribute.atttypid = 'bigint'::regtype THEN
+				left(attribute.attname::text, -6) END,
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN '0.001' ELSE '0.01' END,
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 3 ELSE 2 END) AS twin(name, factor, digits);
 END;
-COMMENT ON FUNCTION canopy_summit.view_column(text, pg_catalog.pg_attribute) IS
+COMMENT ON FUNCTION canopy_summit.view_column(text, pg_attribute) IS
 	'how a view shows a column of an entity table: bare, masked, or with its twin in whole units';
 
 CREATE FUNCTION canopy_summit.define_views(entity text) RETURNS void
@@ -72,6 +84,21 @@ BEGIN
 		RAISE EXCEPTION 'type "%" cannot be read from JSON', NEW.type
 			USING ERRCODE = 'feature_not_supported',
 				  HINT = 'Types are: text, text[], boolean, integer, bigint, numeric, double precision, date, timestamptz, jsonb.';
+	END IF;
+	IF NEW.column_name = '' OR octet_length(NEW.column_name) > 63
+		OR NEW.column_name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents')
+		OR NEW.column_name LIKE 'declared\_%' THEN
+		RAISE EXCEPTION 'column name "%" cannot be used', NEW.column_name
+			USING ERRCODE = 'invalid_name',
+				  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s own columns.';
+	END IF;
+	IF EXISTS (SELECT FROM pg_attribute a
+			   WHERE a.attrelid = format('canopy.%I', NEW.entity || '_all')::regclass AND NOT a.attisdropped
+				   AND (a.attname = NEW.column_name
+						OR (NEW.type = 'bigint' AND NEW.column_name LIKE '%\_cents' AND a.attname = left(NEW.column_name, -6)))) THEN
+		RAISE EXCEPTION 'column "%" of entity "%" already exists', NEW.column_name, NEW.entity
+			USING ERRCODE = 'duplicate_column',
+				  HINT = format('See \d canopy.%I.', NEW.entity || '_all');
 	END IF;
 	EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', NEW.entity, NEW.column_name, NEW.type);
 	RETURN NULL;

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION @extschema@.canopy_fetch_pull(text, boolean, name) IS
 	'fetches a pull from Canopy Connect and stores it; NULL means the server''s option with_property_data, and setting canopy_summit.canopy_server';
 
 CREATE FUNCTION @extschema@.canopy_store_pull(pull jsonb, server name DEFAULT NULL,
-	fetched_at timestamptz DEFAULT pg_catalog.now(), OUT pull_id text, OUT version integer, OUT changed boolean,
+	fetched_at timestamptz DEFAULT pg_catalog.clock_timestamp(), OUT pull_id text, OUT version integer, OUT changed boolean,
 	OUT status text)
 AS 'MODULE_PATHNAME', 'canopy_summit_store_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;

@@ -45,7 +45,7 @@ BEGIN ATOMIC
 			AND c.relkind IN ('r', 'p', 'v')
 	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
-		WHERE f.proname NOT IN ('grant_access', 'revoke_access', 'define_views', 'view_column')
+		WHERE f.proname NOT IN ('grant_access', 'define_views', 'view_column')
 			AND f.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
 			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit';
@@ -59,6 +59,10 @@ AS $$
 DECLARE
 	rule record;
 BEGIN
+	IF role IS NULL OR role = 0 THEN
+		RAISE EXCEPTION 'role cannot be NULL'
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
 	IF level IS NULL OR level NOT IN (SELECT a.level FROM canopy_summit.access_levels() a) THEN
 		RAISE EXCEPTION 'level "%" does not exist', level
 			USING ERRCODE = 'invalid_parameter_value',
@@ -76,18 +80,37 @@ $$;
 COMMENT ON FUNCTION canopy_summit.grant_access(regrole, text) IS
 	'gives a role a level: reader, pii_reader, fetcher, ingest, operator or admin; the one way privileges are handed out';
 
--- CREATE gave PUBLIC the right to execute every function.
+-- CREATE gave rights to PUBLIC, and to whom default privileges name. Take them all away: what is
+-- left is the owner's.
 DO $$
 DECLARE
-	function regprocedure;
+	member record;
 BEGIN
-	FOR function IN
-		SELECT d.objid::pg_catalog.regprocedure
-		FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-		WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
-			AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.extname = 'canopy_summit'
+	FOR member IN
+		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM pg_depend d
+			JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'canopy_summit',
+			LATERAL (
+				SELECT CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.oid::regprocedure::text,
+					coalesce(f.proacl, acldefault('f', f.proowner)), f.proowner
+				FROM pg_proc f WHERE d.classid = 'pg_proc'::regclass AND f.oid = d.objid
+				UNION ALL
+				SELECT 'TABLE', r.oid::regclass::text, coalesce(r.relacl, acldefault('r', r.relowner)), r.relowner
+				FROM pg_class r WHERE d.classid = 'pg_class'::regclass AND r.oid = d.objid AND r.relkind IN ('r', 'p', 'v')
+				UNION ALL
+				SELECT 'SCHEMA', quote_ident(n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner)), n.nspowner
+				FROM pg_namespace n WHERE d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
+				UNION ALL
+				SELECT 'TYPE', t.oid::regtype::text, coalesce(t.typacl, acldefault('T', t.typowner)), t.typowner
+				FROM pg_type t
+				WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND t.typtype IN ('d', 'c')
+					AND NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = t.typrelid AND r.relkind <> 'c')
+			) AS o(kind, name, acl, owner),
+			LATERAL aclexplode(o.acl) AS a
+		WHERE d.deptype = 'e' AND a.grantee <> o.owner
+		GROUP BY 1, 2, 3
 	LOOP
-		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
+		EXECUTE format('REVOKE ALL ON %s %s FROM %s', member.kind, member.name, member.grantee);
 	END LOOP;
 END
 $$;
