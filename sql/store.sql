@@ -190,4 +190,28 @@ SELECT (canopy_store_pull(jsonb_build_object('pull_id', 'id' || id, 'policies', 
 FROM unnest(ARRAY['A', 'a', ' a', 'a ', 'ä', 'a/b?c', '''; DROP TABLE x; --', E'a\nb', '3f2504e0-4f89-11d3-0a0c-0305e82c330']) AS id;
 SELECT pull_id, policy_id FROM canopy_summit.policy WHERE pull_id LIKE 'id%' ORDER BY pull_id COLLATE "C";
 
+-- Unbalanced brackets in a string that looks like JSON are a string.
+SELECT version FROM canopy_store_pull(jsonb_build_object('pull_id', 'brackets',
+	'meta_data', '[' || repeat(']', 50000) || repeat('[', 49000) || '1e5'));
+SELECT length(meta_data #>> '{}') FROM canopy_summit.pull WHERE pull_id = 'brackets';
+-- An id must fit an index; an account that does not is none.
+SELECT pg_temp.outcome($$SELECT canopy_store_pull(jsonb_build_object('pull_id', repeat('x', 513)))$$);
+SELECT version FROM canopy_store_pull(jsonb_build_object('pull_id', 'long', 'status', 'SUCCESS', 'account_identifier', repeat('x', 6000)));
+SELECT account_identifier, is_current FROM canopy_summit.pull_state WHERE pull_id = 'long';
+SELECT length(account_identifier) FROM canopy_summit.pull WHERE pull_id = 'long';
+-- The future cannot have been fetched yet.
+SELECT pg_temp.outcome($$SELECT canopy_store_pull('{"pull_id": "x"}', fetched_at => clock_timestamp() + '1 hour')$$);
+-- A late state is compared with, and completed from, the version that was current when it was requested.
+CREATE FUNCTION pg_temp.store_dwelling(property_data text, fetched_at timestamptz) RETURNS text LANGUAGE sql AS $$
+	SELECT version || CASE WHEN changed THEN ' changed' ELSE '' END
+	FROM canopy_store_pull(format('{"pull_id": "late data", "policies": [{"policy_id": "a", "dwellings":
+		[{"dwelling_id": "d", "property_data": %s}]}]}', property_data)::jsonb, fetched_at => fetched_at)
+$$;
+SELECT pg_temp.store_dwelling('null', '2026-01-01');
+SELECT pg_temp.store_dwelling('{"year_built": 1950}', '2026-01-03');
+SELECT pg_temp.store_dwelling('null', '2026-01-02');
+SELECT pg_temp.store_dwelling('null', '2026-01-05');
+SELECT pg_temp.store_dwelling('null', '2026-01-04');
+SELECT version, pull #> '{policies,0,dwellings,0,property_data}' AS property_data FROM canopy_summit.pull_version
+WHERE pull_id = 'late data' ORDER BY version;
 DROP EXTENSION canopy_summit CASCADE;
