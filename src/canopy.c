@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #define FUTURE_SLACK (5 * SECS_PER_MINUTE * USECS_PER_SEC) /* clocks differ */
+#define LIST_ID_SIZE 513 /* bytes that tell ids apart; longer ones cannot be stored */
 #define LIST_PAGE    100 /* the most that get-pulls gives at once */
 
 PG_FUNCTION_INFO_V1(canopy_summit_fetch_pull);
@@ -232,7 +233,7 @@ list_take_page(Listing *listing, Jsonb *page, int *fresh)
 	iterator = JsonbIteratorInit(&page->root);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 	{
-		char key[NAMEDATALEN * 2] = "";
+		char key[LIST_ID_SIZE] = "";
 		bool found;
 		bool isnull;
 		Datum id;
@@ -291,8 +292,8 @@ Datum
 canopy_summit_list_pulls(PG_FUNCTION_ARGS)
 {
 	Connection *connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
-	HASHCTL control = {.keysize = NAMEDATALEN * 2,
-					   .entrysize = NAMEDATALEN * 2,
+	HASHCTL control = {.keysize = LIST_ID_SIZE,
+					   .entrysize = LIST_ID_SIZE,
 					   .hcxt = CurrentMemoryContext};
 	Listing listing = {.server = connection->server, .reads_pii = privilege_reads_pii()};
 	MemoryContext page;
@@ -410,14 +411,14 @@ canopy_summit_call(PG_FUNCTION_ARGS)
 	Jsonb *params = PG_ARGISNULL(1)
 						? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
 						: PG_GETARG_JSONB_P(1);
+	Jsonb *body = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
 	Connection *connection;
 
 	call_check(operation);
 	if (operation->class != OPERATION_SAFE)
 		PreventCommandIfReadOnly("canopy_call()");
 	connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
+	request_check(operation, params, body);
 	call_check_confirmation(connection, operation, params);
-	PG_RETURN_JSONB_P(
-		call_operation(connection, operation, params, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2))
-			->json);
+	PG_RETURN_JSONB_P(call_operation(connection, operation, params, body)->json);
 }

@@ -251,6 +251,8 @@ set_request(HttpTransfer *transfer, const HttpRequest *request)
 		SET(handle, CURLOPT_COPYPOSTFIELDS, request->body ? request->body : "");
 		SET(handle, CURLOPT_CUSTOMREQUEST, request->method);
 	}
+	if (request->body == NULL)
+		add_header(transfer, "Content-Type:"); /* libcurl would say it is a form */
 	foreach(cell, request->headers)
 		add_header(transfer, lfirst(cell));
 	add_header(transfer, "Expect:");

@@ -34,33 +34,105 @@ looks_like_email(const char *text, int len)
 	return false;
 }
 
+/* Groups of digits with nothing but the marks between them that people write into numbers. */
+typedef struct Digits
+{
+	int groups[5]; /* digits in each */
+	int count;     /* of groups */
+	int area;      /* the first three digits */
+	int exchange;  /* the fourth */
+	bool plus;
+	bool whole; /* they are the whole text */
+} Digits;
+
+/* Take the groups at *at, and move behind them. */
+static Digits
+take_groups(const char *text, int len, int *at)
+{
+	Digits digits = {0};
+	int start = *at;
+	int total = 0;
+
+	digits.plus = start > 0 && text[start - 1] == '+';
+	for (int i = start; i < len && (isdigit((unsigned char) text[i]) || strchr(" ().-/", text[i]));
+		 i++)
+	{
+		if (text[i] == '\0' || !isdigit((unsigned char) text[i]))
+			continue;
+		if (digits.count == 0 || !isdigit((unsigned char) text[i - 1]))
+			digits.count++;
+		if (digits.count <= lengthof(digits.groups))
+			digits.groups[digits.count - 1]++;
+		if (++total <= 3)
+			digits.area = digits.area * 10 + (text[i] - '0');
+		else if (total == 4)
+			digits.exchange = text[i] - '0';
+		*at = i + 1;
+	}
+	digits.whole = *at == len && strspn(text, " (+") >= start;
+	return digits;
+}
+
+static bool
+groups_are(const Digits *digits, int count, const int *groups)
+{
+	return digits->count == count && memcmp(digits->groups, groups, sizeof(int) * count) == 0;
+}
+
 /*
- * What the digits of a text say that has nothing but digits and the marks
- * people put between them: a social security number (9 digits), or a telephone
- * number (10 digits of the North American plan, 11 with its 1, or + and more).
+ * What groups of digits look like: a social security number (3-2-4, or 9 alone)
+ * or a telephone number (3-3-4 with or without a 1 before it, 10 alone as in the
+ * North American plan, or + and more).  Dates, ZIP codes and ids do not.
  */
+static const char *
+groups_look_like(const Digits *digits)
+{
+	if (groups_are(digits, 3, (int[]){3, 2, 4}) ||
+		(digits->whole && groups_are(digits, 1, (int[]){9}) && digits->area > 0 &&
+		 digits->area < 900))
+		return "a social security number";
+	if (groups_are(digits, 3, (int[]){3, 3, 4}) || groups_are(digits, 4, (int[]){1, 3, 3, 4}) ||
+		groups_are(digits, 2, (int[]){3, 7}) || groups_are(digits, 2, (int[]){6, 4}))
+		return "a telephone number";
+	if (digits->plus && digits->count <= lengthof(digits->groups) &&
+		digits->groups[0] + digits->groups[1] + digits->groups[2] + digits->groups[3] +
+				digits->groups[4] >=
+			8)
+		return "a telephone number";
+	if (digits->whole && groups_are(digits, 1, (int[]){10}) && digits->area >= 200 &&
+		digits->exchange >= 2)
+		return "a telephone number";
+	if (digits->whole && groups_are(digits, 1, (int[]){11}) && digits->area / 100 == 1)
+		return "a telephone number";
+	return NULL;
+}
+
+/* Whether the digits at `at` go on what comes before them, as in A415 or L-42. */
+static bool
+is_continued(const char *text, int at)
+{
+	return (at > 0 && isalnum((unsigned char) text[at - 1])) ||
+		   (at > 1 && strchr("-_/", text[at - 1]) != NULL && isalnum((unsigned char) text[at - 2]));
+}
+
+/* What the first digits in a text that look personal look like; NULL = none do. */
 static const char *
 looks_like_number(const char *text, int len)
 {
-	char digits[16];
-	int count = 0;
-	bool plus = len > 0 && text[0] == '+';
-
 	for (int i = 0; i < len; i++)
 	{
-		if (isdigit((unsigned char) text[i]) && count < 15)
-			digits[count++] = text[i];
-		else if (text[i] == '\0' || strchr(" ().-/+", text[i]) == NULL)
-			return NULL;
+		Digits digits;
+		const char *what;
+
+		if (!isdigit((unsigned char) text[i]) || is_continued(text, i))
+			continue;
+		digits = take_groups(text, len, &i);
+		if (i < len && isalpha((unsigned char) text[i]))
+			continue;
+		what = groups_look_like(&digits);
+		if (what != NULL)
+			return what;
 	}
-	if (count == 9 && digits[0] != '9' && strncmp(digits, "000", 3) != 0)
-		return "a social security number";
-	if (plus && count >= 8)
-		return "a telephone number";
-	if (count == 11 && digits[0] == '1')
-		memmove(digits, digits + 1, --count);
-	if (count == 10 && digits[0] >= '2' && digits[3] >= '2')
-		return "a telephone number";
 	return NULL;
 }
 

@@ -106,6 +106,7 @@ extern const Operation *operation_find(const char *name, Provider provider);
 extern const char *param_type_name(ParamType type);
 
 /* request.c */
+extern void request_check(const Operation *operation, Jsonb *params, Jsonb *body);
 struct HttpRequest;
 extern struct HttpRequest *
 request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);

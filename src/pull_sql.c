@@ -76,7 +76,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
 		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
 	[STATE_LOCK_ALL] = {0, {0},
-		"LOCK TABLE canopy_summit.pull_state IN SHARE ROW EXCLUSIVE MODE"},
+		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
 	[STATE_CHOOSE_ALL] = {0, {0},
 		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
 		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"

@@ -447,6 +447,17 @@ request_set_body(HttpRequest *request, const Operation *operation, Jsonb *body)
 }
 
 /*
+ * Refuse parameters and body fields that are missing, unknown, of the wrong
+ * type or not an allowed value.  Error: 22023.
+ */
+void
+request_check(const Operation *operation, Jsonb *params, Jsonb *body)
+{
+	params_check(operation, params, false);
+	params_check(operation, body, true);
+}
+
+/*
  * The request for an operation, in the current memory context.  Errors, all
  * 22023: a parameter or body field is missing, unknown, of the wrong type or
  * not an allowed value; the server has no team_id.
@@ -457,8 +468,7 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 	HttpRequest *request = palloc0(sizeof(HttpRequest));
 	bool is_file = operation->envelope == ENVELOPE_BINARY;
 
-	params_check(operation, params, false);
-	params_check(operation, body, true);
+	request_check(operation, params, body);
 	request->method = operation->method;
 	request->url = build_url(connection, operation, params);
 	request->headers = list_make1(is_file ? "Accept: application/pdf, application/json"

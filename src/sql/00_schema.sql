@@ -13,7 +13,7 @@ BEGIN
 	IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
 		RAISE EXCEPTION 'canopy_summit needs a database with encoding UTF8'
 			USING ERRCODE = 'feature_not_supported',
-				  HINT = 'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0;';
+				  HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
 	END IF;
 END
 $$;
