@@ -1,0 +1,162 @@
+# Does everything come back from a dump?
+use strict;
+use warnings;
+
+use CanopyTest;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @truth = qw(account pull_state pull_version added_column);
+my $inline_secret = 'inline secret';
+
+my $sandbox = start_sandbox();
+my $node = new_node();
+my $files = PostgreSQL::Test::Utils::tempdir('files');
+my $dumps = PostgreSQL::Test::Utils::tempdir('dumps');
+make_source();
+my %source = fingerprints('source');
+my $granted = privileges('source');
+cmp_ok(scalar keys %source, '>', 90, 'tables and views are compared');
+is_deeply([ grep { $source{$_} =~ /^0 / } map { "canopy_summit.$_" } @truth ], [], 'there is something in every table of truth');
+like($granted, qr/restored_reader/, 'privileges are compared');
+
+dump_with(plain => '--file', "$dumps/plain");
+dump_with(custom => '-Fc', '--file', "$dumps/custom");
+dump_with(directory => '-Fd', '-j4', '--file', "$dumps/directory");
+dump_with(data => '--data-only', '--file', "$dumps/data");
+my $dump = slurp_file("$dumps/plain");
+ok(index($dump, $sandbox->client_secret) < 0, 'a dump does not hold a secret that is in a file');
+ok(index($dump, $inline_secret) >= 0, 'it holds one that is in a user mapping');
+is(scalar(() = $dump =~ /^COPY canopy_summit\./mg), scalar @truth, 'it holds the tables of truth and no others');
+
+# As on another machine.
+unlink "$files/ca.pem", "$files/secret" or die "could not remove files: $!";
+restores('plain', [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dumps/plain" ]);
+restores('custom', [ 'pg_restore', '--exit-on-error', "$dumps/custom" ]);
+restores('directory', [ 'pg_restore', '--exit-on-error', '-j4', "$dumps/directory" ]);
+restores('data', [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dumps/data" ]);
+missing_files();
+goes_on();
+done_testing();
+
+# A database with several versions, two servers, added columns, property data and replaced bytes.
+sub make_source
+{
+	append_to_file("$files/ca.pem", slurp_file($sandbox->ca_file));
+	append_to_file("$files/secret", $sandbox->client_secret . "\n");
+	chmod 0600, "$files/secret" or die "could not change mode: $!";
+	$node->safe_psql('postgres', 'CREATE DATABASE source; CREATE ROLE restored_reader; CREATE ROLE restored_admin');
+	create_canopy_server($node, $sandbox, database => 'source', options => { ca_file => "$files/ca.pem" }, mapping => { client_secret_file => "$files/secret" });
+	create_canopy_server(
+		$node, $sandbox,
+		database => 'source',
+		server => '"second server"',
+		mapping => { client_secret_file => undef, client_secret => $inline_secret });
+
+	my $home = $sandbox->pull_id('user_good_home');
+	my $commercial = $sandbox->pull_id('user_good_commercial');
+	my %strange = (%{ $sandbox->pull($home) }, pull_id => 'strange', code => { nested => [ 1, undef ] }, first_name => "a\0b\\\t\x{e9}");
+	$sandbox->put_pull('strange', \%strange);
+	$node->safe_psql('source', <<~"SQL");
+		SELECT canopy_fetch_pull('$home', true), canopy_fetch_pull('$home', false), canopy_fetch_pull('$commercial', true);
+		SELECT canopy_fetch_pull('strange');
+		SELECT canopy_store_pull(jsonb_set(pull, '{status}', '"CHANGED"'), server, clock_timestamp())
+			FROM canopy_summit.pull_version WHERE pull_id IN ('$commercial', 'strange');
+		SELECT canopy_store_pull(jsonb_set(pull, '{status}', '"LATE"'), server, '2001-01-01')
+			FROM canopy_summit.pull_version WHERE pull_id = '$commercial' AND version = 2;
+		SELECT canopy_store_pull(pull, 'second server', '2026-01-01') FROM canopy_summit.pull_version WHERE pull_id = 'strange' AND version = 1;
+		SELECT canopy_store_pull(jsonb_build_object('pull_id', n::text, 'status', 'SUCCESS', 'account_identifier', 'account', 'created_at', now() + n * '1 day'::interval))
+			FROM generate_series(1, 5) n;
+		SELECT canopy_store_pull(jsonb_build_object('pull_id', 'added ' || n, 'policies', '[{"code": 1.5, "when": "2026-01-02T00:00:00Z"}]'::jsonb)) FROM generate_series(1, 5) n;
+		SELECT canopy_summit.add_column('pull', 'code', 'jsonb'), canopy_summit.add_column('policy', 'code', 'numeric', false),
+			canopy_summit.add_column('policy', 'when', 'timestamptz', false), canopy_remap();
+		SELECT canopy_summit.grant_access('restored_reader', 'reader'), canopy_summit.grant_access('restored_admin', 'admin');
+		SQL
+	is($node->safe_psql('source', q{SELECT count(*) FROM canopy_summit.pull_version WHERE received IS NOT NULL}), '1', 'some bytes were replaced');
+	is($node->safe_psql('source', q{SELECT count(*) > 0 FROM canopy_summit.property_data}), 't', 'there is property data');
+	is($node->safe_psql('source', q{SELECT max(version) FROM canopy_summit.pull_version}), '3', 'there are several versions');
+	is($node->safe_psql('source', q{SELECT count(*) FROM canopy.policy WHERE code = 1.5 AND "when" = '2026-01-02'}), '5', 'there are added columns');
+	return;
+}
+
+# Number of rows and a digest of them, of every table and view of the extension, by name.
+sub fingerprints
+{
+	my ($database) = @_;
+	my @names = split /\n/, $node->safe_psql($database, q{
+		SELECT oid::regclass FROM pg_class
+		WHERE relnamespace IN ('canopy'::regnamespace, 'canopy_summit'::regnamespace) AND relkind IN ('r', 'v') ORDER BY 1});
+	my @rows = split /\n/, $node->safe_psql($database, join ';', map {
+		"SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), '') FROM $_ t" } @names);
+	return map { ($names[$_] => $rows[$_]) } 0 .. $#names;
+}
+
+# Who may do what with the extension's objects, as text.
+sub privileges
+{
+	my ($database) = @_;
+	return $node->safe_psql($database, q{
+		SELECT pg_describe_object(d.classid, d.objid, 0), a.grantee::regrole, a.privilege_type, a.is_grantable
+		FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+			LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+			LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+			LEFT JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid,
+			LATERAL aclexplode(coalesce(c.relacl, p.proacl, n.nspacl)) a
+		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+		ORDER BY 1, 2, 3, 4});
+}
+
+sub dump_with
+{
+	my ($name, @options) = @_;
+	command_ok([ 'pg_dump', '-d', $node->connstr('source'), @options ], "$name dump");
+	return;
+}
+
+# A dump restored into a new database gives the truth at once, and everything else after canopy_remap().
+sub restores
+{
+	my ($name, $command) = @_;
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE template0");
+	$node->safe_psql($name, 'CREATE EXTENSION canopy_summit') if $name eq 'data';
+	command_ok([ @$command, '-d', $node->connstr($name) ], "$name dump is restored");
+	my %restored = fingerprints($name);
+	is_deeply([ sort keys %restored ], [ sort keys %source ], "$name: the same tables and views");
+	is($restored{"canopy_summit.$_"}, $source{"canopy_summit.$_"}, "$name: every row of $_") for @truth;
+	like($restored{'canopy_summit.policy'}, qr/^0 /, "$name: entity rows are not in the dump");
+	is($node->safe_psql($name, 'SELECT canopy_remap()'), $source{'canopy_summit.pull_state'} =~ s/ .*//r, "$name: canopy_remap() goes through all pulls");
+	is_deeply({ fingerprints($name) }, \%source, "$name: afterwards every table and view is the same");
+	is(privileges($name), $granted, "$name: so are all privileges") if $name ne 'data';
+	is($node->safe_psql($name, 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'),
+		$node->safe_psql('source', 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'), "$name: and servers") if $name ne 'data';
+	return;
+}
+
+# Files that are not there matter when they are used, and no sooner.
+sub missing_files
+{
+	my $fetch = "SELECT canopy_fetch_pull('strange')";
+	my ($sqlstate, $message) = sqlstate_of($node, $fetch, database => 'plain');
+	is($sqlstate, '58P01', 'a secret file that is missing is an error at use');
+	like($message, qr/file/, 'that says so');
+	append_to_file("$files/secret", $sandbox->client_secret . "\n");
+	chmod 0600, "$files/secret" or die "could not change mode: $!";
+	is(scalar sqlstate_of($node, $fetch, database => 'plain'), 'F0000', 'so is a CA file');
+	append_to_file("$files/ca.pem", slurp_file($sandbox->ca_file));
+	return;
+}
+
+# A restored database takes up where the other left.
+sub goes_on
+{
+	my $home = $sandbox->pull_id('user_good_home');
+	for my $database (qw(source plain custom directory))
+	{
+		is($node->safe_psql($database, "SELECT version, changed FROM canopy_fetch_pull('$home')"), '1|f', "$database: an unchanged pull has no new version");
+		is($node->safe_psql($database, q{SELECT version, changed FROM canopy_store_pull('{"pull_id": "strange", "status": "NEW"}')}),
+			'3|t', "$database: a changed one gets the next number");
+	}
+	return;
+}

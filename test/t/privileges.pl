@@ -1,0 +1,432 @@
+# Does each level of access_levels() have the rights that access_rules() lists and no others, and what follows from that?
+use strict;
+use warnings;
+
+use CanopyTest;
+use File::Basename qw(dirname);
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Fields about a person, as Schema.field, whatever our tables say.
+my $personal = qr/
+	\.(first|middle|last|full)_name | owner\d_(first|last)_name | email | phone | representative_ | _middle_name
+	| \.(drivers_license|date_of_birth_str|gender|marital_status|age|age_on_date|education|occupation)$
+	| \.(vin|hin|serial_number|lien_holder|fein|apn|mortgagee_name|mortgage_loan_number|additional_interest_name)$
+	| \.carrier_(policy_number|claim_identifier)$ | ^Address\.(full_address|number|street|sec_unit_num|zip)$
+	| ^Pull\.meta_data$ | ^AnswerField\.(value|meta)
+/x;
+
+# What a level's function does in a database, in a search path and schema of the caller's choice.
+my @battery = (
+	q{SELECT version, changed, status FROM %s.canopy_fetch_pull('PULL')},
+	q{SELECT * FROM %s.canopy_store_pull('{"pull_id": "p1", "account_identifier": "a", "created_at": "2026-01-01T00:00:00Z", "status": "SUCCESS", "new": 1, "policies": [{"policy_id": "x", "total_premium_cents": 12345, "expiry_date": "2026-05-01T04:00:00Z"}]}')},
+	q{SELECT * FROM %s.canopy_store_pull('{"pull_id": "p2", "account_identifier": "a", "created_at": "2026-02-01T00:00:00Z", "status": "STARTED", "policies": [{"policy_id": "y", "code": "C", "total_premium_cents": "bad"}]}')},
+	q{SELECT * FROM %s.canopy_store_pull('{"pull_id": "p2", "account_identifier": "b", "status": "SUCCESS", "policies": [{"policy_id": "y", "code": "C"}]}')},
+	q{SELECT * FROM %s.canopy_store_pull('{"pull_id": "p2", "status": "STARTED"}', fetched_at => '2001-01-01')},
+	q{SELECT canopy_summit.add_column('policy', 'code', 'pg_catalog.text', false)},
+	q{SELECT %s.canopy_remap()},
+	q{SELECT pull_id, policy_id, total_premium, expiry_date, code FROM canopy.policy ORDER BY 1, 2},
+	q{SELECT pull_id, version, is_current, is_data, code FROM canopy.policy_all ORDER BY 1, 2},
+	q{SELECT first_name, email, meta_data FROM canopy.pull ORDER BY 1, 2},
+	q{SELECT kind, path, versions FROM canopy_summit.schema_drift ORDER BY 1, 2},
+	q{SELECT operation, class, parameters FROM canopy_summit.operation ORDER BY 1},
+	q{SELECT pull_id, stored FROM %s.canopy_list_pulls(max_rows => 30)},
+	q{SELECT %s.canopy_archive_pull('PULL'), %s.canopy_archive_pull('PULL', false)},
+	q{SELECT name, products FROM %s.canopy_carriers(ARRAY['commercial'])},
+	q{SELECT name, products FROM %s.canopy_carrier('progressive')},
+	q{SELECT * FROM %s.canopy_terms()},
+	q{SELECT %s.canopy_health()},
+	q{SELECT %s.canopy_connect_link('alias', '{"id": "lead-42"}')},
+	q{SELECT canopy_summit.grant_access('somebody', 'pii_reader'), canopy_summit.grant_access('somebody', 'admin')},
+	q{CREATE SERVER s FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', timeout '5s', webhook_tolerance '1h', requests_per_second '2.5')});
+
+my $sandbox = start_sandbox();
+my $node = new_node();
+create_canopy_server($node, $sandbox, role => 'PUBLIC');
+$node->safe_psql('postgres', 'CREATE ROLE somebody');
+my @levels = split /\n/, $node->safe_psql('postgres', 'SELECT level FROM canopy_summit.access_levels()');
+
+subtest 'the matrix' => \&matrix;
+subtest 'readers' => \&readers;
+subtest 'fetchers' => \&fetchers;
+subtest 'functions with the owner\'s rights' => \&definers;
+subtest 'comments' => \&comments;
+subtest 'same-named objects' => \&conflicts;
+subtest 'encodings' => \&encodings;
+my $plain = battery('plain', 'public', '');
+subtest 'an odd schema' => \&odd_schema;
+subtest 'a hostile search path' => \&hostile_path;
+subtest 'hostile objects where the extension goes' => \&hostile_schema;
+done_testing();
+
+# Every object × every privilege × every level, and a role without any.
+sub matrix
+{
+	is_deeply(\@levels, [qw(reader pii_reader fetcher ingest operator admin)], 'the levels are those of the design');
+	for my $level (@levels)
+	{
+		$node->safe_psql('postgres', "CREATE ROLE has_$level; SELECT canopy_summit.grant_access('has_$level', '$level')");
+	}
+	$node->safe_psql('postgres', 'CREATE ROLE has_nothing');
+	define_actual();
+
+	is($node->safe_psql('postgres', q{SELECT DISTINCT classid::regclass FROM member WHERE kind IS NULL}),
+		'', 'every kind of object is tested');
+	cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM actual'), '>', 5000, 'every cell is tested');
+	is($node->safe_psql('postgres', q{
+		SELECT r.* FROM canopy_summit.access_rules() r WHERE r.level <> 'admin'
+		EXCEPT SELECT o.level, r.kind, r.object, r.privilege
+			FROM canopy_summit.access_rules() r, canopy_summit.access_levels() o WHERE r.level = 'admin'}),
+		'', 'an admin may do whatever any other level may');
+	for my $level ('nothing', @levels)
+	{
+		is($node->safe_psql('postgres', cells($level, 'granted', 'rule')), '', "$level has no right that is not in the rules");
+		is($node->safe_psql('postgres', cells($level, 'rule', 'granted')), '', "$level has every right that is in the rules");
+	}
+	is($node->safe_psql('postgres', q{SELECT * FROM rule WHERE level = 'nothing' OR object IS NULL}), '', 'the rules name objects of the extension');
+	is(scalar sqlstate_of($node, q{SELECT canopy_summit.grant_access('somebody', 'root')}), '22023', 'an unknown level is refused');
+	is(scalar sqlstate_of($node, q{SET ROLE has_admin; SELECT canopy_summit.grant_access('has_nothing', 'reader')}),
+		'42501', 'no level can grant levels');
+	return;
+}
+
+# Cells of a level that are in the one view and not in the other.
+sub cells
+{
+	my ($level, $in, $not_in) = @_;
+	return qq{
+		SELECT kind, object, privilege FROM $in WHERE level = '$level'
+		EXCEPT SELECT kind, object, privilege FROM $not_in WHERE level = '$level' ORDER BY 1, 2, 3};
+}
+
+# Views: member, the extension's objects; actual, all cells; granted, those that are; rule, those that should be.
+sub define_actual
+{
+	$node->safe_psql('postgres', <<~'SQL');
+		CREATE VIEW member AS
+		SELECT d.classid, d.objid, pg_describe_object(d.classid, d.objid, 0) AS object,
+			CASE WHEN d.classid = 'pg_proc'::regclass THEN 'function'
+				WHEN d.classid = 'pg_namespace'::regclass THEN 'schema'
+				WHEN d.classid = 'pg_type'::regclass THEN 'type'
+				WHEN d.classid = 'pg_foreign_data_wrapper'::regclass THEN 'wrapper'
+				WHEN d.classid = 'pg_event_trigger'::regclass THEN 'event trigger'
+				WHEN d.classid = 'pg_class'::regclass AND c.relkind = 'S' THEN 'sequence'
+				WHEN d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'v', 'm') THEN 'table' END AS kind
+		FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+			LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e';
+
+		CREATE VIEW privilege AS
+		SELECT kind, unnest(string_to_array(names, ' ')) AS privilege
+		FROM (VALUES ('function', 'EXECUTE'), ('schema', 'USAGE CREATE'), ('type', 'USAGE'), ('wrapper', 'USAGE'),
+			('sequence', 'USAGE SELECT UPDATE'), ('table', 'SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER')) AS v(kind, names);
+
+		CREATE VIEW actual AS
+		SELECT l.level, m.kind, m.object, p.privilege,
+			CASE m.kind WHEN 'function' THEN has_function_privilege(l.role, m.objid, p.privilege)
+				WHEN 'schema' THEN has_schema_privilege(l.role, m.objid, p.privilege)
+				WHEN 'type' THEN has_type_privilege(l.role, m.objid, p.privilege)
+				WHEN 'wrapper' THEN has_foreign_data_wrapper_privilege(l.role, m.objid, p.privilege)
+				WHEN 'sequence' THEN has_sequence_privilege(l.role, m.objid, p.privilege)
+				WHEN 'table' THEN has_table_privilege(l.role, m.objid, p.privilege)
+					OR p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+						AND has_any_column_privilege(l.role, m.objid, p.privilege) END AS granted
+		FROM (SELECT level, 'has_' || level AS role FROM canopy_summit.access_levels() UNION ALL SELECT 'nothing', 'has_nothing') l,
+			member m JOIN privilege p USING (kind);
+
+		CREATE VIEW granted AS SELECT * FROM actual WHERE granted;
+
+		CREATE VIEW rule AS
+		SELECT l.level, r.kind, m.object, r.privilege
+		FROM canopy_summit.access_levels() l
+			JOIN canopy_summit.access_rules() r ON r.level IN (l.level, l.includes)
+			LEFT JOIN member m ON m.kind = r.kind AND m.objid = CASE r.kind WHEN 'table' THEN to_regclass(r.object)::oid
+				WHEN 'function' THEN to_regprocedure(r.object)::oid WHEN 'schema' THEN to_regnamespace(r.object)::oid END;
+		SQL
+	return;
+}
+
+# A pull in which every field has a value of its own: which of them does who see?
+sub readers
+{
+	my ($output) = run_command([ 'python3', dirname(__FILE__) . '/../sandbox/generate.py', 'sentinel' ]);
+	my $made = JSON::PP->new->utf8->decode($output);
+	my %secret = map { ($_->{value} => 1) }
+	  grep { "$_->{schema}.$_->{field}" =~ $personal && !ref $_->{value} && $_->{value} =~ /^(s:.*|\d{7})$/ } @{ $made->{sentinels} };
+	$made->{pull}{is_archived} = JSON::PP::false;
+	$made->{pull}{login_error_message} = $made->{pull}{policies}[0]{unknown} = 'secret in extra';
+	$secret{'secret in extra'} = 1;
+	cmp_ok(scalar keys %secret, '>', 100, 'the pull has plenty of personal values');
+	my $pull = CanopyTest::quoted(JSON::PP->new->utf8->encode($made->{pull}));
+	$node->safe_psql('postgres', "SELECT canopy_store_pull($pull); ANALYZE");
+
+	my @views = split /\n/, $node->safe_psql('postgres',
+		q{SELECT oid::regclass FROM pg_class WHERE relnamespace = 'canopy'::regnamespace AND relkind = 'v'});
+	cmp_ok(scalar @views, '>=', 60, 'all views are read');
+	my $everything = join '; ', map { "SELECT * FROM $_" } @views;
+	my %shown = map { ($_ => $node->safe_psql('postgres', "SET ROLE has_$_; $everything")) } qw(reader pii_reader admin);
+	is_deeply([ grep { $shown{reader} =~ /\Q$_\E(?![\w:])/ } sort keys %secret ], [], 'a reader sees no personal value in any view');
+	like($shown{reader}, qr/s:Policy\.carrier_name/, 'but all others');
+	like($shown{reader}, qr/\*\*\*/, 'and where there is one');
+	is_deeply([ grep { $shown{$_} !~ /\*\*\*/ } qw(pii_reader admin) ], [qw(pii_reader admin)], 'for a pii_reader nothing is masked');
+	is_deeply([ grep { $shown{pii_reader} !~ /\Q$_\E(?![\w:])/ } sort keys %secret ], [], 'a pii_reader sees every personal value');
+
+	my $base = q{SELECT count(*) FROM pg_stats WHERE schemaname = 'canopy_summit'};
+	cmp_ok($node->safe_psql('postgres', $base), '>', 100, 'there are statistics');
+	is($node->safe_psql('postgres', "SET ROLE has_$_; $base"), '0', "none for level $_") for qw(reader fetcher operator);
+	is($node->safe_psql('postgres', "SET ROLE has_pii_reader; SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'canopy_summit'"),
+		'pull_version', 'a pii_reader sees those of versions');
+	for my $level (qw(reader operator fetcher))
+	{
+		is(scalar sqlstate_of($node, "SET ROLE has_$level; SELECT FROM canopy_summit.$_"), '42501', "$level does not read table $_")
+		  for qw(pull policy pull_state pull_version account added_column);
+	}
+	is($node->safe_psql('postgres', q{SET ROLE has_pii_reader; SELECT pull ->> 'email' FROM canopy_summit.pull_version}),
+		's:Pull.email', 'a pii_reader reads versions');
+
+	my ($leaked) = leaked('has_reader');
+	like($leaked, qr/leak: \*\*\*/, 'a leaky function in a condition gets to see masked values');
+	unlike($leaked, qr/s:/, 'and no others');
+	($leaked) = leaked('has_pii_reader');
+	like($leaked, qr/leak: s:Pull.email/, 'a pii_reader\'s gets the real ones');
+	return;
+}
+
+# What a cheap function that tells all gets to see in conditions on masked columns.
+sub leaked
+{
+	my ($role) = @_;
+	my (undef, undef, $stderr) = $node->psql('postgres', <<~"SQL");
+		SET ROLE $role;
+		CREATE FUNCTION pg_temp.leak(value text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
+			AS \$\$ BEGIN RAISE NOTICE 'leak: %', value; RETURN false; END \$\$;
+		SELECT FROM canopy.pull WHERE pg_temp.leak(email);
+		SELECT FROM canopy.pull_all WHERE pg_temp.leak(meta_data::text) AND pg_temp.leak(last_name);
+		SELECT FROM canopy.vehicle v JOIN canopy.policy p USING (policy_id) WHERE pg_temp.leak(v.vin) AND pg_temp.leak(p.carrier_policy_number);
+		SQL
+	return $stderr;
+}
+
+sub fetchers
+{
+	my $fetch = "SELECT version, status FROM canopy_fetch_pull('" . $sandbox->pull_id('user_good') . "')";
+
+	$node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER canopy TO has_fetcher, has_reader, has_nothing');
+	is($node->safe_psql('postgres', "SET ROLE has_fetcher; $fetch"), '1|SUCCESS', 'a fetcher fetches');
+	is($node->safe_psql('postgres', q{SET ROLE has_fetcher; SELECT version FROM canopy_store_pull('{"pull_id": "mine"}')}), '1', 'and stores');
+	is(scalar sqlstate_of($node, "SET ROLE has_$_; $fetch"), '42501', "$_ does not") for qw(reader nothing);
+	is(scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT FROM canopy.pull'), '42501', 'a fetcher does not read views');
+	is(scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT canopy_remap()'), '42501', 'nor remaps');
+	$node->safe_psql('postgres', 'REVOKE USAGE ON FOREIGN SERVER canopy FROM has_fetcher');
+	is(scalar sqlstate_of($node, "SET ROLE has_fetcher; $fetch"), '42501', 'nor fetches without USAGE on the server');
+	return;
+}
+
+sub definers
+{
+	cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM member JOIN pg_proc p ON p.oid = objid WHERE kind = 'function' AND prosecdef}),
+		'>', 0, 'there are some');
+	is($node->safe_psql('postgres', q{
+		SELECT object, proconfig FROM member JOIN pg_proc p ON p.oid = objid
+		WHERE kind = 'function' AND prosecdef AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']}),
+		'', 'all pin their search path');
+	is($node->safe_psql('postgres', q{
+		SELECT object FROM member JOIN pg_proc p ON p.oid = objid
+		WHERE kind = 'function' AND prosqlbody IS NULL AND proconfig IS NULL
+			AND prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('sql', 'plpgsql'))}),
+		'', 'so do all others whose body is read when they run');
+	return;
+}
+
+sub comments
+{
+	is($node->safe_psql('postgres', q{
+		SELECT object FROM member WHERE coalesce(obj_description(objid, classid::regclass::text::name), '') = ''}),
+		'', 'every object has a comment');
+	is($node->safe_psql('postgres', q{SELECT count(*) > 100 FROM member}), 't', 'of many');
+	return;
+}
+
+sub conflicts
+{
+	my %objects = (
+		'schema canopy' => 'SCHEMA canopy',
+		'schema summit' => 'SCHEMA summit',
+		'schema canopy_summit' => 'SCHEMA canopy_summit',
+		'foreign-data wrapper' => 'FOREIGN DATA WRAPPER summit_api',
+		'function' => 'FUNCTION canopy_fetch_pull(INOUT text, boolean, name, OUT integer, OUT boolean, OUT text)');
+	my %sqlstates = ('foreign-data wrapper' => '42710', function => '42723');
+	my $left = q{
+		SELECT count(*) FROM pg_depend d WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+			AND d.refobjid <> (SELECT oid FROM pg_extension WHERE extname = 'plpgsql')
+		UNION ALL SELECT count(*) FROM pg_namespace WHERE nspname IN ('canopy', 'summit', 'canopy_summit')
+		UNION ALL SELECT count(*) FROM pg_foreign_data_wrapper UNION ALL SELECT count(*) FROM pg_proc WHERE proname ~ '^(canopy|summit)_'};
+
+	$node->safe_psql('postgres', 'CREATE DATABASE conflict');
+	for my $name (sort keys %objects)
+	{
+		my $body = $name eq 'function' ? q{LANGUAGE sql AS $$ SELECT 'x', 1, true, 'x' $$} : '';
+		my $create = "CREATE $objects{$name} $body";
+		$node->safe_psql('conflict', $create);
+		my $before = $node->safe_psql('conflict', $left);
+		is(scalar sqlstate_of($node, 'CREATE EXTENSION canopy_summit', database => 'conflict'),
+			$sqlstates{$name} // '42P06', "an existing $name stops CREATE EXTENSION");
+		is($node->safe_psql('conflict', $left), $before, "and nothing is left but the $name");
+		$node->safe_psql('conflict', "DROP $objects{$name}");
+	}
+	$node->safe_psql('conflict', 'CREATE EXTENSION canopy_summit; DROP EXTENSION canopy_summit');
+	is($node->safe_psql('conflict', $left), "0\n0\n0\n0", 'DROP EXTENSION leaves nothing either');
+	$node->safe_psql('postgres', 'DROP DATABASE conflict');
+	return;
+}
+
+sub encodings
+{
+	for my $encoding (qw(LATIN1 EUC_JP SQL_ASCII))
+	{
+		$node->safe_psql('postgres', "CREATE DATABASE other_encoding ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
+		my ($sqlstate, $message, undef, $hint) = sqlstate_of($node, 'CREATE EXTENSION canopy_summit', database => 'other_encoding');
+		is($sqlstate, '0A000', "$encoding is refused");
+		like($message, qr/UTF8/, "$encoding: the message says why");
+		like($hint // '', qr/CREATE DATABASE .* ENCODING 'UTF8'/, "$encoding: the hint says what to do");
+		$node->safe_psql('postgres', 'DROP DATABASE other_encoding');
+	}
+	return;
+}
+
+# The output of the battery in a database of its own, whose extension is in the given schema, after other statements.
+sub battery
+{
+	my ($database, $schema, $install, $before) = @_;
+	my $pull_id = $sandbox->pull_id('user_good_complete');
+	my $sql = join ";\n", @battery;
+
+	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
+	$install = join ';', $install, qq{CREATE EXTENSION canopy_summit SCHEMA $schema};
+	(undef, undef, my $refused) = $node->psql($database, $install, on_error_stop => 1);
+	is($refused, '', 'the extension installs');
+	return '' if $refused;
+	create_canopy_server($node, $sandbox, database => $database);
+	$sql =~ s/%s/$schema/g;
+	$sql =~ s/PULL/$pull_id/g;
+	my ($status, $stdout, $stderr) = $node->psql($database, join(";\n", $before // '', $sql), on_error_stop => 1);
+	is($stderr, '', 'and works');
+	$sandbox->reset_state;
+	return $stdout;
+}
+
+sub odd_schema
+{
+	my $schema = "\"we ird; N\xc3\xa4me(\"";
+	is(battery('odd', $schema, "CREATE SCHEMA $schema"), $plain, 'as in any other schema');
+	like($plain, qr/^1\|t\|SUCCESS$/m, 'namely well');
+
+	# PostgreSQL does not substitute such names into scripts (CVE-2023-39417).
+	$node->safe_psql('postgres', 'CREATE DATABASE odder');
+	for my $name ('we""ird', 'do$$lar', q{quo'te}, 'back\\\\slash')
+	{
+		$node->safe_psql('odder', qq{CREATE SCHEMA "$name"});
+		my ($sqlstate, $message) = sqlstate_of($node, qq{CREATE EXTENSION canopy_summit SCHEMA "$name"}, database => 'odder');
+		like("$sqlstate $message", qr/^\w{5} invalid character in extension "canopy_summit" schema/, "PostgreSQL refuses schema $name");
+	}
+	is($node->safe_psql('odder', q{SELECT nspname FROM pg_namespace WHERE nspname ~ '^(canopy|summit)'}), '', 'and leaves nothing');
+	return;
+}
+
+# Whatever is named like something that the extension uses, in a schema earlier in the caller's path.
+sub hostile_path
+{
+	my $hostile = hostile_objects('exact') . <<~'SQL';
+		CREATE SCHEMA evil_types;
+		CREATE DOMAIN evil_types.text AS integer;
+		CREATE DOMAIN evil_types.jsonb AS integer;
+		CREATE DOMAIN evil_types.name AS integer;
+		CREATE DOMAIN evil_types.int4 AS integer;
+		CREATE DOMAIN evil_types.int8 AS integer;
+		CREATE DOMAIN evil_types.bool AS integer;
+		CREATE DOMAIN evil_types.numeric AS integer;
+		CREATE DOMAIN evil_types.timestamptz AS integer;
+		CREATE DOMAIN evil_types.regclass AS integer;
+		SQL
+	# The tables exist only when the extension does.
+	my $tables = <<~'SQL';
+		DO $$
+		DECLARE
+			name text;
+		BEGIN
+			FOR name IN SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'canopy_summit'::regnamespace AND relkind IN ('r', 'v') LOOP
+				EXECUTE pg_catalog.format('CREATE TABLE evil.%I (hijacked int)', name);
+				EXECUTE pg_catalog.format('CREATE TEMP TABLE %I (hijacked int)', name);
+			END LOOP;
+			CREATE TABLE evil.shredded (hijacked int);
+			CREATE TEMP TABLE shredded (hijacked int);
+			CREATE TABLE evil.pg_class (hijacked int);
+			CREATE TABLE evil.pg_proc (hijacked int);
+		END
+		$$
+		SQL
+	my $output = battery('path', 'public', $hostile, "$tables; SET search_path = evil, evil_types, pg_catalog");
+	is($output, $plain, 'the same as without them');
+	is(scalar sqlstate_of($node, q{SET search_path = evil, pg_catalog; SELECT 1 + 1, pg_catalog.lower('A'), lower('A')}, database => 'path'),
+		'P0001', 'in this path others are hijacked');
+	return;
+}
+
+# Whatever fits better than pg_catalog's own objects, in the schema of the extension when it is created.
+sub hostile_schema
+{
+	my $output = battery('schema', 'evil', hostile_objects('closer'));
+	is($output, $plain, 'the same as without them');
+	is($node->safe_psql('schema', q{
+		SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)
+		FROM pg_depend d
+			LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid AND o.oprnamespace = to_regnamespace('evil')
+			LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid AND p.pronamespace = to_regnamespace('evil')
+				AND p.proname !~ '^canopy_'
+		WHERE (o.oid IS NOT NULL OR p.oid IS NOT NULL) AND d.classid <> 'pg_operator'::regclass
+		ORDER BY 1, 2}), '', 'nothing of the extension uses them');
+	return;
+}
+
+# SQL that makes functions and operators in a schema evil that raise an error: of pg_catalog's own names and
+# types ('exact'), or for types for which pg_catalog has none and would have to convert ('closer').
+sub hostile_objects
+{
+	my ($which) = @_;
+	my $here = $which eq 'exact' ? '' : 'NOT';
+	return <<~"SQL";
+		CREATE SCHEMA evil;
+		DO \$do\$
+		DECLARE
+			hijack CONSTANT text := 'LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION ''hijacked''; END \$\$';
+			types CONSTANT regtype[] := '{text,name,"char",bool,int4,int8,numeric,jsonb,timestamptz,oid,regtype,regclass,regnamespace,regproc,regprocedure,regrole,bytea,varchar}';
+			item record;
+		BEGIN
+			FOR item IN
+				SELECT o.name, o.result, l AS "left", r AS "right", row_number() OVER () AS number
+				FROM (SELECT oprname AS name, min(oprresult::int)::oid::regtype AS result FROM pg_operator
+					WHERE oprname IN ('=', '<>', '<', '>', '<=', '>=', '||', '->', '->>', '~', '!~', '*', '+', '-', '/') GROUP BY oprname) o,
+					unnest(types) l, unnest(types) r
+				WHERE $here EXISTS (SELECT FROM pg_operator p WHERE p.oprname = o.name AND p.oprleft = l AND p.oprright = r)
+			LOOP
+				EXECUTE format('CREATE FUNCTION evil.operator_%s(%s, %s) RETURNS %s %s', item.number, item."left", item."right", item.result, hijack);
+				EXECUTE format('CREATE OPERATOR evil.%s (FUNCTION = evil.operator_%s, LEFTARG = %s, RIGHTARG = %s)',
+					item.name, item.number, item."left", item."right");
+			END LOOP;
+			FOR item IN
+				SELECT DISTINCT proname, arguments
+				FROM pg_proc p, LATERAL (SELECT string_agg(
+						CASE WHEN '$which' = 'exact' THEN t::regtype::text
+							WHEN t = 'text'::regtype THEN 'name' WHEN t = 'oid'::regtype THEN 'regtype' ELSE t::regtype::text END, ', ' ORDER BY n) AS arguments
+					FROM unnest(p.proargtypes) WITH ORDINALITY AS u(t, n)) a
+				WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND p.provariadic = 0
+					AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) t JOIN pg_type y ON y.oid = t WHERE y.typtype = 'p')
+					AND p.proname ~ '^[a-z_0-9]+\$' AND ('$which' = 'exact' OR p.proargtypes::oid[] && '{text,oid}'::regtype[]::oid[])
+			LOOP
+				EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS text %s', item.proname, item.arguments, hijack);
+			END LOOP;
+		END
+		\$do\$;
+		SQL
+}
