@@ -108,6 +108,11 @@ SELECT canopy_summit.add_column('policy', 'by_admin', 'text');
 SELECT count(by_admin) FROM canopy.policy;
 RESET ROLE;
 
+-- A field that is named like one of a group is not that field.
+SELECT version FROM canopy_store_pull('{"pull_id": "group", "funnel": {"premium": 7, "assignee": {"email": "y"}, "assignee_email": "x"},
+	"funnel_premium": 5, "policies": [{"policy_id": "a", "life_life_policy_riders": [{"name": "r"}]}]}');
+SELECT funnel_premium, funnel_assignee_email, extra FROM canopy_summit.pull WHERE pull_id = 'group';
+SELECT extra, (SELECT count(*) FROM canopy_summit.life_rider WHERE pull_id = 'group') AS riders FROM canopy_summit.policy WHERE pull_id = 'group';
 DROP EXTENSION canopy_summit CASCADE;
 DROP DOMAIN word;
 DROP ROLE regress_canopy_reader, regress_canopy_admin;

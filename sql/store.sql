@@ -214,4 +214,7 @@ SELECT pg_temp.store_dwelling('null', '2026-01-05');
 SELECT pg_temp.store_dwelling('null', '2026-01-04');
 SELECT version, pull #> '{policies,0,dwellings,0,property_data}' AS property_data FROM canopy_summit.pull_version
 WHERE pull_id = 'late data' ORDER BY version;
+-- A late state that says what the current one says is no version of its own.
+SELECT version, changed FROM canopy_store_pull('{"pull_id": "same"}', fetched_at => '2026-01-02');
+SELECT version, changed FROM canopy_store_pull('{"pull_id": "same"}', fetched_at => '2026-01-01');
 DROP EXTENSION canopy_summit CASCADE;

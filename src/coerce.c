@@ -371,8 +371,9 @@ coerce_double(JsonbValue *value, Datum *result)
 	if (!coerce_numeric(value, &number))
 		return false;
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	errno = 0;
 	parsed = strtod(text, NULL);
-	if (!isfinite(parsed))
+	if (errno == ERANGE || !isfinite(parsed))
 		return false;
 	*result = Float8GetDatum(parsed);
 	return true;

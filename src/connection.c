@@ -142,7 +142,7 @@ connection_open(const char *name, Provider provider)
 
 /* Options of the current role's mapping, else PUBLIC's; an error with the statement to run if neither is there. */
 static List *
-connection_mapping_options(const Connection *connection)
+connection_mapping_options(const Connection *connection, bool *is_public)
 {
 	HeapTuple tuple;
 	Datum datum;
@@ -151,7 +151,8 @@ connection_mapping_options(const Connection *connection)
 
 	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(GetUserId()),
 							ObjectIdGetDatum(connection->server_oid));
-	if (!HeapTupleIsValid(tuple))
+	*is_public = !HeapTupleIsValid(tuple);
+	if (*is_public)
 		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
 								ObjectIdGetDatum(connection->server_oid));
 	if (!HeapTupleIsValid(tuple))
@@ -183,6 +184,7 @@ connection_authenticate(Connection *connection)
 {
 	ListCell *cell;
 	const char *missing;
+	bool is_public;
 
 	if (connection->auth == AUTH_SCHEME_APP)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -190,7 +192,7 @@ connection_authenticate(Connection *connection)
 							   connection->server),
 						errhint("ALTER SERVER %s OPTIONS (SET auth 'basic');",
 								quote_identifier(connection->server))));
-	foreach(cell, connection_mapping_options(connection))
+	foreach(cell, connection_mapping_options(connection, &is_public))
 	{
 		DefElem *option = lfirst_node(DefElem, cell);
 
@@ -209,6 +211,7 @@ connection_authenticate(Connection *connection)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("user mapping for server \"%s\" has no %s", connection->server, missing),
 				 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD %s '…');",
-						 quote_identifier(GetUserNameFromId(GetUserId(), false)),
+						 is_public ? "PUBLIC"
+								   : quote_identifier(GetUserNameFromId(GetUserId(), false)),
 						 quote_identifier(connection->server), missing)));
 }

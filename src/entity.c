@@ -233,6 +233,21 @@ map_add_column(EntityMap *map, Entity entity, int attribute)
 		}
 }
 
+/* Note which fields are only reached through a group; of groups in groups the innermost counts. */
+static void
+map_assign_groups(EntityMap *map, Entity entity)
+{
+	for (int i = 0; i < lengthof(groups); i++)
+	{
+		int len = strlen(groups[i].field);
+
+		for (int f = 0; groups[i].parent == entity && f < map->field_count; f++)
+			if (map->fields[f].len > len && map->fields[f].name[len] == '_' &&
+				memcmp(map->fields[f].name, groups[i].field, len) == 0)
+				map->fields[f].prefix_len = Max(map->fields[f].prefix_len, len + 1);
+	}
+}
+
 /* Read one table's definition into its map; the caller holds a lock on it. */
 static void
 map_build(EntityMap *map, Entity entity, Oid oid)
@@ -266,6 +281,7 @@ map_build(EntityMap *map, Entity entity, Oid oid)
 	for (int i = 0; i < lengthof(groups); i++)
 		if (groups[i].parent == entity)
 			field_add(map, groups[i].field)->group = true;
+	map_assign_groups(map, entity);
 	qsort(map->fields, map->field_count, sizeof(EntityField), field_compare);
 	MemoryContextSwitchTo(old);
 	table_close(relation, NoLock);

@@ -62,6 +62,7 @@ typedef struct EntityField
 	ColumnKind kind;
 	Entity child;   /* ENTITY_NONE = none */
 	bool group;     /* an object whose fields are columns <name>_<field> */
+	int prefix_len; /* of the group it is in, "<group>_"; 0 = none */
 	bool inherited; /* the column takes an ancestor's id */
 } EntityField;
 

@@ -73,7 +73,10 @@ json_survey(const char *bytes, size_t len)
 		if (c == '"')
 			in_string = true;
 		else if (c == '{' || c == '[')
-			survey.depth = Max(survey.depth, ++depth);
+		{
+			depth++;
+			survey.depth = Max(survey.depth, depth);
+		}
 		else if ((c == '}' || c == ']') && depth > 0)
 			depth--;
 		number = isdigit((unsigned char) c) ? number + 1 : 0;

@@ -116,10 +116,11 @@ check_path(const char *name, const char *value)
 
 	if (!is_absolute_path(value) || strpbrk(value, "\r\n") != NULL)
 		option_refuse(name, value, "Use an absolute path.");
+	for (const char *dots = value; (dots = strstr(dots, "/..")) != NULL; dots += 3)
+		if (dots[3] == '/' || dots[3] == '\0')
+			option_refuse(name, value, "Use a path without \"..\".");
 	path = pstrdup(value);
 	canonicalize_path(path);
-	if (path_contains_parent_reference(path))
-		option_refuse(name, value, "Use a path without \"..\".");
 	if (path_is_prefix_of_path(DataDir, path))
 		option_refuse(name, value, "Use a path outside the data directory, which backups copy.");
 }

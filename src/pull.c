@@ -245,7 +245,7 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 		return;
 	}
 	is_late = source->fetched_at < before.fetched_at;
-	if (is_late)
+	if (is_late && memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) != 0)
 		has_before = version_before(keys, source->fetched_at, &before.version, before.hash);
 	if (has_before && lacks_property_data && (is_late || before.has_property_data))
 	{

@@ -204,7 +204,7 @@ take_field(Shredder *shredder, Row *row, const char *prefix, const JsonbValue *k
 		len += strlen(prefix);
 	}
 	field = entity_find_field(row->map, name, len);
-	if (field == NULL)
+	if (field == NULL || field->prefix_len != strlen(prefix))
 	{
 		if (is_pull_key(row, prefix, key))
 			return;
