@@ -29,6 +29,7 @@ struct HttpTransfer
 	size_t body_len;
 	size_t body_size;
 	size_t header_len;
+	bool head_complete; /* the empty line behind the headers came */
 	size_t max_size;
 	const char *ca_file;
 	bool allow_private_addresses;
@@ -114,12 +115,18 @@ on_header(char *bytes, size_t size, size_t count, void *argument)
 {
 	HttpTransfer *transfer = argument;
 
+	if (size * count == 0)
+		return 0;
 	transfer->header_len += size * count;
 	if (transfer->header_len > HTTP_MAX_HEADER_BYTES)
 	{
 		transfer->too_large = true;
 		return 0;
 	}
+	if (size * count >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+		transfer->head_complete = false; /* interim answers have a head too */
+	else if (bytes[0] == '\r' || bytes[0] == '\n')
+		transfer->head_complete = true;
 	return size * count;
 }
 
@@ -189,6 +196,9 @@ set_safety(HttpTransfer *transfer)
 	SET(handle, CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(handle, CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(handle, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	/* A hashed directory is searched for what is needed; a bundle would be parsed for every call. */
+	if (curl_version_info(CURLVERSION_NOW)->capath != NULL)
+		SET(handle, CURLOPT_CAINFO, NULL);
 	SET(handle, CURLOPT_PROXY, "");
 	SET(handle, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(handle, CURLOPT_UNRESTRICTED_AUTH, 0L);
@@ -307,7 +317,7 @@ transfer_outcome(const HttpTransfer *transfer, CURLcode code)
 	switch (code)
 	{
 		case CURLE_OK:
-			return HTTP_COMPLETE;
+			return transfer->head_complete ? HTTP_COMPLETE : HTTP_BROKEN;
 		case CURLE_COULDNT_RESOLVE_HOST:
 			return HTTP_NOT_RESOLVED;
 		case CURLE_COULDNT_CONNECT:
@@ -318,8 +328,11 @@ transfer_outcome(const HttpTransfer *transfer, CURLcode code)
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ISSUER_ERROR:
 			return HTTP_NOT_TRUSTED;
-		case CURLE_OUT_OF_MEMORY:
-			return HTTP_NO_RESOURCES;
+		case CURLE_OUT_OF_MEMORY: /* what libcurl before 8.6 says of a header above its own cap */
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+#endif
+			return HTTP_TOO_LARGE;
 		case CURLE_OPERATION_TIMEDOUT:
 			return HTTP_TIMED_OUT;
 		default:
