@@ -35,18 +35,14 @@ static const Network private_v4[] = {
 	{{240}, 4},
 };
 
+/* Global unicast; the rest of IPv6 is special, local or not assigned. */
+static const Network global_v6 = {{0x20}, 3};
+
+/* Special networks within it. */
 static const Network private_v6[] = {
-	{{0}, 96},                                  /* unspecified, loopback, IPv4-compatible */
-	{{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48}, /* local NAT64 */
-	{{0x01, 0x00}, 64},                         /* discard */
-	{{0x20, 0x01, 0x00, 0x00}, 23},             /* protocol assignments, Teredo */
-	{{0x20, 0x01, 0x0d, 0xb8}, 32},             /* documentation */
-	{{0x3f, 0xff}, 20},                         /* documentation */
-	{{0x5f, 0x00}, 16},                         /* segment routing */
-	{{0xfc}, 7},
-	{{0xfe, 0x80}, 10},
-	{{0xfe, 0xc0}, 10},
-	{{0xff}, 8},
+	{{0x20, 0x01, 0x00, 0x00}, 23}, /* protocol assignments, Teredo */
+	{{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
+	{{0x3f, 0xff}, 20},             /* documentation */
 };
 
 /* IPv6 networks whose addresses hold an IPv4 address, and where. */
@@ -89,7 +85,7 @@ is_public_v6(const uint8 *address)
 	for (int i = 0; i < lengthof(private_v6); i++)
 		if (network_has(&private_v6[i], address))
 			return false;
-	return true;
+	return network_has(&global_v6, address);
 }
 
 /* Whether the address is an Internet address that anybody may reach. */

@@ -39,13 +39,13 @@ my %spellings = (
 	],
 	'IPv6' => [
 		'[::1]', '[::]', '[0:0:0:0:0:0:0:1]', '[0000:0000::0001]', '[fc00::1]', '[fd00:ec2::254]', '[fe80::1]',
-		'[fec0::1]', '[ff02::1]', '[2001::1]', '[2001:db8::1]', '[3fff::1]', '[5f00::1]', '[100::1]'
+		'[fec0::1]', '[ff02::1]', '[2001::1]', '[2001:db8::1]', '[3fff::1]', '[5f00::1]', '[100::1]', '[4000::1]'
 	],
 	'IPv6 with a zone' => [ '[fe80::1%25lo]', '[fe80::1%251]', '[::1%25lo]', '[::ffff:127.0.0.1%25lo]' ],
 	'IPv4 in IPv6' => [
 		'[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::ffff:10.0.0.1]', '[::ffff:a9fe:a9fe]',
 		'[0:0:0:0:0:ffff:7f00:1]', '[::127.0.0.1]', '[::7f00:1]', '[64:ff9b::127.0.0.1]', '[64:ff9b::7f00:1]',
-		'[64:ff9b::a9fe:a9fe]', '[64:ff9b:1::7f00:1]', '[2002:7f00:1::]', '[2002:a9fe:a9fe::1]'
+		'[64:ff9b::a9fe:a9fe]', '[64:ff9b:1::7f00:1]', '[2002:7f00:1::]', '[2002:a9fe:a9fe::1]', '[::ffff:0:127.0.0.1]'
 	],
 	'names' => [
 		'localhost', 'LOCALHOST', 'localhost.', 'api.localhost', 'metadata', 'metadata.google.internal',
@@ -62,7 +62,7 @@ $shim->hosts(
 for my $kind (sort keys %spellings)
 {
 	subtest $kind => sub {
-		is(outcome("https://$_:$trap/api"), '42501', $_) for @{ $spellings{$kind} };
+		is(outcome("https://$_:$trap/api"), '42501', "https://$_") for @{ $spellings{$kind} };
 	};
 }
 
