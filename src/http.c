@@ -29,6 +29,7 @@ struct HttpTransfer
 	size_t body_len;
 	size_t body_size;
 	size_t header_len;
+	int sockets;        /* opened for libcurl and not yet closed through us */
 	bool head_complete; /* the empty line behind the headers came */
 	size_t max_size;
 	const char *ca_file;
@@ -75,6 +76,8 @@ transfer_free(void *argument)
 		curl_easy_cleanup(transfer->handle);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
+	for (; transfer->sockets > 0; transfer->sockets--)
+		ReleaseExternalFD();
 	*transfer = (HttpTransfer){0};
 }
 
@@ -149,15 +152,25 @@ on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *addre
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
+	{
 		ReleaseExternalFD();
-	return fd < 0 ? CURL_SOCKET_BAD : fd;
+		return CURL_SOCKET_BAD;
+	}
+	transfer->sockets++;
+	return fd;
 }
 
-/* libcurl callback: the counterpart of on_open_socket(). */
+/*
+ * libcurl callback: the counterpart of on_open_socket(), though not for sockets
+ * that are closed while they connect; transfer_free() accounts for those.
+ */
 static int
 on_close_socket(void *argument, curl_socket_t fd)
 {
+	HttpTransfer *transfer = argument;
+
 	ReleaseExternalFD();
+	transfer->sockets--;
 	return close(fd);
 }
 
@@ -209,6 +222,7 @@ set_safety(HttpTransfer *transfer)
 	SET(handle, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(handle, CURLOPT_OPENSOCKETDATA, transfer);
 	SET(handle, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	SET(handle, CURLOPT_CLOSESOCKETDATA, transfer);
 	SET(handle, CURLOPT_WRITEFUNCTION, on_content);
 	SET(handle, CURLOPT_WRITEDATA, transfer);
 	SET(handle, CURLOPT_HEADERFUNCTION, on_header);

@@ -42,11 +42,17 @@ sub create_attempt
 sub attempts
 {
 	my ($where, @statements) = @_;
-	my $sql = join '', map { 'SELECT attempt(' . CanopyTest::quoted($_) . ");\n" } @statements;
-	my $output =
-	  $where->isa('PostgreSQL::Test::Cluster') ? $where->safe_psql('postgres', $sql) : $where->query($sql);
+	my @results;
 
-	return map { JSON::PP->new->decode($_) } split /\n/, $output;
+	# Not more at once than the pipe to a session takes.
+	while (my @some = splice @statements, 0, 200)
+	{
+		my $sql = join '', map { 'SELECT attempt(' . CanopyTest::quoted($_) . ");\n" } @some;
+		my $output =
+		  $where->isa('PostgreSQL::Test::Cluster') ? $where->safe_psql('postgres', $sql) : $where->query($sql);
+		push @results, map { JSON::PP->new->decode($_) } split /\n/, $output;
+	}
+	return @results;
 }
 
 sub sqlstates { return map { $_->{sqlstate} } attempts(@_) }

@@ -23,6 +23,7 @@ create_canopy_server($node, $sandbox, options => { download_hosts => 'localhost'
 create_attempt($node);
 
 my $session = $node->background_psql('postgres');
+$session->set_query_timer_restart();
 my $pid = $session->query('SELECT pg_backend_pid()');
 my $health = 'SELECT canopy_health()';
 my $download = q{SELECT canopy_call('download-policy-form-by-id', '{"policyFormId": "1"}')};
