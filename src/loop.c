@@ -173,9 +173,12 @@ loop_add(HttpLoop *loop, HttpTransfer *transfer)
 static long
 loop_timeout(HttpLoop *loop)
 {
+	int64 left;
+
 	if (!loop->timer_set)
 		return 60 * 1000;
-	return Max(0, Min(60 * 1000, loop->timer - monotonic_now()));
+	left = loop->timer - monotonic_now(); /* once: a negative timeout would wait for ever */
+	return (long) Max(0, Min(60 * 1000, left));
 }
 
 /* Serve the sockets that are ready. */
