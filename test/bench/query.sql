@@ -171,7 +171,7 @@ BEGIN ATOMIC
     FROM generate_series(first, last) n JOIN canopy_summit.pull p ON p.pull_id = bench.id('pull', n);
 END;
 
--- In batches: statistics gathered after the first make the plans of the documents good.
+-- There are no statistics yet: without the settings, documents would be built by scanning tables.
 CREATE PROCEDURE bench.load(first bigint, last bigint, pulls bigint)
 LANGUAGE plpgsql
 AS $$

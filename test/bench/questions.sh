@@ -23,16 +23,16 @@ ask_questions() {
 			(p ->> 'total_premium_cents')::numeric / 100
 		$json_from,
 			jsonb_path_query(j.pull, '\$.policies[*] ? (@.expiry_date >= \"2026-01-01\" && @.expiry_date < \"2026-02-01\")') p"
-	ask "... every column of them" "" \
+	ask "... every column" "" \
 		"SELECT * FROM canopy.policy WHERE expiry_date >= $month_start AND expiry_date < $month_end" ""
 	ask "policies by carrier and type" 1000 \
 		"SELECT carrier_friendly_name, policy_type, count(*) FROM canopy.policy GROUP BY 1, 2" \
 		"SELECT p ->> 'carrier_friendly_name', p ->> 'policy_type', count(*)
 		$json_from, jsonb_path_query(j.pull, '\$.policies[*]') p GROUP BY 1, 2"
-	ask "premium of all coverages, sum of premium_cents" 5000 "$(premium_sum premium_cents)" \
+	ask "sum of premium_cents over coverages" 5000 "$(premium_sum premium_cents)" \
 		"SELECT sum(c::bigint) $json_from,
 			jsonb_path_query(j.pull, '\$.policies[*].*[*].coverages[*].premium_cents ? (@ != null)') c"
-	ask "premium of all coverages, sum of premium" 5000 "$(premium_sum premium)" ""
+	ask "sum of premium over coverages" 5000 "$(premium_sum premium)" ""
 
 	for view in policy vehicle dwelling vehicle_coverage dwelling_coverage driver; do
 		tree+=${tree:+' \; '}"SELECT * FROM canopy.$view WHERE pull_id = '@pull@'"

@@ -78,4 +78,4 @@ FROM bench.run r
      JOIN bench.run s ON s.round = r.round AND s.label = 'canopy_store_pull'
      CROSS JOIN (SELECT count(*) FROM bench.document) AS d
 GROUP BY r.label
-ORDER BY r.label DESC;
+ORDER BY min(r.label) LIKE 'INSERT%', r.label;
