@@ -21,7 +21,7 @@ CREATE TEMP VIEW viewed AS
 SELECT entity, t.column_name, view || suffix AS view FROM tabled t CROSS JOIN unnest(ARRAY['', '_all']) AS suffix
 	LEFT JOIN viewed v ON v.view = t.entity || suffix AND v.column_name = t.column_name
 		AND v.type = CASE t.type WHEN 'canopy_summit.personal_text' THEN 'text' WHEN 'canopy_summit.personal_integer' THEN 'integer' ELSE t.type END
-WHERE v.column_name IS NULL;
+WHERE v.column_name IS NULL AND NOT (t.column_name = 'is_current' AND suffix = '');
 SELECT count(*) AS in_cents, count(*) FILTER (WHERE twin.type = 'numeric(14,2)' AND twin.attnum = cents.attnum + 1) AS with_twin
 FROM viewed cents LEFT JOIN viewed twin ON twin.view = cents.view AND twin.column_name = regexp_replace(cents.column_name, '_cents$', '')
 WHERE cents.type = 'bigint' AND cents.column_name LIKE '%\_cents' AND cents.column_name NOT LIKE '%tenth_of_cents';
@@ -70,12 +70,19 @@ $$;
 BEGIN;
 INSERT INTO canopy_summit.pull_state SELECT (jsonb_populate_record(s, jsonb_build_object('pull_id', 'many' || i, 'account_identifier', 'many' || i))).*
 FROM canopy_summit.pull_state s, generate_series(1, 3000) i WHERE pull_id = 'p2';
-INSERT INTO canopy_summit.pull (server, pull_id) SELECT 'canopy', 'many' || i FROM generate_series(1, 3000) i;
-INSERT INTO canopy_summit.policy (server, pull_id, ordinal, expiry_date) SELECT 'canopy', 'many' || i, 1, date '2000-01-01' + i FROM generate_series(1, 3000) i;
-ANALYZE canopy_summit.pull_state, canopy_summit.pull, canopy_summit.policy;
+INSERT INTO canopy_summit.pull (server, pull_id, environment, is_current) SELECT 'canopy', 'many' || i, 'production', true FROM generate_series(1, 3000) i;
+INSERT INTO canopy_summit.policy (server, pull_id, environment, account_identifier, is_current, ordinal, expiry_date)
+SELECT 'canopy', 'many' || i, 'production', 'many' || i, true, 1, date '2000-01-01' + i FROM generate_series(1, 3000) i;
+INSERT INTO canopy_summit.vehicle (server, pull_id, environment, is_current, ordinal) SELECT 'canopy', 'many' || i, 'production', true, 1 FROM generate_series(1, 3000) i;
+ANALYZE canopy_summit.pull_state, canopy_summit.pull, canopy_summit.policy, canopy_summit.vehicle;
 SELECT pg_temp.plan($$SELECT * FROM canopy.policy WHERE expiry_date = '2001-01-01'$$) LIKE '%policy_expiry_date%' AS by_date,
 	pg_temp.plan($$SELECT * FROM canopy.policy WHERE pull_id = 'many1'$$) LIKE '%policy_key%' AS by_pull,
-	pg_temp.plan($$SELECT * FROM canopy.policy WHERE account_identifier = 'many1'$$) LIKE '%pull_state_account%' AS by_account;
+	pg_temp.plan($$SELECT * FROM canopy.policy WHERE account_identifier = 'many1'$$) LIKE '%policy_account%' AS by_account,
+	pg_temp.plan($$SELECT * FROM canopy.vehicle WHERE account_identifier = 'many1'$$) LIKE '%pull_state_account%' AS by_joined_account;
+-- Only what a query reads is joined.
+SELECT pg_temp.plan($$SELECT * FROM canopy.policy$$) NOT LIKE '%pull_state%' AS account_in_policy,
+	pg_temp.plan($$SELECT count(*) FROM canopy.vehicle WHERE environment = 'production'$$) NOT LIKE '%pull_state%' AS environment_in_rows,
+	pg_temp.plan($$SELECT account_identifier FROM canopy.vehicle$$) LIKE '%pull_state%' AS account_joined;
 ROLLBACK;
 
 -- Levels: who sees what.

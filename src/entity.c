@@ -134,6 +134,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_entities);
 static EntityMap maps[ENTITY_COUNT];
 static SPIPlanPtr insert_plans[ENTITY_COUNT];
 static SPIPlanPtr delete_plans[ENTITY_COUNT];
+static SPIPlanPtr show_plans[ENTITY_COUNT];
 
 /* The name of an entity's table. */
 const char *
@@ -182,7 +183,7 @@ field_add(EntityMap *map, const char *name)
 
 /* Columns that belong to the engine and never take a JSON field, if they have the engine's type. */
 static int *
-engine_column(EntityMap *map, Form_pg_attribute column)
+engine_column(EntityMap *map, Entity entity, Form_pg_attribute column)
 {
 	const struct
 	{
@@ -190,11 +191,20 @@ engine_column(EntityMap *map, Form_pg_attribute column)
 		Oid type;
 		int *attribute;
 	} columns[] = {
-		{"server", TEXTOID, &map->server},     {"pull_id", TEXTOID, &map->pull_id},
-		{"ordinal", INT4OID, &map->ordinal},   {"parent_ordinal", INT4OID, &map->parent_ordinal},
-		{"address_role", TEXTOID, &map->role}, {"extra", JSONBOID, &map->extra},
+		{"server", TEXTOID, &map->server},
+		{"pull_id", TEXTOID, &map->pull_id},
+		{"environment", TEXTOID, &map->environment},
+		{"account_identifier", TEXTOID, &map->account_identifier},
+		{"is_current", BOOLOID, &map->is_current},
+		{"ordinal", INT4OID, &map->ordinal},
+		{"parent_ordinal", INT4OID, &map->parent_ordinal},
+		{"address_role", TEXTOID, &map->role},
+		{"extra", JSONBOID, &map->extra},
 	};
 
+	/* The one entity with a field of that name. */
+	if (entity == ENTITY_PULL && strcmp(NameStr(column->attname), "account_identifier") == 0)
+		return NULL;
 	for (int i = 0; i < lengthof(columns); i++)
 		if (strcmp(columns[i].name, NameStr(column->attname)) == 0 &&
 			columns[i].type == column->atttypid)
@@ -208,7 +218,7 @@ map_add_column(EntityMap *map, Entity entity, int attribute)
 {
 	Form_pg_attribute column = TupleDescAttr(map->descriptor, attribute);
 	const char *name = NameStr(column->attname);
-	int *engine = engine_column(map, column);
+	int *engine = engine_column(map, entity, column);
 	EntityField *field;
 
 	if (engine != NULL)
@@ -261,6 +271,9 @@ map_build(EntityMap *map, Entity entity, Oid oid)
 					   .id = -1,
 					   .server = -1,
 					   .pull_id = -1,
+					   .environment = -1,
+					   .account_identifier = -1,
+					   .is_current = -1,
 					   .ordinal = -1,
 					   .parent_ordinal = -1,
 					   .role = -1,
@@ -386,14 +399,12 @@ entity_delete(Entity entity, Datum *keys)
 
 /*
  * Write the rows of a pull, in place of those it had if `replace`, and end their
- * tuplestores.  The caller holds the pull's lock and is inside
- * engine_begin().
+ * tuplestores.  `keys` are server and pull_id as text.  The caller holds the
+ * pull's lock and is inside engine_begin().
  */
 void
-entity_write(const char *server, const char *pull_id, EntityRows *rows, bool replace)
+entity_write(Datum *keys, EntityRows *rows, bool replace)
 {
-	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(pull_id)};
-
 	for (int i = 0; i < ENTITY_COUNT; i++)
 	{
 		if (replace)
@@ -403,6 +414,25 @@ entity_write(const char *server, const char *pull_id, EntityRows *rows, bool rep
 			entity_insert(i, rows->rows[i]);
 			tuplestore_end(rows->rows[i]);
 		}
+	}
+}
+
+/* Let the views show the rows that a pull has, or no longer.  Inside engine_begin(). */
+void
+entity_show(Datum *keys, bool is_current)
+{
+	Datum arguments[3] = {keys[0], keys[1], BoolGetDatum(is_current)};
+
+	for (int i = 0; i < ENTITY_COUNT; i++)
+	{
+		if (show_plans[i] == NULL)
+			show_plans[i] = plan_keep(SPI_prepare(psprintf("UPDATE canopy_summit.%s "
+														   "SET is_current = $3 "
+														   "WHERE server = $1 AND pull_id = $2",
+														   definitions[i].table),
+												  3, (Oid[]){TEXTOID, TEXTOID, BOOLOID}));
+		if (SPI_execute_plan(show_plans[i], arguments, NULL, false, 0) != SPI_OK_UPDATE)
+			elog(ERROR, "could not update canopy_summit.%s", definitions[i].table);
 	}
 }
 

@@ -87,11 +87,24 @@ typedef struct EntityMap
 	int id; /* attributes from 0, -1 = none */
 	int server;
 	int pull_id;
+	int environment;
+	int account_identifier;
+	int is_current;
 	int ordinal;
 	int parent_ordinal;
 	int role;
 	int extra;
 } EntityMap;
+
+/* What the rows of a pull say about where they are from. */
+typedef struct RowOrigin
+{
+	const char *server;
+	const char *pull_id;
+	const char *environment;
+	const char *account; /* NULL = stands alone */
+	bool is_current;     /* views show them */
+} RowOrigin;
 
 /* The rows of one pull, a tuplestore each entity that has any. */
 typedef struct EntityRows
@@ -112,10 +125,11 @@ extern const char *entity_name(Entity entity);
 extern EntityMap *entity_open(Entity entity);
 extern EntityMap *entity_map(Entity entity);
 extern EntityField *entity_find_field(EntityMap *map, const char *name, int len);
-extern void entity_write(const char *server, const char *pull_id, EntityRows *rows, bool replace);
+extern void entity_write(Datum *keys, EntityRows *rows, bool replace);
+extern void entity_show(Datum *keys, bool is_current);
 extern void entity_discard(EntityRows *rows);
 
 /* shred.c */
-extern EntityRows *shred(const char *server, const char *pull_id, Jsonb *pull, Drift *drift);
+extern EntityRows *shred(const RowOrigin *origin, Jsonb *pull, Drift *drift);
 
 #endif /* CANOPY_SUMMIT_ENTITY_H */

@@ -68,15 +68,18 @@ pull_id_field(Jsonb *pull, const char *field)
 	return TextDatumGetCString(id);
 }
 
-/* Fill in what the JSON says about the state of its pull. */
+/* Fill in what the JSON and its source say about the state of the pull. */
 static void
-state_describe(PullState *state, Jsonb *pull)
+state_describe(PullState *state, Jsonb *pull, const PullSource *source)
 {
 	JsonbValue *created =
 		getKeyJsonValueFromContainer(&pull->root, "created_at", strlen("created_at"), NULL);
 	Datum created_at;
 	bool isnull = true;
 
+	state->environment = source->environment;
+	state->version = 1;
+	state->fetched_at = source->fetched_at;
 	state->account = pull_id_field(pull, "account_identifier");
 	state->has_created_at = created != NULL &&
 							coerce_value(COLUMN_TIMESTAMPTZ, created, &created_at, &isnull) &&
@@ -132,23 +135,63 @@ choice_changes(const PullState *before, const PullState *after)
 		   before->created_at != after->created_at || !text_is(before->account, after->account);
 }
 
+/* What the entity rows of a pull in this state say about it. */
+static RowOrigin
+row_origin(const char *server, const char *pull_id, const PullState *state)
+{
+	return (RowOrigin){.server = server,
+					   .pull_id = pull_id,
+					   .environment = state->environment,
+					   .account = state->account,
+					   .is_current = state->is_current};
+}
+
+/*
+ * Choose again which pull of an account the views show.  The rows of the pull
+ * being stored, whose state this is, are about to be written; those of others
+ * are changed here.
+ */
+static void
+account_turn(const char *server, const char *account, const char *pull_id, PullState *state)
+{
+	ListCell *cell;
+
+	foreach(cell, account_choose(server, account))
+	{
+		PullTurn *turn = lfirst(cell);
+
+		if (strcmp(turn->pull_id, pull_id) == 0)
+			state->is_current = turn->is_current;
+		else
+			entity_show((Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(turn->pull_id)},
+						turn->is_current);
+	}
+}
+
+/* Write a version, and its entity rows in place of those that the pull had if `replace`. */
+static void
+version_write(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
+			  const PullState *state, bool replace)
+{
+	RowOrigin origin = row_origin(source->server, pull_id, state);
+	Drift drift = {0};
+	EntityRows *rows = shred(&origin, pull, &drift);
+
+	version_insert(keys, state->version, state, pull, drift_json(&drift, source->replaced), source);
+	entity_write(keys, rows, replace);
+}
+
 /* Store the first version of a pull; false if another transaction was first. */
 static bool
 pull_store_first(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
 				 PullState *state, bool account_is_new)
 {
-	Drift drift = {0};
-	EntityRows *rows;
-
-	if (!state_insert(keys, state, source,
-					  state->is_data && (state->account == NULL || account_is_new)))
+	state->is_current = state->is_data && (state->account == NULL || account_is_new);
+	if (!state_insert(keys, state))
 		return false;
-	rows = shred(source->server, pull_id, pull, &drift);
-	version_insert(keys, 1, state, pull, drift_json(&drift, source->replaced), source);
-	entity_write(source->server, pull_id, rows, false);
-	if (state->is_data && state->account != NULL && !account_is_new)
-		account_choose(source->server, state->account);
-	state->version = 1;
+	if (state->is_data && !state->is_current)
+		account_turn(source->server, state->account, pull_id, state);
+	version_write(keys, pull_id, pull, source, state, false);
 	return true;
 }
 
@@ -157,10 +200,11 @@ static int
 pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
 				const PullState *state)
 {
+	RowOrigin origin = row_origin(source->server, pull_id, state);
 	Drift drift = {0};
 	int version = version_next(keys);
 
-	entity_discard(shred(source->server, pull_id, pull, &drift));
+	entity_discard(shred(&origin, pull, &drift));
 	version_insert(keys, version, state, pull, drift_json(&drift, source->replaced), source);
 	return version;
 }
@@ -170,23 +214,20 @@ static void
 pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
 				const PullState *before, PullState *state)
 {
-	Drift drift = {0};
-	EntityRows *rows;
-
-	rows = shred(source->server, pull_id, pull, &drift);
 	state->version = version_next(keys);
-	version_insert(keys, state->version, state, pull, drift_json(&drift, source->replaced), source);
-	state_advance(keys, state, source);
-	entity_write(source->server, pull_id, rows, true);
-	if (!choice_changes(before, state))
-		return;
-	if (state->account != NULL)
-		account_choose(source->server, state->account);
-	if (before->account != NULL && !text_is(before->account, state->account))
+	state->is_current = state->is_data && (state->account == NULL || before->is_current);
+	state_advance(keys, state);
+	if (choice_changes(before, state))
 	{
-		account_lock(source->server, before->account);
-		account_choose(source->server, before->account);
+		if (state->account != NULL)
+			account_turn(source->server, state->account, pull_id, state);
+		if (before->account != NULL && !text_is(before->account, state->account))
+		{
+			account_lock(source->server, before->account);
+			account_turn(source->server, before->account, pull_id, state);
+		}
 	}
+	version_write(keys, pull_id, pull, source, state, true);
 }
 
 /* Lock two accounts, of which either may be NULL, in byte order; true if the first was not there before. */
@@ -237,7 +278,7 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 	bool is_late;
 	bool has_before = true;
 
-	state_describe(&state, pull);
+	state_describe(&state, pull, source);
 	if (!pull_lock(keys, pull_id, pull, source, &state, &before))
 	{
 		result->version = 1;
@@ -337,11 +378,13 @@ pull_remap(Datum *keys)
 	const char *server = TextDatumGetCString(keys[0]);
 	const char *pull_id = TextDatumGetCString(keys[1]);
 	PullState state;
+	RowOrigin origin;
 	Drift drift = {0};
 
-	if (state_lock(keys, &state))
-		entity_write(server, pull_id,
-					 shred(server, pull_id, version_document(keys, state.version), &drift), true);
+	if (!state_lock(keys, &state))
+		return;
+	origin = row_origin(server, pull_id, &state);
+	entity_write(keys, shred(&origin, version_document(keys, state.version), &drift), true);
 }
 
 /* canopy_remap() -> bigint: every entity row again from the current versions; the number of pulls */
@@ -358,6 +401,7 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	engine_begin(&engine);
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
 	state_lock_all();
+	account_choose_all();
 	portal = state_open_cursor();
 	for (;;)
 	{
@@ -379,7 +423,6 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 		count++;
 	}
 	SPI_cursor_close(portal);
-	account_choose_all();
 	engine_end(&engine);
 	PG_RETURN_INT64(count);
 }

@@ -33,7 +33,7 @@ typedef enum Statement
 typedef struct StatementText
 {
 	int argument_count;
-	Oid arguments[10];
+	Oid arguments[11];
 	const char *sql;
 } StatementText;
 
@@ -51,22 +51,22 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		"SELECT account_identifier FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
 	[STATE_LOCK] = {2, {TEXTOID, TEXTOID},
 		"SELECT version, content_hash, fetched_at, has_property_data, account_identifier,"
-		" created_at, is_data"
+		" created_at, is_data, is_current, environment"
 		" FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2 FOR UPDATE"},
-	[STATE_INSERT] = {10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
-			BOOLOID, BYTEAOID, TIMESTAMPTZOID},
+	[STATE_INSERT] = {11, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			BOOLOID, INT4OID, BYTEAOID, TIMESTAMPTZOID},
 		"INSERT INTO canopy_summit.pull_state (server, pull_id, environment, account_identifier,"
 		" created_at, is_data, is_current, has_property_data, version, content_hash, fetched_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 		" ON CONFLICT (server, pull_id) DO NOTHING"},
 	[STATE_CONFIRM] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 		"UPDATE canopy_summit.pull_state SET fetched_at = $3 WHERE server = $1 AND pull_id = $2"},
-	[STATE_ADVANCE] = {10, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
-			INT4OID, BYTEAOID, TIMESTAMPTZOID},
+	[STATE_ADVANCE] = {11, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			BOOLOID, INT4OID, BYTEAOID, TIMESTAMPTZOID},
 		"UPDATE canopy_summit.pull_state"
 		" SET environment = $3, account_identifier = $4, created_at = $5, is_data = $6,"
-		" is_current = CASE WHEN $4 IS NULL THEN $6 ELSE is_current AND $6 END,"
-		" has_property_data = $7, version = $8, content_hash = $9, fetched_at = $10"
+		" is_current = $7, has_property_data = $8, version = $9, content_hash = $10,"
+		" fetched_at = $11"
 		" WHERE server = $1 AND pull_id = $2"},
 	[STATE_CHOOSE] = {2, {TEXTOID, TEXTOID},
 		"UPDATE canopy_summit.pull_state s SET is_current = NOT s.is_current"
@@ -74,7 +74,8 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" AND s.is_current <> (s.is_data AND s.pull_id ="
 		" (SELECT n.pull_id FROM canopy_summit.pull_state n"
 		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
-		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
+		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"
+		" RETURNING s.pull_id, s.is_current"},
 	[STATE_LOCK_ALL] = {0, {0},
 		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
 	[STATE_CHOOSE_ALL] = {0, {0},
@@ -200,6 +201,8 @@ state_lock(Datum *keys, PullState *state)
 	state->has_created_at = !isnull;
 	state->created_at = isnull ? 0 : DatumGetTimestampTz(datum);
 	state->is_data = DatumGetBool(result_datum(7, &isnull));
+	state->is_current = DatumGetBool(result_datum(8, &isnull));
+	state->environment = TextDatumGetCString(result_datum(9, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -219,17 +222,32 @@ account_lock(const char *server, const char *account)
 }
 
 /*
- * Let the views show the newest pull of the account that counts.  The caller
- * has locked the account; touching its row makes a concurrent transaction with
- * an older snapshot fail (40001) where it would choose on what it cannot see.
+ * Choose the pull that the views show: the newest of the account that counts.
+ * Returns the pulls for which that is a change, a List of PullTurn *; their
+ * entity rows are the caller's to change.  The caller has locked the account;
+ * touching its row makes a concurrent transaction with an older snapshot fail
+ * (40001) where it would choose on what it cannot see.
  */
-void
+List *
 account_choose(const char *server, const char *account)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
+	List *turns = NIL;
 
 	statement_run(ACCOUNT_TOUCH, keys, NULL);
 	statement_run(STATE_CHOOSE, keys, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+		PullTurn *turn = palloc(sizeof(PullTurn));
+		bool isnull;
+
+		turn->pull_id = TextDatumGetCString(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		turn->is_current = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+		turns = lappend(turns, turn);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return turns;
 }
 
 /* Insert one version. */
@@ -288,46 +306,40 @@ version_document(Datum *keys, int version)
 	return document;
 }
 
-/* Write the row of a pull that has none yet; false if another transaction was first. */
-bool
-state_insert(Datum *keys, const PullState *state, const PullSource *source, bool is_current)
+/* Run a statement that writes the whole row of a pull. */
+static bool
+state_write(Statement statement, Datum *keys, const PullState *state)
 {
-	Datum arguments[10] = {keys[0],
+	Datum arguments[11] = {keys[0],
 						   keys[1],
-						   CStringGetTextDatum(source->environment),
+						   CStringGetTextDatum(state->environment),
 						   state->account ? CStringGetTextDatum(state->account) : (Datum) 0,
 						   TimestampTzGetDatum(state->created_at),
 						   BoolGetDatum(state->is_data),
-						   BoolGetDatum(is_current),
+						   BoolGetDatum(state->is_current),
 						   BoolGetDatum(state->has_property_data),
+						   Int32GetDatum(state->version),
 						   hash_datum(state->hash),
-						   TimestampTzGetDatum(source->fetched_at)};
-	char nulls[11] = "          ";
+						   TimestampTzGetDatum(state->fetched_at)};
+	char nulls[12] = "           ";
 
 	nulls[3] = state->account ? ' ' : 'n';
 	nulls[4] = state->has_created_at ? ' ' : 'n';
-	return statement_run(STATE_INSERT, arguments, nulls) > 0;
+	return statement_run(statement, arguments, nulls) > 0;
+}
+
+/* Write the row of a pull that has none yet; false if another transaction was first. */
+bool
+state_insert(Datum *keys, const PullState *state)
+{
+	return state_write(STATE_INSERT, keys, state);
 }
 
 /* Move the row of a pull on to a new current version. */
 void
-state_advance(Datum *keys, const PullState *state, const PullSource *source)
+state_advance(Datum *keys, const PullState *state)
 {
-	Datum arguments[10] = {keys[0],
-						   keys[1],
-						   CStringGetTextDatum(source->environment),
-						   state->account ? CStringGetTextDatum(state->account) : (Datum) 0,
-						   TimestampTzGetDatum(state->created_at),
-						   BoolGetDatum(state->is_data),
-						   BoolGetDatum(state->has_property_data),
-						   Int32GetDatum(state->version),
-						   hash_datum(state->hash),
-						   TimestampTzGetDatum(source->fetched_at)};
-	char nulls[11] = "          ";
-
-	nulls[3] = state->account ? ' ' : 'n';
-	nulls[4] = state->has_created_at ? ' ' : 'n';
-	statement_run(STATE_ADVANCE, arguments, nulls);
+	state_write(STATE_ADVANCE, keys, state);
 }
 
 /* Let the views show the right pull of every account.  The caller has called state_lock_all(). */

@@ -15,6 +15,7 @@
 /* What the row of a pull says, or would say if it were stored now. */
 typedef struct PullState
 {
+	const char *environment;
 	int version;
 	uint8 hash[CONTENT_HASH_LENGTH];
 	TimestampTz fetched_at;
@@ -22,20 +23,27 @@ typedef struct PullState
 	const char *account; /* NULL = stands alone */
 	bool has_created_at;
 	TimestampTz created_at;
-	bool is_data; /* unarchived, of a data type, with its policies */
+	bool is_data;    /* unarchived, of a data type, with its policies */
+	bool is_current; /* the views show it */
 } PullState;
 
+/* A pull that the views show now, or no longer. */
+typedef struct PullTurn
+{
+	const char *pull_id;
+	bool is_current;
+} PullTurn;
+
 extern bool account_lock(const char *server, const char *account);
-extern void account_choose(const char *server, const char *account);
+extern List *account_choose(const char *server, const char *account);
 extern void account_choose_all(void);
 extern bool state_peek(Datum *keys, const char **account);
 extern bool state_lock(Datum *keys, PullState *state);
 extern void state_lock_all(void);
 extern bool state_exists(Datum *keys);
-extern bool
-state_insert(Datum *keys, const PullState *state, const PullSource *source, bool is_current);
+extern bool state_insert(Datum *keys, const PullState *state);
 extern void state_confirm(Datum *keys, TimestampTz fetched_at);
-extern void state_advance(Datum *keys, const PullState *state, const PullSource *source);
+extern void state_advance(Datum *keys, const PullState *state);
 extern Portal state_open_cursor(void);
 extern void version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull,
 						   Jsonb *drift, const PullSource *source);

@@ -39,6 +39,9 @@ typedef struct Shredder
 {
 	Datum server;
 	Datum pull_id;
+	Datum environment;
+	Datum account; /* 0 = stands alone */
+	bool is_current;
 	EntityRows *rows;
 	int ordinals[ENTITY_COUNT];
 	bool *seen[ENTITY_COUNT]; /* fields of the map that some object had */
@@ -260,6 +263,18 @@ row_set(Row *row, int attribute, Datum value)
 	row->nulls[attribute] = false;
 }
 
+/* Fill the columns that are the same in every row of the pull. */
+static void
+row_set_origin(const Shredder *shredder, Row *row)
+{
+	row_set(row, row->map->server, shredder->server);
+	row_set(row, row->map->pull_id, shredder->pull_id);
+	row_set(row, row->map->environment, shredder->environment);
+	row_set(row, row->map->is_current, BoolGetDatum(shredder->is_current));
+	if (shredder->account != 0)
+		row_set(row, row->map->account_identifier, shredder->account);
+}
+
 /* Give the row the ids of the rows above it where it has none of its own. */
 static void
 row_inherit(Row *row)
@@ -331,8 +346,7 @@ shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *par
 	row.ordinal = ++shredder->ordinals[entity];
 
 	shred_fields(shredder, &row, object, "", &row.extra);
-	row_set(&row, row.map->server, shredder->server);
-	row_set(&row, row.map->pull_id, shredder->pull_id);
+	row_set_origin(shredder, &row);
 	row_set(&row, row.map->ordinal, Int32GetDatum(row.ordinal));
 	if (parent != NULL)
 		row_set(&row, row.map->parent_ordinal, Int32GetDatum(parent->ordinal));
@@ -370,12 +384,16 @@ note_missing(Shredder *shredder)
  * tuplestores.  Where the JSON differs from the tables is added to *drift.
  */
 EntityRows *
-shred(const char *server, const char *pull_id, Jsonb *pull, Drift *drift)
+shred(const RowOrigin *origin, Jsonb *pull, Drift *drift)
 {
 	Shredder shredder = {0};
 
-	shredder.server = CStringGetTextDatum(server);
-	shredder.pull_id = CStringGetTextDatum(pull_id);
+	shredder.server = CStringGetTextDatum(origin->server);
+	shredder.pull_id = CStringGetTextDatum(origin->pull_id);
+	shredder.environment = CStringGetTextDatum(origin->environment);
+	if (origin->account != NULL)
+		shredder.account = CStringGetTextDatum(origin->account);
+	shredder.is_current = origin->is_current;
 	shredder.rows = palloc0(sizeof(EntityRows));
 	shredder.drift = drift;
 	shred_object(&shredder, ENTITY_PULL, &pull->root, NULL, NULL);

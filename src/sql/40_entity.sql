@@ -5,6 +5,8 @@
 -- read another field, add a column. All columns but the keys are nullable, no
 -- value is constrained, and nothing refers to another table, so that nothing a
 -- provider sends can fail. Rows are derived and can be rebuilt: canopy_remap().
+--   environment      that of the server when the row was written
+--   is_current       as in pull_state: here, too, so that views need not join
 --   ordinal          number of the row within its pull and table, from 1
 --   parent_ordinal   ordinal of the row it is part of
 --   extra            fields without a column, and values that do not fit theirs
@@ -14,6 +16,8 @@
 CREATE TABLE canopy_summit.pull (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	status text,
 	account_identifier text,
 	first_name canopy_summit.personal_text,
@@ -58,6 +62,9 @@ COMMENT ON TABLE canopy_summit.pull IS 'consumer authorisations: one row a pull'
 CREATE TABLE canopy_summit.policy (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	account_identifier text,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -94,6 +101,8 @@ COMMENT ON TABLE canopy_summit.policy IS 'policies';
 CREATE TABLE canopy_summit.vehicle (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -122,6 +131,8 @@ COMMENT ON TABLE canopy_summit.vehicle IS 'vehicles of a policy';
 CREATE TABLE canopy_summit.vehicle_coverage (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -150,6 +161,8 @@ COMMENT ON TABLE canopy_summit.vehicle_coverage IS 'coverages of a vehicle';
 CREATE TABLE canopy_summit.vehicle_driver (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -178,6 +191,8 @@ COMMENT ON TABLE canopy_summit.vehicle_driver IS 'drivers of a vehicle';
 CREATE TABLE canopy_summit.driver (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	driver_id text,
@@ -202,6 +217,8 @@ COMMENT ON TABLE canopy_summit.driver IS 'drivers of a pull';
 CREATE TABLE canopy_summit.dwelling (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -221,6 +238,8 @@ COMMENT ON TABLE canopy_summit.dwelling IS 'dwellings of a policy';
 CREATE TABLE canopy_summit.dwelling_coverage (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -245,6 +264,8 @@ COMMENT ON TABLE canopy_summit.dwelling_coverage IS 'coverages of a dwelling';
 CREATE TABLE canopy_summit.property_data (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -310,6 +331,8 @@ COMMENT ON TABLE canopy_summit.property_data IS 'property data of a dwelling or 
 CREATE TABLE canopy_summit.location (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -323,6 +346,8 @@ COMMENT ON TABLE canopy_summit.location IS 'locations of a commercial policy';
 CREATE TABLE canopy_summit.location_coverage (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -355,6 +380,8 @@ COMMENT ON TABLE canopy_summit.location_coverage IS 'coverages of a location';
 CREATE TABLE canopy_summit.location_operation (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -372,6 +399,8 @@ COMMENT ON TABLE canopy_summit.location_operation IS 'operations at a location';
 CREATE TABLE canopy_summit.mortgagee (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -388,6 +417,8 @@ COMMENT ON TABLE canopy_summit.mortgagee IS 'mortgagees of a dwelling or locatio
 CREATE TABLE canopy_summit.additional_interest (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -403,6 +434,8 @@ COMMENT ON TABLE canopy_summit.additional_interest IS 'additional interests of a
 CREATE TABLE canopy_summit.named_insured (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -424,6 +457,8 @@ COMMENT ON TABLE canopy_summit.named_insured IS 'named insureds of a policy';
 CREATE TABLE canopy_summit.commercial_named_insured (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -450,6 +485,8 @@ COMMENT ON TABLE canopy_summit.commercial_named_insured IS 'named insureds of a 
 CREATE TABLE canopy_summit.life_details (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -483,6 +520,8 @@ COMMENT ON TABLE canopy_summit.life_details IS 'details of a life policy';
 CREATE TABLE canopy_summit.life_rider (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -499,6 +538,8 @@ COMMENT ON TABLE canopy_summit.life_rider IS 'riders of a life policy';
 CREATE TABLE canopy_summit.life_beneficiary (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -520,6 +561,8 @@ COMMENT ON TABLE canopy_summit.life_beneficiary IS 'beneficiaries of a life poli
 CREATE TABLE canopy_summit.policy_form (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -537,6 +580,8 @@ COMMENT ON TABLE canopy_summit.policy_form IS 'forms and endorsements of a polic
 CREATE TABLE canopy_summit.premium_group (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -550,6 +595,8 @@ COMMENT ON TABLE canopy_summit.premium_group IS 'premiums that several coverages
 CREATE TABLE canopy_summit.policy_check (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
@@ -562,6 +609,8 @@ COMMENT ON TABLE canopy_summit.policy_check IS 'results of policy checks';
 CREATE TABLE canopy_summit.document (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	document_id text,
@@ -578,6 +627,8 @@ COMMENT ON TABLE canopy_summit.document IS 'documents of a pull';
 CREATE TABLE canopy_summit.address (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	address_role text,
@@ -608,6 +659,8 @@ COMMENT ON TABLE canopy_summit.address IS 'addresses, wherever they appear in a 
 CREATE TABLE canopy_summit.claim (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	claim_id text,
@@ -632,6 +685,8 @@ COMMENT ON TABLE canopy_summit.claim IS 'claims';
 CREATE TABLE canopy_summit.driving_record (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	driving_record_id text,
@@ -647,6 +702,8 @@ COMMENT ON TABLE canopy_summit.driving_record IS 'driving records';
 CREATE TABLE canopy_summit.loss_event (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	loss_event_id text,
@@ -665,6 +722,8 @@ COMMENT ON TABLE canopy_summit.loss_event IS 'loss events';
 CREATE TABLE canopy_summit.agent (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	agent_info_id text,
@@ -681,6 +740,8 @@ COMMENT ON TABLE canopy_summit.agent IS 'agents of an account';
 CREATE TABLE canopy_summit.answer_section (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	consumer_flow_section_id text,
@@ -691,6 +752,8 @@ COMMENT ON TABLE canopy_summit.answer_section IS 'sections of answers a consumer
 CREATE TABLE canopy_summit.answer (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	consumer_flow_section_id text,
@@ -706,6 +769,8 @@ COMMENT ON TABLE canopy_summit.answer IS 'answers a consumer gave';
 CREATE TABLE canopy_summit.answer_file (
 	server text NOT NULL,
 	pull_id text NOT NULL,
+	environment text NOT NULL,
+	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	consumer_flow_section_id text,
@@ -738,6 +803,8 @@ END
 $$;
 
 CREATE INDEX policy_expiry_date ON canopy_summit.policy (expiry_date);
+CREATE INDEX policy_account ON canopy_summit.policy (account_identifier text_pattern_ops);
+CREATE INDEX pull_account ON canopy_summit.pull (account_identifier text_pattern_ops);
 CREATE INDEX pull_meta_data ON canopy_summit.pull USING gin (meta_data jsonb_path_ops);
 
 CREATE TABLE canopy_summit.added_column (

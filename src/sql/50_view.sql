@@ -41,23 +41,25 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	is_pull CONSTANT boolean := entity = 'pull';
+	-- The joins of an outer side that a query does not read cost it nothing.
+	source CONSTANT text := format(' FROM canopy_summit.%I e '
+		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity);
+	shared text := 'SELECT e.server, e.environment, e.pull_id, ';
 	columns text;
-	source text;
-	shared text;
 BEGIN
 	SELECT string_agg(canopy_summit.view_column(entity, a), ', ' ORDER BY a.attnum) INTO STRICT columns
 	FROM pg_attribute a
 	WHERE a.attrelid = format('canopy_summit.%I', entity)::regclass AND a.attnum > 0 AND NOT a.attisdropped
-		  AND a.attname NOT IN ('server', 'pull_id');
-	shared := 'SELECT e.server, s.environment, e.pull_id, '
-		|| CASE WHEN NOT is_pull THEN 's.account_identifier, '
-				'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN m.meta_data END AS meta_data, ' ELSE '' END;
-	source := format(' FROM canopy_summit.%I e JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity)
-		|| CASE WHEN NOT is_pull THEN ' LEFT JOIN canopy_summit.pull m ON m.server = e.server AND m.pull_id = e.pull_id' ELSE '' END;
-	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE s.is_current';
+		  AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
+		  AND (a.attname <> 'account_identifier' OR entity = 'pull');
+	IF entity <> 'pull' THEN
+		shared := shared || CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier, '
+			'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN (SELECT m.meta_data FROM canopy_summit.pull m '
+			'WHERE m.server = e.server AND m.pull_id = e.pull_id) END AS meta_data, ';
+	END IF;
+	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE e.is_current';
 	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity || '_all')
-		|| shared || 's.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source;
+		|| shared || 'e.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source;
 	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity,
 		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of each account''s newest pull with data');
 	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity || '_all',

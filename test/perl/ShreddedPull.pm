@@ -35,7 +35,7 @@ my %id_of = (
 my %is_inlined = map { $_ => 1 } qw(PullFunnel PullAssignee LifePolicy);
 
 # Columns that are no field.
-my %is_engine = map { $_ => 1 } qw(server pull_id ordinal parent_ordinal address_role extra);
+my %is_engine = map { $_ => 1 } qw(server pull_id environment is_current ordinal parent_ordinal address_role extra);
 
 my $json = JSON::PP->new->canonical->allow_nonref->max_depth(10_000);
 my $schemas =
@@ -278,7 +278,7 @@ sub mismatch
 	return undef;
 }
 
-# The id of the nearest object above whose id has this name.
+# What a column takes over: the id of the nearest object above with this name, or the account of the pull.
 sub ancestor_id
 {
 	my ($object, $column) = @_;
@@ -286,7 +286,7 @@ sub ancestor_id
 	for (my $above = $object->{parent}; $above; $above = $above->{parent})
 	{
 		my $id = $id_of{ $above->{schema} } // snake_case($above->{schema}) . '_id';
-		return $above->{row}{$column} if $id eq $column;
+		return $above->{row}{$column} if $id eq $column || ($column eq 'account_identifier' && $above->{schema} eq 'Pull');
 	}
 	return undef;
 }
