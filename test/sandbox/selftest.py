@@ -4,223 +4,20 @@
 import base64
 import http.client
 import json
-import pathlib
 import select
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-import tempfile
 import time
 import unittest
 import urllib.parse
-import warnings
 import zlib
 
 import catalogue
-import quirks
-import sentinel
 import users
+from selftest_base import JSON, PAIR, SECRET, Sandbox, SandboxTest
 
-HERE = pathlib.Path(__file__).resolve().parent
-SECRET = {"Authorization": "Basic " + base64.b64encode(b"sandbox-client:sandbox-secret").decode()}
-PAIR = {"x-canopy-client-id": "sandbox-client", "x-canopy-client-secret": "sandbox-secret"}
-JSON = {"Content-Type": "application/json"}
-
-
-class Sandbox:
-    """A sandbox process and the requests that a test makes of it."""
-
-    def __init__(self, *options):
-        self.place = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen([sys.executable, HERE / "sandbox.py", "--dir", self.place.name, *options])
-        ready = pathlib.Path(self.place.name, "ready.json")
-        while not ready.exists():
-            if self.process.poll() is not None:
-                raise RuntimeError("the sandbox did not start")
-            time.sleep(0.01)
-        self.ready = json.loads(ready.read_text())
-        self.context = ssl.create_default_context(cafile=self.ready["ca_file"])
-
-    def stop(self):
-        """Asks the process to end; returns how long that took."""
-        start = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(10)
-        self.place.cleanup()
-        return code, time.monotonic() - start
-
-    def connect(self, port=None, timeout=10):
-        return http.client.HTTPSConnection("localhost", port or self.ready["port"], context=self.context, timeout=timeout)
-
-    def raw(self, method, path, headers=None, body=None, port=None, timeout=10):
-        """(status, headers, body bytes) of one request; the path is used as it is."""
-        connection = self.connect(port, timeout)
-        try:
-            connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        finally:
-            connection.close()
-
-    def call(self, method, path, headers=SECRET, body=None):
-        """(status, JSON) of one API call; {team} in the path is the team's id."""
-        path = catalogue.BASE_PATH + path.replace("{team}", self.ready["team_id"])
-        if isinstance(body, (dict, list)):
-            headers, body = {**headers, **JSON}, json.dumps(body)
-        status, _, content = self.raw(method, path, headers, body)
-        return status, json.loads(content)
-
-    def pull(self, username, query="", headers=SECRET):
-        return self.call("GET", f"/teams/{{team}}/pulls/{self.ready['pulls'][username]}{query}", headers)
-
-    def control(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.ready["control_port"], timeout=10)
-        try:
-            connection.request(method, path, body if isinstance(body, (bytes, type(None))) else json.dumps(body))
-            response = connection.getresponse()
-            content = json.loads(response.read())
-            assert response.status == 200, content
-            return content
-        finally:
-            connection.close()
-
-    def arm(self, times=1, path="", method=None, **fault):
-        self.control("POST", "/fault", {"match": {"path": path, "method": method}, "times": times, "fault": fault})
-
-    def log(self):
-        return self.control("GET", "/log")["requests"]
-
-    def jwt(self, username):
-        wanted = self.ready["pulls"][username]
-        return next(pull["pull_jwt"] for pull in self.control("GET", "/pulls")["pulls"] if pull["pull_id"] == wanted)
-
-
-class SandboxTest(unittest.TestCase):
-    """Tests that share one sandbox, put back to its first state before each."""
-
-    @classmethod
-    def setUpClass(cls):
-        warnings.simplefilter("ignore", DeprecationWarning)
-        cls.box = Sandbox()
-
-    @classmethod
-    def tearDownClass(cls):
-        code, seconds = cls.box.stop()
-        assert code == 0 and seconds < 2, (code, seconds)
-
-    def setUp(self):
-        self.box.control("DELETE", "/state")
-        self.box.control("DELETE", "/log")
-        self.box.control("DELETE", "/fault")
-
-
-class Data(unittest.TestCase):
-    """Questions about the data alone."""
-
-    def all_pulls(self, seed=1):
-        return {username: users.build_pull(seed, username, "team") for username in users.RECIPES}
-
-    def test_same_seed_same_bytes_other_seed_other_data(self):
-        self.assertEqual(json.dumps(self.all_pulls()), json.dumps(self.all_pulls()))
-        for username, pull in self.all_pulls(2).items():
-            self.assertNotEqual(pull, users.build_pull(1, username, "team"))
-
-    def test_every_pull_fits_its_schema(self):
-        for username, pull in self.all_pulls().items():
-            self.assertIsNone(catalogue.mismatch(pull, {"ref": "Pull"}), username)
-
-    def test_every_schema_and_nearly_every_field_occurs(self):
-        seen = set()
-        for pull in self.all_pulls().values():
-            collect({"ref": "Pull"}, pull, "", seen)
-        declared = {(name, field) for name in reachable("Pull", set()) for field in catalogue.SCHEMAS[name]["fields"]}
-        missing = declared - seen
-        self.assertFalse({name for name, _ in declared} - {name for name, _ in seen})
-        self.assertLess(len(missing), len(declared) // 10, sorted(missing))
-
-    def test_premiums_add_up(self):
-        for username, pull in self.all_pulls().items():
-            for policy in pull["policies"]:
-                parts = [coverage["premium_cents"] or 0 for part in (*policy["vehicles"], *policy["dwellings"], *policy["locations"])
-                         for coverage in part["coverages"]] + [group["premium_cents"] for group in policy["premium_groups"]]
-                if sum(parts):
-                    self.assertEqual(sum(parts), policy["total_premium_cents"], (username, policy["name"]))
-                if policy["total_premium_cents"]:
-                    self.assertEqual(policy["total_premium_cents"], policy["amount_paid_cents"] + policy["amount_due_cents"])
-
-    def test_ids_inside_a_pull_refer_to_it(self):
-        pull = users.build_pull(1, "user_good", "team")
-        self.assertLessEqual({record["driver_id"] for record in pull["driving_records"]}, {driver["driver_id"] for driver in pull["drivers"]})
-        self.assertLessEqual({claim["policy_id"] for claim in pull["claims"]}, {policy["policy_id"] for policy in pull["policies"]})
-
-    def test_second_pull_holds_the_same_data_under_other_ids(self):
-        first, second = (users.build_pull(1, "user_good_diffs", "team", number=number) for number in (0, 1))
-        numbers = [[policy["carrier_policy_number"] for policy in pull["policies"]] for pull in (first, second)]
-        self.assertEqual(*numbers)
-        self.assertEqual(first["account_identifier"], second["account_identifier"])
-        self.assertNotEqual(first["policies"][0]["policy_id"], second["policies"][0]["policy_id"])
-
-    def test_sentinels_cover_every_field_and_are_distinct(self):
-        made = sentinel.build()
-        covered = {(entry["schema"], entry["field"].partition(".")[0]) for entry in made["sentinels"]}
-        for name in reachable("Pull", set()):
-            for field, node in catalogue.SCHEMAS[name]["fields"].items():
-                inner = node.get("items", node)
-                if "ref" not in inner:
-                    self.assertIn((name, field), covered)
-        values = [json.dumps(entry["value"]) for entry in made["sentinels"] if not is_enum(entry) and entry["value"] is not True]
-        self.assertEqual(len(values), len(set(values)))
-        for entry in made["sentinels"]:
-            value = made["pull"]
-            for step in entry["path"]:
-                value = value[step]
-            self.assertEqual(value, entry["value"])
-
-    def test_quirks_are_json_and_break_the_schema(self):
-        pull = json.loads(json.dumps(quirks.build()))
-        self.assertIsNotNone(catalogue.mismatch(pull, {"ref": "Pull"}))
-        self.assertEqual(quirks.build(), pull)
-
-    def test_bulk_pulls_have_the_asked_size(self):
-        made = subprocess.run([sys.executable, HERE / "generate.py", "pulls", "--count", "15", "--bytes", "27000", "--accounts", "7"],
-                              check=True, capture_output=True).stdout.splitlines()
-        self.assertEqual(len({json.loads(line)["pull_id"] for line in made}), 15)
-        self.assertEqual(len({json.loads(line)["account_identifier"] for line in made}), 7)
-        self.assertTrue(all(24_300 <= len(line) <= 29_700 for line in made))
-
-
-def is_enum(entry):
-    node = catalogue.SCHEMAS[entry["schema"]]["fields"]
-    for part in entry["field"].split("."):
-        node = catalogue.resolve(node[part]).get("fields", catalogue.resolve(node[part]))
-    return "enum" in node or "enum" in node.get("items", {})
-
-
-def reachable(name, seen):
-    """The schema's name and those of all schemas that it leads to."""
-    if name not in seen:
-        seen.add(name)
-        for reference in json.dumps(catalogue.SCHEMAS[name]).split('"ref": "')[1:]:
-            reachable(reference.partition('"')[0], seen)
-    return seen
-
-
-def collect(node, value, name, seen):
-    """Adds (schema, field) of every field that holds something."""
-    name = node.get("ref", name)
-    node = catalogue.resolve(node)
-    if isinstance(value, list) and "any" in node:
-        node = node["any"][-1]
-    if isinstance(value, list):
-        for item in value:
-            collect(node["items"], item, name, seen)
-    elif isinstance(value, dict):
-        for field, inner in node.get("fields", {}).items():
-            if value.get(field) not in (None, []):
-                seen.add((name, field))
-                collect(inner, value[field], name, seen)
+# The tests of other files, run with those of this one.
+from selftest_data import Data
 
 
 class Auth(SandboxTest):
@@ -538,12 +335,6 @@ class FaultsTest(SandboxTest):
             self.health(timeout=0.2)
         self.wait_for(lambda: self.box.log()[-1]["outcome"] == "client_gone")
 
-    def wait_for(self, condition, seconds=5):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
-
     def test_drip(self):
         self.box.arm(kind="drip", interval=0.001)
         self.assertEqual(self.health()[2], b'{"healthy":true}')
@@ -625,7 +416,7 @@ class ListenersTest(SandboxTest):
         self.assertEqual(self.box.control("GET", f"/listener/{port}")["connections"], 0)
         with socket.create_connection(("127.0.0.1", port)) as sock:
             sock.sendall(b"hello")
-        FaultsTest.wait_for(self, lambda: self.box.control("GET", f"/listener/{port}")["bytes"] == 5)
+        SandboxTest.wait_for(self, lambda: self.box.control("GET", f"/listener/{port}")["bytes"] == 5)
         port = self.open("trap_tls")
         self.assertEqual(self.box.raw("GET", "/steal", SECRET, port=port)[2], b"{}")
         caught = self.box.control("GET", f"/listener/{port}")
@@ -670,7 +461,7 @@ class Process(unittest.TestCase):
         connections = [box.connect() for _ in range(5)]
         for connection in connections:
             connection.request("GET", FaultsTest.HEALTH)
-        FaultsTest.wait_for(self, lambda: len(box.log()) == 5)
+        SandboxTest.wait_for(self, lambda: len(box.log()) == 5)
         code, seconds = box.stop()
         self.assertEqual(code, 0)
         self.assertLess(seconds, 1)
