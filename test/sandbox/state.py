@@ -2,11 +2,11 @@
 
 import base64
 import copy
+import datetime
 import hashlib
 import hmac
 import json
 import threading
-import time
 
 import users
 from entities import entity
@@ -146,7 +146,7 @@ class State:
         """What a login with these sandbox credentials makes of a pull, in place."""
         good = username in users.RECIPES and (password == "pass_good" or username in OPEN_PASSWORDS)
         pull.username = username if good else "user_bad"
-        pull.change(**self.build(pull.username, pull.pull_id))
+        pull.change(**{**self.build(pull.username, pull.pull_id), "created_at": pull.created_at})
 
     def new_pull(self, **fields):
         """An empty pull that has just begun."""
@@ -205,4 +205,5 @@ CARRIER_LIST = [
 
 
 def now():
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
