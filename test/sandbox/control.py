@@ -34,8 +34,10 @@ class Control(Service):
         return result if isinstance(result, Response) else Response.of(result)
 
     def get_log(self, request, name):
-        since = int(request.query.get("after", 0))
-        return {"dropped": self.journal.dropped, "requests": [entry for entry in self.journal.list() if entry["seq"] > since]}
+        query = request.query
+        fields = query["fields"].split(",") if "fields" in query else None
+        return {"dropped": self.journal.dropped,
+                "requests": self.journal.list(int(query.get("after", 0)), query.get("path", ""), fields)}
 
     def delete_log(self, request, name):
         self.journal.clear()

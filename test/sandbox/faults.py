@@ -1,12 +1,15 @@
 """Armed faults: which requests they hit, and what they do to the answer.
 
 A fault of REPLACEMENTS answers instead of the operation, which then has no effect. A fault of
-DELIVERIES lets the operation take effect and damages the delivery of its answer.
+DELIVERIES lets the operation take effect and damages its answer or the delivery of it.
 """
 
 import base64
+import email.utils
+import json
 import re
 import threading
+import time
 import zlib
 
 from wire import Response, compact
@@ -16,9 +19,17 @@ ZEROS = bytes(1 << 20)
 
 
 def status(fault):
-    headers = list(fault.get("headers", {}).items())
-    return Response(fault["status"], as_bytes(fault.get("body", {"error": "INTERNAL_ERROR"})),
-                    fault.get("content_type", "application/json"), headers)
+    return Response(fault["status"], as_bytes(fault["body"]), fault.get("content_type", "application/json"), extra_headers(fault))
+
+
+def extra_headers(fault):
+    """The fault's own headers, and Retry-After as seconds or as the HTTP date so many seconds from now."""
+    headers = dict(fault.get("headers", {}))
+    if "retry_after" in fault:
+        headers["Retry-After"] = str(fault["retry_after"])
+    if "retry_after_date" in fault:
+        headers["Retry-After"] = email.utils.formatdate(time.time() + fault["retry_after_date"], usegmt=True)
+    return list(headers.items())
 
 
 def redirect(fault):
@@ -28,7 +39,7 @@ def redirect(fault):
 
 def body(fault):
     return Response(fault.get("status", 200), as_bytes(fault["body"]),
-                    fault.get("content_type", "application/json"), list(fault.get("headers", {}).items()))
+                    fault.get("content_type", "application/json"), extra_headers(fault))
 
 
 def as_bytes(value):
@@ -135,9 +146,20 @@ def slow_read(channel, response, fault):
     return True
 
 
+def garble(channel, response, fault):
+    """Another answer than the one that the effect deserves, well framed."""
+    body = as_bytes(fault["body"]) if "body" in fault else response.body
+    if "without" in fault:
+        body = compact({name: value for name, value in json.loads(body).items() if name not in fault["without"]})
+    changed = Response(fault.get("status", response.status), body[:fault.get("keep_bytes", len(body))],
+                       fault.get("content_type", response.content_type), response.headers + extra_headers(fault))
+    channel.send(changed.encode())
+    return True
+
+
 REPLACEMENTS = {function.__name__: function for function in (status, redirect, body)}
 DELIVERIES = {function.__name__: function for function in
-              (stall, reset, close, raw, endless, gzip_bomb, headers, drip, lying_length, slow_read)}
+              (stall, reset, close, raw, endless, gzip_bomb, headers, drip, lying_length, slow_read, garble)}
 
 
 class Armed:
@@ -149,15 +171,20 @@ class Armed:
             raise ValueError("unknown fault kind")
         match = document.get("match") or {}
         self.path = re.compile(match.get("path") or "")
+        self.body = re.compile(match["body"].encode()) if match.get("body") else None
+        if self.body and self.fault["kind"] == "slow_read":
+            raise ValueError("slow_read strikes before there is a body to match")
         self.method = match.get("method")
         self.listener = match.get("listener")
         self.skip = document.get("skip", 0)
         self.left = document.get("times", 1)
         self.hits = 0
 
-    def hit(self, listener, request):
+    def hit(self, listener, request, has_body):
         """Whether this fault strikes the request; counts it if so."""
-        if self.left == 0 or not self.path.search(request.target):
+        if self.left == 0 or has_body != bool(self.body) or not self.path.search(request.target):
+            return False
+        if self.body and not self.body.search(request.body):
             return False
         if self.method not in (None, request.method) or self.listener not in (None, listener):
             return False
@@ -186,9 +213,10 @@ class Faults:
         with self.lock:
             self.armed.clear()
 
-    def strike(self, listener, request):
+    def strike(self, listener, request, has_body=False):
+        """The fault for a request, asked for once before its body is read and once after."""
         with self.lock:
-            return next((armed.fault for armed in self.armed if armed.hit(listener, request)), None)
+            return next((armed.fault for armed in self.armed if armed.hit(listener, request, has_body)), None)
 
     def list(self):
         with self.lock:

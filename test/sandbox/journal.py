@@ -2,6 +2,8 @@
 
 import base64
 import collections
+import hashlib
+import re
 import threading
 import time
 
@@ -29,9 +31,9 @@ class Journal:
         """A new entry for a request whose head has arrived."""
         entry = {
             "seq": 0, "time": time.time(), "listener": listener, "method": request.method, "path": request.target,
-            "headers": [list(pair) for pair in request.headers], "body": "", "body_encoding": "text",
-            "body_bytes": 0, "auth": "none", "operation": None, "params": {}, "fault": None,
-            "status": None, "outcome": "open", "ended": None,
+            "headers": request.headers, "idempotency_key": request.header("idempotency-key"), "body": "",
+            "body_encoding": "text", "body_bytes": 0, "body_sha256": None, "auth": "none", "operation": None,
+            "params": {}, "fault": None, "status": None, "outcome": "open", "ended": None,
         }
         with self.lock:
             self.seq += 1
@@ -50,12 +52,16 @@ class Journal:
         except UnicodeDecodeError:
             text, encoding = base64.b64encode(kept).decode(), "base64"
         with self.lock:
-            entry.update(body=text, body_encoding=encoding, body_bytes=len(body))
+            entry.update(body=text, body_encoding=encoding, body_bytes=len(body),
+                         body_sha256=hashlib.sha256(body).hexdigest())
             self.kept_bytes += len(text)
 
     def close(self, entry, outcome):
         entry.update(outcome=outcome, ended=time.time())
 
-    def list(self):
+    def list(self, after=0, path="", fields=None):
+        """The entries after a sequence number whose path matches a regex; whole, or only the named fields."""
+        matches = re.compile(path).search
         with self.lock:
-            return [dict(entry) for entry in self.entries]
+            return [{name: entry[name] for name in fields or entry} for entry in self.entries
+                    if entry["seq"] > after and matches(entry["path"])]

@@ -28,6 +28,7 @@ class Request:
         self.method = method
         self.target = target
         self.headers = headers
+        self.values = {name.lower(): value for name, value in reversed(headers)}
         self.body = b""
         self.path, _, self.query_string = target.partition("?")
 
@@ -37,7 +38,7 @@ class Request:
 
     def header(self, name):
         """The value of the first header of that name, or None."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return self.values.get(name)
 
     def json(self):
         """The body as JSON; ValueError if it is none."""
