@@ -8,8 +8,10 @@ from wire import Response, Service
 class Control(Service):
     """Routes of the control port; see README.md for their meaning."""
 
-    def __init__(self, state, journal, armed, listeners):
+    def __init__(self, state, effects, summit, journal, armed, listeners):
         self.state = state
+        self.effects = effects
+        self.summit = summit
         self.journal = journal
         self.faults = armed
         self.listeners = listeners
@@ -20,6 +22,7 @@ class Control(Service):
             ("DELETE", "listener"): self.delete_listener,
             ("GET", "pulls"): self.get_pulls, ("GET", "pull"): self.get_pull, ("PUT", "pull"): self.put_pull,
             ("DELETE", "pull"): self.delete_pull, ("DELETE", "state"): self.delete_state,
+            ("GET", "effects"): self.get_effects, ("DELETE", "effects"): self.delete_effects, **summit.routes,
         }
 
     def answer(self, request):
@@ -58,7 +61,8 @@ class Control(Service):
         return self.listeners.describe(int(name))
 
     def post_listener(self, request, name):
-        return {"port": self.listeners.open(request.json()["kind"])}
+        document = request.json()
+        return {"port": self.listeners.open(document["kind"], document.get("service", "api"))}
 
     def delete_listener(self, request, name):
         self.listeners.close(int(name))
@@ -84,4 +88,18 @@ class Control(Service):
 
     def delete_state(self, request, name):
         self.state.reset()
+        self.summit.reset()
+        self.effects.clear()
+        return {}
+
+    def get_effects(self, request, name):
+        return {
+            "": lambda: {"canopy": self.effects.summary(), "summit": self.summit.uploads.summary()},
+            "canopy": lambda: {"operations": self.effects.list()},
+            "summit": lambda: {"uploads": self.summit.uploads.list()},
+        }[name]()
+
+    def delete_effects(self, request, name):
+        self.effects.clear()
+        self.summit.uploads.clear_effects()
         return {}

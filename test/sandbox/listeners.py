@@ -81,30 +81,30 @@ class SynDrop:
 class Listeners:
     """The additional listeners that are open, by port."""
 
-    def __init__(self, place, service):
+    def __init__(self, place, services):
         self.place = place
-        self.service = service
+        self.services = services
         self.open_ones = {}
 
-    def open(self, kind):
-        """Opens a listener of a kind and returns its port; KeyError for an unknown kind."""
+    def open(self, kind, service):
+        """Opens a listener of a kind, for a service if it has one, and returns its port; KeyError for an unknown kind."""
         catch = Catch()
-        listener = SynDrop() if kind == "syn_drop" else self.make(kind, catch).start()
+        listener = SynDrop() if kind == "syn_drop" else self.make(kind, catch, self.services[service]).start()
         self.open_ones[listener.port] = (kind, listener, catch)
         return listener.port
 
-    def make(self, kind, catch):
+    def make(self, kind, catch, service):
         good = certificates.context(self.place)
         if kind in WRONG_CERTIFICATES:
-            return Listener(tls(self.service, certificates.context(self.place, WRONG_CERTIFICATES[kind])))
+            return Listener(tls(service, certificates.context(self.place, WRONG_CERTIFICATES[kind])))
         if kind == "slow_send":
             return Listener(deaf(good), receive_buffer=4096)
         return Listener({
             "trap": lambda: swallow(catch),
             "trap_tls": lambda: tls(EmptyObject(), good, catch),
             "tls_stall": lambda: silence,
-            "plaintext": lambda: plain(self.service),
-            "tls_1_1": lambda: tls(self.service, certificates.context(self.place, old_tls=True)),
+            "plaintext": lambda: plain(service),
+            "tls_1_1": lambda: tls(service, certificates.context(self.place, old_tls=True)),
             "truncated_tls": lambda: break_handshake,
         }[kind]())
 

@@ -17,7 +17,9 @@ import users
 from selftest_base import JSON, PAIR, SECRET, Sandbox, SandboxTest
 
 # The tests of other files, run with those of this one.
+from selftest_canopy_writes import CanopyWrites
 from selftest_data import Data
+from selftest_summit import Control, OutcomesTest, Speed, SummitFaults, Tokens, Uploading
 
 
 class Auth(SandboxTest):

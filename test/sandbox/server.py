@@ -19,13 +19,16 @@ class Api(Recorded):
 
     name = "api"
 
-    def __init__(self, state, journal, armed):
+    def __init__(self, state, effects, journal, armed):
         super().__init__(journal, armed)
         self.state = state
+        self.effects = effects
 
     def describe(self, request, entry):
         operation, params, _ = catalogue.route(request.method, request.path)
         entry.update(operation=operation and operation.name, params=params)
+        if operation and request.method != "GET":
+            self.effects.count("requests", entry)
 
     def respond(self, request, entry):
         operation, params, known = catalogue.route(request.method, request.path)
@@ -35,12 +38,15 @@ class Api(Recorded):
             if not auth.accepts(operation, request, params, self.state):
                 return Response.error(operation.unauthorized_status, "UNAUTHORIZED")
             try:
-                return behaviour.answer(self.state, Call(operation, request, params))
+                response = behaviour.answer(self.state, Call(operation, request, params))
             except ApiError as error:
                 return Response.error(operation.error_status(error.code), error.code, **error.more)
             except Exception:
                 traceback.print_exc()
                 return Response.error(500, "INTERNAL_ERROR")
+            if request.method != "GET":
+                self.effects.count("effects", entry)
+            return response
 
 
 class Downloads(Recorded):
