@@ -9,7 +9,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in the order in which CREATE EXTENSION runs its parts.
 SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
-	40_entity.sql 50_view.sql 60_canopy.sql 90_privilege.sql)
+	40_entity.sql 50_view.sql 60_canopy.sql 65_job.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
 REGRESS = server store coerce drift view link operation
@@ -19,7 +19,7 @@ REGRESS_OPTS = --encoding=UTF8 --no-locale
 WERROR ?= -Werror
 # PostgreSQL's own headers need the first line of exceptions. The second is for clang, which meets
 # flags and format attributes that configure chose for gcc.
-PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP \
+PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
 SHLIB_LINK = -lcurl -lssl -lcrypto

@@ -1,14 +1,13 @@
 /*
  * call.c
- *	  One operation, called synchronously: request, transfer, answer.
+ *	  Responses to answers, and one operation called synchronously.
  *
- * Nothing is locked or written before the answer is complete, so a caller that
- * waits here holds nobody up.
+ * A synchronous call locks and writes nothing before its answer is complete, so
+ * a caller that waits here holds nobody up.
  */
 #include "call.h"
 
 #include "common/base64.h"
-#include "http.h"
 #include "utils/builtins.h"
 
 /* Whether the status is the success that the catalogue expects. */
@@ -19,19 +18,6 @@ is_success(const Operation *operation, int status)
 		return status == 302;
 	return (status >= 200 && status <= 299) ||
 		   (status == 500 && (operation->flags & OPERATION_ANSWERS_500));
-}
-
-/* The content as JSON; an error that names the operation if it is none. */
-static Jsonb *
-answer_json(const Connection *connection, const Operation *operation, const HttpResponse *response,
-			List **replaced)
-{
-	const char *problem;
-	Jsonb *json = json_read(response->body, response->body_len, replaced, &problem);
-
-	if (json == NULL)
-		call_raise_unreadable(connection, operation, response, problem);
-	return json;
 }
 
 /* The value inside {"success": true, "<field>": …}; the whole answer where the field is not. */
@@ -130,42 +116,71 @@ follow_download(const Connection *connection, const Operation *operation,
 	download.max_size = (size_t) setting_max_document_size * 1024;
 	response = http_perform(&download);
 	if (response->outcome != HTTP_COMPLETE || response->status != 200)
-		call_raise(connection, operation, response);
+		failure_raise(connection, operation, failure_describe(response));
 	return response;
+}
+
+/*
+ * The answer in a response, in the current memory context; NULL and *failure if
+ * it has none.  A redirect to a file is an answer without JSON.
+ */
+Answer *
+answer_read(const Operation *operation, const HttpResponse *response, Failure **failure)
+{
+	Answer *answer = palloc0(sizeof(Answer));
+	const char *problem;
+
+	answer->received = response->body;
+	answer->received_len = response->body_len;
+	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))
+	{
+		*failure = failure_describe(response);
+		return NULL;
+	}
+	if (operation->envelope == ENVELOPE_REDIRECT)
+		return answer;
+	if (operation->envelope == ENVELOPE_BINARY)
+	{
+		answer->json = file_json(response);
+		return answer;
+	}
+	answer->json = json_read(response->body, response->body_len, &answer->replaced, &problem);
+	if (answer->json == NULL)
+		*failure = failure_describe_unreadable(response, problem);
+	else if (says_failure(answer->json))
+		*failure = failure_describe(response);
+	else
+	{
+		answer->json = unwrap(operation, answer->json);
+		return answer;
+	}
+	return NULL;
 }
 
 /*
  * Call an operation and wait for its answer, in the current memory context.
  * Errors: those of connection_authenticate(), request_build() and http_start(),
- * 57014 and friends from the wait, and what call_raise() makes of a failure.
+ * 57014 and friends from the wait, and what failure_raise() makes of a failure.
  */
 Answer *
 call_operation(Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body)
 {
-	Answer *answer = palloc0(sizeof(Answer));
+	TimestampTz started_at;
 	HttpRequest *request;
 	HttpResponse *response;
+	Failure *failure;
+	Answer *answer;
 
 	if (operation->auth == OPERATION_AUTH_TEAM)
 		connection_authenticate(connection);
 	request = request_build(connection, operation, params, body);
-	answer->started_at = GetCurrentTimestamp();
+	started_at = GetCurrentTimestamp();
 	response = http_perform(request);
-	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))
-		call_raise(connection, operation, response);
-	answer->received = response->body;
-	answer->received_len = response->body_len;
+	answer = answer_read(operation, response, &failure);
+	if (answer == NULL)
+		failure_raise(connection, operation, failure);
+	answer->started_at = started_at;
 	if (operation->envelope == ENVELOPE_REDIRECT)
 		answer->json = file_json(follow_download(connection, operation, request, response));
-	else if (operation->envelope == ENVELOPE_BINARY)
-		answer->json = file_json(response);
-	else
-	{
-		Jsonb *json = answer_json(connection, operation, response, &answer->replaced);
-
-		if (says_failure(json))
-			call_raise(connection, operation, response);
-		answer->json = unwrap(operation, json);
-	}
 	return answer;
 }

@@ -12,7 +12,6 @@
 
 #include <ctype.h>
 
-#include "http.h"
 #include "utils/builtins.h"
 
 #define CODE_MAX_LENGTH 64
@@ -64,22 +63,44 @@ safe_member(JsonbContainer *object, const char *name)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-/* The API's error code and correlation id: Canopy's {"error": CODE}, Summit's {"error": {"code": …}}. */
-static char *
-error_code(const HttpResponse *response, char **correlation_id)
+/* The object that says what went wrong: Summit's {"error": {…}}; NULL if there is none. */
+JsonbValue *
+failure_error_object(Jsonb *json)
 {
-	const char *problem;
-	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 	JsonbValue *error;
 
-	*correlation_id = NULL;
 	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
 		return NULL;
 	error = getKeyJsonValueFromContainer(&json->root, "error", strlen("error"), NULL);
-	if (error == NULL || error->type != jbvBinary || !JsonContainerIsObject(error->val.binary.data))
-		return safe_member(&json->root, "error");
-	*correlation_id = safe_member(error->val.binary.data, "correlation_id");
-	return safe_member(error->val.binary.data, "code");
+	return error != NULL && error->type == jbvBinary &&
+				   JsonContainerIsObject(error->val.binary.data)
+			   ? error
+			   : NULL;
+}
+
+/* The API's error code and correlation id: Canopy's {"error": CODE}, Summit's {"error": {"code": …}}. */
+static void
+failure_read_codes(Failure *failure, const HttpResponse *response)
+{
+	const char *problem;
+	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
+	JsonbValue *error = failure_error_object(json);
+
+	if (error != NULL)
+	{
+		failure->code = safe_member(error->val.binary.data, "code");
+		failure->correlation_id = safe_member(error->val.binary.data, "correlation_id");
+	}
+	else if (json != NULL && JB_ROOT_IS_OBJECT(json))
+		failure->code = safe_member(&json->root, "error");
+}
+
+/* When a client is told to try again. */
+static const char *
+retry_hint(long retry_after)
+{
+	return retry_after > 0 ? psprintf("Try again in %ld seconds.", retry_after)
+						   : "Try again later.";
 }
 
 /* What an answered request with this status and code is. */
@@ -87,9 +108,7 @@ static Verdict
 status_verdict(int status, const char *code, long retry_after)
 {
 	if (status == 429)
-		return (Verdict){ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-						 retry_after > 0 ? psprintf("Try again in %ld seconds.", retry_after)
-										 : "Try again later."};
+		return (Verdict){ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, retry_hint(retry_after)};
 	for (int i = 0; code != NULL && i < lengthof(verdicts); i++)
 		if (strcmp(verdicts[i].code, code) == 0)
 			return verdicts[i].verdict;
@@ -100,9 +119,7 @@ status_verdict(int status, const char *code, long retry_after)
 	if (status == 404 || status == 410)
 		return (Verdict){ERRCODE_NO_DATA, NULL};
 	if (status == 408 || status == 425 || status >= 500)
-		return (Verdict){ERRCODE_CONNECTION_FAILURE,
-						 retry_after > 0 ? psprintf("Try again in %ld seconds.", retry_after)
-										 : "Try again later."};
+		return (Verdict){ERRCODE_CONNECTION_FAILURE, retry_hint(retry_after)};
 	if (status >= 400)
 		return (Verdict){ERRCODE_INVALID_PARAMETER_VALUE, NULL};
 	if (status >= 300)
@@ -149,48 +166,54 @@ outcome_words(HttpOutcome outcome, Verdict *verdict)
 	}
 }
 
-/* Raise the error for a request that failed.  Never returns. */
-void
-call_raise(const Connection *connection, const Operation *operation, const HttpResponse *response)
+/* What a response without an answer is, in the current memory context. */
+Failure *
+failure_describe(const HttpResponse *response)
 {
-	char *correlation_id = NULL;
-	char *code = NULL;
-	const char *words;
+	Failure *failure = palloc0(sizeof(Failure));
 	Verdict verdict;
-	StringInfoData detail;
 
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "Method %s, server \"%s\"", operation->method, connection->server);
+	failure->detail = "";
 	if (response->outcome == HTTP_COMPLETE)
 	{
-		code = error_code(response, &correlation_id);
-		verdict = status_verdict(response->status, code, response->retry_after);
-		words =
-			psprintf("server answered %d%s%s", response->status, code ? " " : "", code ? code : "");
-		if (correlation_id != NULL)
-			appendStringInfo(&detail, ", correlation id %s", correlation_id);
+		failure_read_codes(failure, response);
+		verdict = status_verdict(response->status, failure->code, response->retry_after);
+		failure->words = psprintf("server answered %d%s%s", response->status,
+								  failure->code ? " " : "", failure->code ? failure->code : "");
+		if (failure->correlation_id != NULL)
+			failure->detail = psprintf(", correlation id %s", failure->correlation_id);
 	}
 	else
 	{
-		words = outcome_words(response->outcome, &verdict);
-		appendStringInfo(&detail, ": %s", response->reason);
+		failure->words = outcome_words(response->outcome, &verdict);
+		failure->detail = psprintf(": %s", response->reason);
 	}
-	ereport(ERROR, (errcode(verdict.sqlstate),
-					errmsg("could not call operation \"%s\": %s", operation->name, words),
-					errdetail("%s.", detail.data), verdict.hint ? errhint("%s", verdict.hint) : 0));
-	pg_unreachable();
+	failure->sqlstate = verdict.sqlstate;
+	failure->hint = verdict.hint;
+	return failure;
 }
 
-/* Raise the error for a successful answer whose content cannot be read.  Never returns. */
-void
-call_raise_unreadable(const Connection *connection, const Operation *operation,
-					  const HttpResponse *response, const char *problem)
+/* What a successful response is whose content cannot be read. */
+Failure *
+failure_describe_unreadable(const HttpResponse *response, const char *problem)
 {
-	ereport(ERROR, (errcode(strcmp(problem, "not JSON") == 0 ? ERRCODE_PROTOCOL_VIOLATION
-															 : ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					errmsg("could not call operation \"%s\": content of the answer is %s",
-						   operation->name, problem),
-					errdetail("Method %s, server \"%s\", status %d, %zu bytes.", operation->method,
-							  connection->server, response->status, response->body_len)));
+	Failure *failure = palloc0(sizeof(Failure));
+
+	failure->sqlstate = strcmp(problem, "not JSON") == 0 ? ERRCODE_PROTOCOL_VIOLATION
+														 : ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	failure->words = psprintf("content of the answer is %s", problem);
+	failure->detail = psprintf(", status %d, %zu bytes", response->status, response->body_len);
+	return failure;
+}
+
+/* Raise a failure as an error.  Never returns. */
+void
+failure_raise(const Connection *connection, const Operation *operation, const Failure *failure)
+{
+	ereport(ERROR, (errcode(failure->sqlstate),
+					errmsg("could not call operation \"%s\": %s", operation->name, failure->words),
+					errdetail("Method %s, server \"%s\"%s.", operation->method, connection->server,
+							  failure->detail),
+					failure->hint ? errhint("%s", failure->hint) : 0));
 	pg_unreachable();
 }

@@ -366,7 +366,7 @@ call_check(const Operation *operation)
 			 errmsg("operation \"%s\" cannot be called synchronously", operation->name),
 			 errdetail(
 				 "It changes something at the server, and a lost response would leave its outcome unknown."),
-			 errhint("It will go by way of the job table, which this version does not have yet.")));
+			 errhint("Enqueue it with canopy_enqueue().")));
 	if ((operation->class != OPERATION_SAFE || (operation->flags & OPERATION_SECRET)) &&
 		!privilege_is_admin())
 		ereport(ERROR,
@@ -382,24 +382,6 @@ call_check(const Operation *operation)
 			 errmsg("permission denied for operation \"%s\"", operation->name),
 			 errhint(
 				 "Its answer holds personal data, which needs level pii_reader of canopy_summit.grant_access().")));
-}
-
-/* A destructive operation wants the id of what it destroys a second time, as "confirm". */
-static void
-call_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params)
-{
-	const char *doomed = connection->team_id;
-	const char *confirmed = json_text_field(params, "confirm");
-
-	if ((operation->flags & OPERATION_DESTRUCTIVE) == 0)
-		return;
-	if (operation->params[0].place == PARAM_PATH)
-		doomed = json_text_field(params, operation->params[0].name);
-	if (confirmed == NULL || doomed == NULL || strcmp(confirmed, doomed) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("operation \"%s\" is destructive and not confirmed", operation->name),
-				 errhint("Pass the id of what is to be destroyed as parameter \"confirm\" too.")));
 }
 
 /* canopy_call(operation text, params jsonb, body jsonb, server name) -> jsonb */
@@ -419,6 +401,6 @@ canopy_summit_call(PG_FUNCTION_ARGS)
 		PreventCommandIfReadOnly("canopy_call()");
 	connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
 	request_check(operation, params, body);
-	call_check_confirmation(connection, operation, params);
+	request_check_confirmation(connection, operation, params);
 	PG_RETURN_JSONB_P(call_operation(connection, operation, params, body)->json);
 }

@@ -1,6 +1,7 @@
 /*
  * canopy_summit.c
- *	  Module entry: settings, and nothing that touches the network.
+ *	  Module entry: settings, shared memory, the launcher, and nothing that
+ *	  touches the network.
  *
  * libcurl must never be initialised here: preloaded, this runs in the
  * postmaster, which has to stay single-threaded.
@@ -9,7 +10,10 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
+#include "shared.h"
 #include "utils/guc.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -19,8 +23,51 @@ int setting_http_connect_timeout;
 int setting_http_timeout;
 int setting_max_response_size;
 int setting_max_document_size;
+char *setting_databases;
+int setting_workers;
+int setting_max_in_flight;
+int setting_claim_batch;
+int setting_worker_idle_timeout;
+int setting_lease_margin;
+int setting_upload_poll_limit;
+char *setting_instance_file;
 
 PGDLLEXPORT void _PG_init(void);
+
+/* The settings of the background processes. */
+static void
+settings_define_worker(void)
+{
+	DefineCustomStringVariable("canopy_summit.databases",
+							   "Databases that workers serve, separated by commas.",
+							   "Empty: every database that has the extension.", &setting_databases,
+							   "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.workers", "Workers that drain one database.", NULL,
+							&setting_workers, 1, 1, 16, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.max_in_flight",
+							"Most requests that one worker has on the wire.", NULL,
+							&setting_max_in_flight, 128, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.claim_batch", "Most jobs that are claimed at once.",
+							NULL, &setting_claim_batch, 256, 1, 1000, PGC_SIGHUP, 0, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("canopy_summit.worker_idle_timeout",
+							"Time without work after which a worker disconnects.", NULL,
+							&setting_worker_idle_timeout, 60 * 1000, 100, 24 * 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.lease_margin",
+							"Time beyond a request's own after which its claim is taken over.",
+							NULL, &setting_lease_margin, 30 * 1000, 0, 60 * 60 * 1000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.upload_poll_limit",
+							"Time after which an upload without an end becomes unresolved.", NULL,
+							&setting_upload_poll_limit, 24 * 60 * 60, 1, 30 * 24 * 60 * 60,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"canopy_summit.instance_file",
+		"File outside the data directory that tells this instance from its copies.",
+		"Jobs of another instance wait for canopy_summit.arm().", &setting_instance_file, "",
+		PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
 
 /* Define every setting; the table is as long as the list of settings. */
 static void
@@ -50,6 +97,7 @@ settings_define(void)
 							"Largest document that is downloaded.", NULL,
 							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	settings_define_worker();
 	MarkGUCPrefixReserved("canopy_summit");
 }
 
@@ -57,4 +105,7 @@ void
 _PG_init(void)
 {
 	settings_define();
+	shared_initialize();
+	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
+		launcher_register();
 }

@@ -63,6 +63,8 @@ typedef struct Connection
 	Provider provider;
 	const char *environment;
 	const char *base_url; /* without a trailing slash */
+	const char *auth_url; /* where tokens come from, without a trailing slash; NULL = none */
+	const char *scope;    /* of tokens */
 	const char *ca_file;  /* NULL = only the system's CAs */
 	List *download_hosts; /* of char *, lower case */
 	bool allow_private_addresses;
@@ -71,12 +73,16 @@ typedef struct Connection
 	const char *public_alias;
 	const char *link_metadata_prefix;
 	bool with_property_data;
-	int connect_timeout;   /* ms */
-	int timeout;           /* ms */
-	const char *client_id; /* NULL until connection_authenticate() */
+	int connect_timeout;        /* ms */
+	int timeout;                /* ms */
+	int max_connections;        /* at once, of all roles */
+	double requests_per_second; /* of all roles; 0 = unlimited */
+	const char *client_id;      /* NULL until connection_authenticate() */
 	const char *client_secret;
+	const char *access_token; /* NULL unless a worker has put one here */
 } Connection;
 
+extern Provider connection_provider(const char *server);
 extern Connection *connection_open(const char *server, Provider provider);
 extern void connection_authenticate(Connection *connection);
 

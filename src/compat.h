@@ -20,6 +20,14 @@
 #define aclcheck_function(oid, role) pg_proc_aclcheck(oid, role, ACL_EXECUTE)
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#define my_procno MyProcNumber
+#define my_lxid   MyProc->vxid.lxid
+#else
+#define my_procno MyProc->pgprocno
+#define my_lxid   MyProc->lxid
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif

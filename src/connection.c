@@ -15,9 +15,13 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #define CANOPY_BASE_URL "https://app.usecanopy.com/api/v1.0.0"
+#define CANOPY_AUTH_URL "https://app.usecanopy.com/oauth2"
+#define SUMMIT_SCOPE    "policies:write policies:read webhooks:read"
+#define MAX_CONNECTIONS 16
 
 static const char *
 provider_wrapper(Provider provider)
@@ -54,6 +58,30 @@ connection_find_server(const char *name, Provider provider)
 	return server;
 }
 
+/* Which API the server speaks.  Errors: 42704 no such server, 42809 it is not one of ours. */
+Provider
+connection_provider(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	const char *wrapper;
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER canopy_api OPTIONS (…);",
+						 quote_identifier(name))));
+	wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
+		return PROVIDER_CANOPY;
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
+						name, provider_wrapper(PROVIDER_CANOPY),
+						provider_wrapper(PROVIDER_SUMMIT))));
+	return PROVIDER_SUMMIT;
+}
+
 static char *
 without_trailing_slash(const char *url)
 {
@@ -82,6 +110,14 @@ connection_set_option(Connection *connection, const char *name, char *value)
 		connection->environment = value;
 	else if (strcmp(name, "base_url") == 0)
 		connection->base_url = without_trailing_slash(value);
+	else if (strcmp(name, "auth_url") == 0)
+		connection->auth_url = without_trailing_slash(value);
+	else if (strcmp(name, "scope") == 0)
+		connection->scope = value;
+	else if (strcmp(name, "max_connections") == 0)
+		(void) parse_int(value, &connection->max_connections, 0, NULL);
+	else if (strcmp(name, "requests_per_second") == 0)
+		(void) parse_real(value, &connection->requests_per_second, 0, NULL);
 	else if (strcmp(name, "ca_file") == 0)
 		connection->ca_file = value;
 	else if (strcmp(name, "download_hosts") == 0)
@@ -123,6 +159,9 @@ connection_open(const char *name, Provider provider)
 	connection->provider = provider;
 	connection->environment = "production";
 	connection->base_url = provider == PROVIDER_CANOPY ? CANOPY_BASE_URL : NULL;
+	connection->auth_url = provider == PROVIDER_CANOPY ? CANOPY_AUTH_URL : NULL;
+	connection->scope = provider == PROVIDER_CANOPY ? "" : SUMMIT_SCOPE;
+	connection->max_connections = MAX_CONNECTIONS;
 	connection->link_metadata_prefix = "ccmeta-";
 	connection->connect_timeout = setting_http_connect_timeout;
 	connection->timeout = setting_http_timeout;

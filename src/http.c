@@ -37,8 +37,8 @@ struct HttpTransfer
 	bool address_refused;
 	bool too_large;
 	bool out_of_resources;
+	void *tag;
 	HttpResponse response;
-	bool finished;
 };
 
 /* Check the library once a process, after fork: the postmaster must stay single-threaded. */
@@ -281,6 +281,13 @@ set_request(HttpTransfer *transfer, const HttpRequest *request)
 		add_header(transfer, lfirst(cell));
 	add_header(transfer, "Expect:");
 	SET(handle, CURLOPT_HTTPHEADER, transfer->headers);
+	if (request->once)
+	{
+		/* A reused connection that turns out to be dead makes libcurl send again. */
+		SET(handle, CURLOPT_FRESH_CONNECT, 1L);
+		SET(handle, CURLOPT_FORBID_REUSE, 1L);
+	}
+	SET(handle, CURLOPT_PIPEWAIT, 1L);
 }
 
 /*
@@ -307,7 +314,8 @@ http_start(const HttpRequest *request)
 	if (transfer->handle == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	transfer->max_size = request->max_size;
-	transfer->ca_file = request->ca_file;
+	transfer->ca_file = request->ca_file ? pstrdup(request->ca_file) : NULL;
+	transfer->tag = request->tag;
 	transfer->allow_private_addresses = request->allow_private_addresses;
 	set_safety(transfer);
 	set_request(transfer, request);
@@ -318,6 +326,47 @@ void *
 http_transfer_handle(HttpTransfer *transfer)
 {
 	return transfer->handle;
+}
+
+void *
+http_transfer_tag(HttpTransfer *transfer)
+{
+	return transfer->tag;
+}
+
+/* What came of a transfer that loop_next_finished() gave; lives as long as the transfer. */
+HttpResponse *
+http_transfer_response(HttpTransfer *transfer)
+{
+	return &transfer->response;
+}
+
+/* How far a finished transfer got, when, and how much of it there was. */
+static void
+response_measure(HttpResponse *response, CURL *handle)
+{
+	curl_off_t value;
+	long number;
+
+	curl_easy_getinfo(handle, CURLINFO_NAMELOOKUP_TIME_T, &value);
+	response->times.lookup = value;
+	curl_easy_getinfo(handle, CURLINFO_CONNECT_TIME_T, &value);
+	response->times.connect = value;
+	curl_easy_getinfo(handle, CURLINFO_APPCONNECT_TIME_T, &value);
+	response->times.tls = value;
+	curl_easy_getinfo(handle, CURLINFO_STARTTRANSFER_TIME_T, &value);
+	response->times.first_byte = value;
+	curl_easy_getinfo(handle, CURLINFO_TOTAL_TIME_T, &value);
+	response->times.total = value;
+	curl_easy_getinfo(handle, CURLINFO_REQUEST_SIZE, &number);
+	curl_easy_getinfo(handle, CURLINFO_SIZE_UPLOAD_T, &value);
+	response->was_sent = number > 0;
+	response->sent_bytes = number + value;
+	curl_easy_getinfo(handle, CURLINFO_HEADER_SIZE, &number);
+	curl_easy_getinfo(handle, CURLINFO_SIZE_DOWNLOAD_T, &value);
+	response->received_bytes = number + value;
+	curl_easy_getinfo(handle, CURLINFO_HTTP_VERSION, &number);
+	response->multiplexed = number >= CURL_HTTP_VERSION_2_0;
 }
 
 /* libcurl's result as an outcome. */
@@ -376,7 +425,7 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 		response->location = text;
 	response->body = transfer->body ? transfer->body : "";
 	response->body_len = transfer->body_len;
-	transfer->finished = true;
+	response_measure(response, transfer->handle);
 }
 
 /*
@@ -390,9 +439,9 @@ http_perform(const HttpRequest *request)
 	HttpTransfer *transfer = http_start(request);
 	HttpLoop *loop = loop_create();
 
-	loop_add(loop, transfer);
-	while (!transfer->finished)
-		loop_wait(loop);
+	loop_add(loop_pool(loop, 1), transfer);
+	while (loop_next_finished(loop) == NULL)
+		loop_wait(loop, LOOP_LONGEST_WAIT);
 	loop_destroy(loop);
 	return &transfer->response;
 }

@@ -33,7 +33,19 @@ typedef struct HttpRequest
 	int connect_timeout; /* ms */
 	int timeout;         /* ms */
 	size_t max_size;     /* bytes of content, after decompression */
+	bool once;           /* never sent a second time, not even by libcurl on its own */
+	void *tag;           /* the caller's, given back by http_transfer_tag() */
 } HttpRequest;
+
+/* How long a transfer took until each of its stages was over; microseconds, 0 = not reached. */
+typedef struct HttpTimes
+{
+	int64 lookup;
+	int64 connect;
+	int64 tls;
+	int64 first_byte;
+	int64 total;
+} HttpTimes;
 
 typedef struct HttpResponse
 {
@@ -45,6 +57,11 @@ typedef struct HttpResponse
 	long retry_after;         /* seconds; 0 = none */
 	const char *body;         /* followed by a zero byte */
 	size_t body_len;
+	bool was_sent;    /* some of the request may have reached the server */
+	bool multiplexed; /* HTTP/2: one connection carries many requests */
+	HttpTimes times;
+	int64 sent_bytes; /* head and content */
+	int64 received_bytes;
 } HttpResponse;
 
 /* address.c */
@@ -56,18 +73,26 @@ typedef struct HttpTransfer HttpTransfer;
 
 extern HttpTransfer *http_start(const HttpRequest *request);
 extern HttpResponse *http_perform(const HttpRequest *request);
+extern HttpResponse *http_transfer_response(HttpTransfer *transfer);
+extern void *http_transfer_tag(HttpTransfer *transfer);
 extern char *http_url_host(const char *url);
 
 /* http.c, for loop.c: the libcurl handle, and what happened to it */
 extern void *http_transfer_handle(HttpTransfer *transfer);
 extern void http_transfer_finish(HttpTransfer *transfer, int code);
 
-/* loop.c */
+/* loop.c: a loop waits for the transfers of its pools; connections are shared within a pool only */
 typedef struct HttpLoop HttpLoop;
+typedef struct HttpPool HttpPool;
+
+#define LOOP_LONGEST_WAIT (60 * 1000) /* ms */
 
 extern HttpLoop *loop_create(void);
-extern void loop_add(HttpLoop *loop, HttpTransfer *transfer);
-extern void loop_wait(HttpLoop *loop);
+extern HttpPool *loop_pool(HttpLoop *loop, int max_connections);
+extern void loop_close_pool(HttpPool *pool);
+extern void loop_add(HttpPool *pool, HttpTransfer *transfer);
+extern void loop_wait(HttpLoop *loop, long timeout);
+extern HttpTransfer *loop_next_finished(HttpLoop *loop);
 extern void loop_destroy(HttpLoop *loop);
 
 #endif /* CANOPY_SUMMIT_HTTP_H */

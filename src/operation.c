@@ -48,17 +48,27 @@ param_type_name(ParamType type)
 	return type_names[type];
 }
 
-/* The operation of this name.  Error: 22023 if there is none. */
+/* The operation of this name, which is unique over both APIs; NULL if there is none. */
+const Operation *
+operation_lookup(const char *name)
+{
+	for (int i = 0; i < operation_count; i++)
+		if (strcmp(operation_table[i].name, name) == 0)
+			return &operation_table[i];
+	return NULL;
+}
+
+/* The operation of this name.  Error: 22023 if the API has none. */
 const Operation *
 operation_find(const char *name, Provider provider)
 {
-	for (int i = 0; i < operation_count; i++)
-		if (operation_table[i].provider == provider && strcmp(operation_table[i].name, name) == 0)
-			return &operation_table[i];
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("operation \"%s\" does not exist", name),
-					errhint("SELECT operation FROM canopy_summit.operation;")));
-	return NULL;
+	const Operation *operation = operation_lookup(name);
+
+	if (operation == NULL || operation->provider != provider)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("operation \"%s\" does not exist", name),
+						errhint("SELECT operation FROM canopy_summit.operation;")));
+	return operation;
 }
 
 static void

@@ -102,11 +102,14 @@ extern const Operation operation_table[];
 extern const int operation_count;
 
 /* operation.c */
+extern const Operation *operation_lookup(const char *name);
 extern const Operation *operation_find(const char *name, Provider provider);
 extern const char *param_type_name(ParamType type);
 
 /* request.c */
 extern void request_check(const Operation *operation, Jsonb *params, Jsonb *body);
+extern void
+request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params);
 struct HttpRequest;
 extern struct HttpRequest *
 request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);

@@ -237,7 +237,8 @@ build_url(const Connection *connection, const Operation *operation, Jsonb *param
 	char separator = '?';
 
 	initStringInfo(&url);
-	appendStringInfoString(&url, connection->base_url);
+	appendStringInfoString(&url, operation->auth == OPERATION_AUTH_CLIENT ? connection->auth_url
+																		  : connection->base_url);
 	for (const char *c = operation->path; *c; c++)
 	{
 		if (*c == '{')
@@ -283,6 +284,8 @@ auth_headers(const Connection *connection, const Operation *operation)
 {
 	char *pair;
 
+	if (operation->auth == OPERATION_AUTH_BEARER)
+		return list_make1(psprintf("Authorization: Bearer %s", connection->access_token));
 	if (operation->auth != OPERATION_AUTH_TEAM)
 		return NIL;
 	if (connection->auth == AUTH_SCHEME_HEADER_PAIR)
@@ -427,9 +430,35 @@ build_multipart(StringInfo out, const Operation *operation, Jsonb *body)
 	return psprintf("multipart/form-data; boundary=%s", boundary.data);
 }
 
+static void
+append_form_field(StringInfo out, const char *name, const char *value)
+{
+	appendStringInfo(out, "%s%s=", out->len > 0 ? "&" : "", name);
+	request_append_encoded(out, value, strlen(value));
+}
+
+/* The body as application/x-www-form-urlencoded, with the client's credentials. */
+static void
+build_form(StringInfo out, const Connection *connection, const Operation *operation, Jsonb *body)
+{
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		JsonbValue *value = param->place == PARAM_BODY ? param_value(body, param) : NULL;
+
+		if (value != NULL)
+			append_form_field(out, param->name, scalar_to_text(value));
+	}
+	if (operation->auth == OPERATION_AUTH_CLIENT)
+	{
+		append_form_field(out, "client_id", connection->client_id);
+		append_form_field(out, "client_secret", connection->client_secret);
+	}
+}
+
 /* Put the body into the request in the form the operation wants. */
 static void
-request_set_body(HttpRequest *request, const Operation *operation, Jsonb *body)
+request_set_body(HttpRequest *request, const Connection *connection, const Operation *operation,
+				 Jsonb *body)
 {
 	StringInfoData out;
 	const char *content_type = "application/json";
@@ -439,6 +468,11 @@ request_set_body(HttpRequest *request, const Operation *operation, Jsonb *body)
 	initStringInfo(&out);
 	if (operation->content == CONTENT_MULTIPART)
 		content_type = build_multipart(&out, operation, body);
+	else if (operation->content == CONTENT_FORM)
+	{
+		build_form(&out, connection, operation, body);
+		content_type = "application/x-www-form-urlencoded";
+	}
 	else
 		(void) JsonbToCString(&out, &body->root, VARSIZE(body));
 	request->body = out.data;
@@ -455,6 +489,24 @@ request_check(const Operation *operation, Jsonb *params, Jsonb *body)
 {
 	params_check(operation, params, false);
 	params_check(operation, body, true);
+}
+
+/* A destructive operation wants the id of what it destroys a second time, as "confirm".  Error: 22023. */
+void
+request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params)
+{
+	const char *doomed = connection->team_id;
+	const char *confirmed = json_text_field(params, "confirm");
+
+	if ((operation->flags & OPERATION_DESTRUCTIVE) == 0)
+		return;
+	if (operation->params[0].place == PARAM_PATH)
+		doomed = json_text_field(params, operation->params[0].name);
+	if (confirmed == NULL || doomed == NULL || strcmp(confirmed, doomed) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("operation \"%s\" is destructive and not confirmed", operation->name),
+				 errhint("Pass the id of what is to be destroyed as parameter \"confirm\" too.")));
 }
 
 /*
@@ -482,11 +534,13 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 			request->headers =
 				lappend(request->headers, psprintf("%s: %s", param->name, scalar_to_text(value)));
 	}
-	request_set_body(request, operation, body);
+	request_set_body(request, connection, operation, body);
 	request->ca_file = connection->ca_file;
 	request->allow_private_addresses = connection->allow_private_addresses;
 	request->connect_timeout = connection->connect_timeout;
 	request->timeout = connection->timeout;
+	request->once =
+		operation->class == OPERATION_UNSAFE && operation->auth != OPERATION_AUTH_CLIENT;
 	request->max_size =
 		(size_t) (is_file ? setting_max_document_size : setting_max_response_size) * 1024;
 	return request;

@@ -1,0 +1,148 @@
+/*
+ * credential.c
+ *	  The credentials a worker sends with, one a server and role.
+ *
+ * A credential is read as the role it belongs to, so that USAGE and the user
+ * mapping are checked at every reading; it is read again when it is older than
+ * a second, so that a rotated secret or a revoked right counts at once.
+ * Connections are never shared between credentials.
+ */
+#include "credential.h"
+
+#include "access/xact.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#define CREDENTIAL_AGE USECS_PER_SEC /* of what was read */
+
+static List *credentials = NIL;
+
+/* All credentials that are known, a List of Credential *. */
+List *
+credential_all(void)
+{
+	return credentials;
+}
+
+/* The credential of a role for a server, not yet read if it is new. */
+Credential *
+credential_find(HttpLoop *loop, const char *server, const char *owner)
+{
+	Credential *credential;
+	MemoryContext context;
+	MemoryContext old;
+	ListCell *cell;
+
+	foreach(cell, credentials)
+	{
+		credential = lfirst(cell);
+		if (strcmp(credential->server, server) == 0 && strcmp(credential->owner, owner) == 0)
+			return credential;
+	}
+	context =
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit credential", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	credential = palloc0(sizeof(Credential));
+	credential->context = context;
+	credential->read_context =
+		AllocSetContextCreate(context, "canopy_summit connection", ALLOCSET_SMALL_SIZES);
+	credential->server = pstrdup(server);
+	credential->owner = pstrdup(owner);
+	MemoryContextSwitchTo(TopMemoryContext);
+	credentials = lappend(credentials, credential);
+	MemoryContextSwitchTo(old);
+	return credential;
+}
+
+/* What tells one credential from the next, without being it. */
+static void
+credential_digest(Credential *credential)
+{
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	const Connection *connection = credential->connection;
+	const char *parts[] = {connection->client_id, connection->client_secret};
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0)
+		elog(ERROR, "could not compute a digest");
+	for (int i = 0; i < lengthof(parts); i++)
+		if (pg_cryptohash_update(hash, (const uint8 *) parts[i], strlen(parts[i]) + 1) < 0)
+			elog(ERROR, "could not compute a digest");
+	if (pg_cryptohash_final(hash, credential->hash, sizeof(credential->hash)) < 0)
+		elog(ERROR, "could not compute a digest");
+	pg_cryptohash_free(hash);
+}
+
+/* Read server and mapping as the role.  Errors: those of connection_open() and connection_authenticate(). */
+static void
+credential_open(Credential *credential)
+{
+	Oid owner = get_role_oid(credential->owner, true);
+	Oid role;
+	int security;
+
+	if (!OidIsValid(owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role \"%s\" does not exist", credential->owner)));
+	GetUserIdAndSecContext(&role, &security);
+	SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
+	credential->connection =
+		connection_open(credential->server, connection_provider(credential->server));
+	connection_authenticate(credential->connection);
+	SetUserIdAndSecContext(role, security);
+	credential_digest(credential);
+}
+
+/*
+ * Read a credential that is new or old, in a transaction.  What is wrong with
+ * it is kept in it and not raised.
+ */
+void
+credential_read(Credential *credential, TimestampTz now)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (credential->read_at != 0 && now - credential->read_at < CREDENTIAL_AGE)
+		return;
+	MemoryContextReset(credential->read_context);
+	credential->connection = NULL;
+	credential->problem = NULL;
+	credential->read_at = now;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(credential->read_context);
+	PG_TRY();
+	{
+		credential_open(credential);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(credential->read_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		credential->connection = NULL;
+		credential->problem = error->message;
+		credential->problem_sqlstate = error->sqlerrcode;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+}
+
+/* Have every credential read again before its next use. */
+void
+credential_forget_all(void)
+{
+	ListCell *cell;
+
+	foreach(cell, credentials)
+		((Credential *) lfirst(cell))->read_at = 0;
+}

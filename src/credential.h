@@ -1,0 +1,44 @@
+/*
+ * credential.h
+ *	  One role's credential for one server, as a worker keeps it: connection,
+ *	  connections of libcurl, and the access token.
+ */
+#ifndef CANOPY_SUMMIT_CREDENTIAL_H
+#define CANOPY_SUMMIT_CREDENTIAL_H
+
+#include "call.h"
+
+typedef struct Credential
+{
+	const char *server;
+	const char *owner;
+	MemoryContext context;      /* of this struct and the names */
+	MemoryContext read_context; /* of what was read */
+	TimestampTz read_at;        /* 0 = has to be read */
+	Connection *connection;     /* NULL = problem says why */
+	const char *problem;
+	int problem_sqlstate;
+	uint8 hash[32]; /* of client id and secret */
+	HttpPool *pool;
+	/* OAuth: the token, who waits for it, and whether it is on its way */
+	char *token;      /* NULL = none */
+	int token_number; /* counts the tokens */
+	TimestampTz token_until;
+	TimestampTz token_not_before; /* a refused request for one is not repeated earlier */
+	bool token_requested;
+	int refusals;  /* 401s in a row with a fresh token */
+	List *waiting; /* of the worker's flights */
+} Credential;
+
+extern Credential *credential_find(HttpLoop *loop, const char *server, const char *owner);
+extern void credential_read(Credential *credential, TimestampTz now);
+extern void credential_forget_all(void);
+extern List *credential_all(void);
+
+/* oauth.c */
+extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);
+extern HttpRequest *oauth_request(const Credential *credential);
+extern Failure *oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now);
+extern void oauth_forget(Credential *credential);
+
+#endif /* CANOPY_SUMMIT_CREDENTIAL_H */

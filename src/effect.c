@@ -1,0 +1,135 @@
+/*
+ * effect.c
+ *	  What an answer changes besides its job, by operation.
+ *
+ * Called by the worker in the transaction that settles the job, after the
+ * settle has counted: an effect without its settle, or twice, cannot be.
+ */
+#include "effect.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+
+#define HOLD_SQL                                                                     \
+	"INSERT INTO canopy_summit.server_hold (server, owner, reason, credential_hash," \
+	" held_at, held_by) VALUES ($1, $2, $3, $4, now(), $5)"                          \
+	" ON CONFLICT (server, owner) DO UPDATE SET reason = EXCLUDED.reason,"           \
+	" credential_hash = EXCLUDED.credential_hash, held_at = EXCLUDED.held_at"
+
+/* Store a fetched pull. */
+static void
+effect_fetch(Flight *flight)
+{
+	const Job *job = flight->job;
+	PullSource source = {.server = job->server,
+						 .environment = flight->environment,
+						 .stored_by = job->owner,
+						 .expected_pull_id = json_text_field(job->params, "pullId"),
+						 .fetched_at = flight->answer->started_at,
+						 .replaced = flight->answer->replaced,
+						 .received = flight->answer->received,
+						 .received_len = flight->answer->received_len};
+
+	(void) pull_store(flight->answer->json, &source);
+}
+
+/* Operations whose answers are more than answers. */
+static const struct
+{
+	const char *operation;
+	void (*apply)(Flight *flight);
+} effects[] = {
+	{"get-pull-by-id", effect_fetch},
+};
+
+/* Names whose values are secret wherever they appear in an answer. */
+static bool
+is_secret_name(const char *name, int len)
+{
+	static const char *const words[] = {"token", "secret", "jwt", "password", "api_key", "apikey"};
+	char *lower = asc_tolower(name, len);
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strstr(lower, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* The answer with the values of secret fields taken out. */
+static Jsonb *
+answer_redact(Jsonb *answer)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&answer->root);
+	JsonbParseState *state = NULL;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	JsonbValue *result = NULL;
+	bool is_secret = false;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, is_secret)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && is_secret)
+		{
+			value.type = jbvString;
+			value.val.string.val = "***";
+			value.val.string.len = 3;
+		}
+		is_secret = token == WJB_KEY && is_secret_name(value.val.string.val, value.val.string.len);
+		result = pushJsonbValue(&state, token,
+								token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ||
+										(token == WJB_BEGIN_ARRAY && value.val.array.rawScalar)
+									? &value
+									: NULL);
+	}
+	return JsonbValueToJsonb(result);
+}
+
+/* Choose what of an answer is kept in canopy_summit.job_response; a pull is stored as a version instead. */
+void
+effect_keep_answer(Flight *flight)
+{
+	const Operation *operation = flight->job->operation;
+
+	if (strcmp(operation->name, "get-pull-by-id") == 0 && !flight->is_quarantined)
+		return;
+	flight->settlement.answer = operation->flags & OPERATION_SECRET
+									? answer_redact(flight->answer->json)
+									: flight->answer->json;
+}
+
+/* Have the jobs of a refused credential wait. */
+static void
+effect_hold(const Flight *flight)
+{
+	const Credential *credential = flight->credential;
+	bytea *hash = palloc(VARHDRSZ + sizeof(credential->hash));
+	bool was_refused =
+		credential->connection != NULL &&
+		(flight->settlement.code == NULL || strcmp(flight->settlement.code, "not_sendable") != 0);
+	Datum values[5] = {CStringGetTextDatum(credential->server),
+					   CStringGetTextDatum(credential->owner),
+					   CStringGetTextDatum(flight->settlement.outcome), PointerGetDatum(hash),
+					   DirectFunctionCall1(namein, CStringGetDatum("canopy_summit worker"))};
+
+	SET_VARSIZE(hash, VARHDRSZ + sizeof(credential->hash));
+	memcpy(VARDATA(hash), credential->hash, sizeof(credential->hash));
+	if (SPI_execute_with_args(HOLD_SQL, 5, (Oid[]){TEXTOID, TEXTOID, TEXTOID, BYTEAOID, NAMEOID},
+							  values, was_refused ? "     " : "   n ", false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not insert into canopy_summit.server_hold");
+}
+
+/* Apply what the settled flight changes besides its job. */
+void
+effect_apply(Flight *flight)
+{
+	if (flight->holds_credential)
+		effect_hold(flight);
+	if (flight->settlement.state != JOB_SUCCEEDED || flight->answer == NULL)
+		return;
+	for (int i = 0; i < lengthof(effects); i++)
+		if (strcmp(effects[i].operation, flight->job->operation->name) == 0)
+			effects[i].apply(flight);
+}

@@ -1,0 +1,14 @@
+/*
+ * effect.h
+ *	  What an answer changes besides the job itself, in the transaction that
+ *	  settles the job.
+ */
+#ifndef CANOPY_SUMMIT_EFFECT_H
+#define CANOPY_SUMMIT_EFFECT_H
+
+#include "worker.h"
+
+extern void effect_keep_answer(Flight *flight);
+extern void effect_apply(Flight *flight);
+
+#endif /* CANOPY_SUMMIT_EFFECT_H */

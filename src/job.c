@@ -1,0 +1,696 @@
+/*
+ * job.c
+ *	  The statements of the job table: insert, claim, settle, recover.
+ *
+ * A claim raises the fence of its jobs and names the worker's epoch; a settle
+ * counts only while its fence is the job's.  Both work on arrays, so that a
+ * batch costs one statement.  Whoever commits them does so synchronously.
+ */
+#include "job.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "shared.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+typedef enum Statement
+{
+	JOB_INSERT,
+	JOB_CLAIM,
+	JOB_CANCEL_DUPLICATES,
+	JOB_SETTLE,
+	ATTEMPT_INSERT,
+	RESPONSE_INSERT,
+	JOB_NEXT_DUE,
+	JOB_SERVERS,
+	JOB_EPOCHS,
+	JOB_RECOVER,
+	STATEMENT_COUNT
+} Statement;
+
+typedef struct StatementText
+{
+	int argument_count;
+	Oid arguments[15];
+	const char *sql;
+} StatementText;
+
+#define CLAIMED_COLUMNS                                                                               \
+	"j.job_id, j.fence, j.server, j.operation, j.params, j.body, j.owner, j.idempotency_key,"         \
+	" j.attempts, j.max_attempts, j.run_at, j.first_sent_at, j.priority, j.ordering_key IS NOT NULL," \
+	" j.dedupe_key IS NOT NULL, j.reconciles"
+
+/* clang-format off */
+static const StatementText statements[STATEMENT_COUNT] = {
+	[JOB_INSERT] = {14, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
+			TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, INT8OID, INT8OID},
+		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
+		" run_at, ordering_key, dedupe_key, idempotency_key, request_hash, reconciles, instance,"
+		" max_attempts, state, fence, attempts, enqueued_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 10, 'queued', 0, 0, now())"},
+	/*
+	 * Of each priority the next jobs behind the cursor.  A job waits while an
+	 * earlier one of its ordering key is unfinished, or one of its dedupe key
+	 * comes before it.
+	 */
+	[JOB_CLAIM] = {9, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID},
+		"WITH due AS MATERIALIZED ("
+		" SELECT d.job_id"
+		" FROM unnest($3, $4) WITH ORDINALITY AS p(run_at, job_id, number),"
+		" LATERAL ("
+		"  SELECT q.job_id FROM canopy_summit.job q"
+		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = $2"
+		"   AND q.priority = (p.number - 1)::smallint"
+		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $5"
+		"   AND (q.ordering_key IS NULL OR NOT EXISTS ("
+		"    SELECT FROM canopy_summit.job e"
+		"    WHERE e.ordering_key = q.ordering_key AND e.server = q.server AND e.job_id < q.job_id"
+		"     AND e.state IN ('queued', 'running', 'in_doubt')))"
+		"   AND (q.dedupe_key IS NULL OR NOT EXISTS ("
+		"    SELECT FROM canopy_summit.job e"
+		"    WHERE e.dedupe_key = q.dedupe_key AND e.server = q.server AND e.state = 'queued'"
+		"     AND e.instance = q.instance AND e.run_at <= $5"
+		"     AND (e.priority, e.run_at, e.job_id) < (q.priority, q.run_at, q.job_id)))"
+		"   AND q.owner <> ALL ($7::name[])"
+		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
+		" LIMIT $6)"
+		" UPDATE canopy_summit.job j"
+		" SET state = 'running', fence = j.fence + 1, epoch = $8, lease_until = $9,"
+		" first_sent_at = coalesce(j.first_sent_at, $5)"
+		" FROM due WHERE j.job_id = due.job_id"
+		" RETURNING " CLAIMED_COLUMNS},
+	[JOB_CANCEL_DUPLICATES] = {1, {INT8ARRAYOID},
+		"UPDATE canopy_summit.job d"
+		" SET state = 'cancelled', finished_at = now(), outcome_code = 'duplicate',"
+		" outcome = 'job ' || c.job_id || ' has the same dedupe_key'"
+		" FROM canopy_summit.job c"
+		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
+		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
+		" AND d.instance = c.instance AND d.job_id <> c.job_id"},
+	[JOB_SETTLE] = {10, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+			INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT8OID, TEXTOID},
+		"UPDATE canopy_summit.job j"
+		" SET state = s.state::canopy_summit.job_state, run_at = coalesce(s.run_at, j.run_at),"
+		" attempts = s.attempts, epoch = NULL, lease_until = NULL, outcome = s.outcome,"
+		" outcome_code = s.code, outcome_status = s.status,"
+		" finished_at = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled') THEN now() END,"
+		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
+		"  AND j.body ? $10 THEN j.body - $10 ELSE j.body END"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+		"  AS s(job_id, fence, state, run_at, attempts, outcome, code, status)"
+		" WHERE j.job_id = s.job_id AND j.fence = s.fence AND j.state = 'running' AND j.epoch = $9"
+		" RETURNING j.job_id"},
+	[ATTEMPT_INSERT] = {15, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
+			TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+			INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+		"INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome, code,"
+		" status, lookup_us, connect_us, tls_us, first_byte_us, total_us, sent_bytes,"
+		" received_bytes, epoch)"
+		" SELECT a.*, $15"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS a"
+		" ON CONFLICT (job_id, fence) DO UPDATE SET settled = EXCLUDED.settled,"
+		" outcome = EXCLUDED.outcome, code = EXCLUDED.code, status = EXCLUDED.status,"
+		" total_us = EXCLUDED.total_us, sent_bytes = EXCLUDED.sent_bytes,"
+		" received_bytes = EXCLUDED.received_bytes"},
+	[RESPONSE_INSERT] = {2, {INT8ARRAYOID, JSONBARRAYOID},
+		"INSERT INTO canopy_summit.job_response (job_id, response, received_at)"
+		" SELECT r.job_id, r.response, now() FROM unnest($1, $2) AS r(job_id, response)"
+		" ON CONFLICT (job_id) DO UPDATE"
+		" SET response = EXCLUDED.response, received_at = EXCLUDED.received_at"},
+	[JOB_NEXT_DUE] = {3, {INT8OID, TEXTARRAYOID, TIMESTAMPTZOID},
+		"SELECT min(d.run_at) FROM unnest($2) AS s(server), generate_series(0, 9) AS p(priority),"
+		" LATERAL (SELECT q.run_at FROM canopy_summit.job q"
+		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = s.server"
+		"   AND q.priority = p.priority::smallint AND q.run_at > $3"
+		"  ORDER BY q.run_at LIMIT 1) AS d"},
+	/* A loose index scan: a look-up a server, however many jobs it has. */
+	[JOB_SERVERS] = {1, {INT8OID},
+		"WITH RECURSIVE servers AS ("
+		" (SELECT server FROM canopy_summit.job WHERE state = 'queued' AND instance = $1"
+		"  ORDER BY server USING OPERATOR(pg_catalog.~<~) LIMIT 1)"
+		" UNION ALL"
+		" SELECT (SELECT j.server FROM canopy_summit.job j"
+		"  WHERE j.state = 'queued' AND j.instance = $1"
+		"   AND j.server OPERATOR(pg_catalog.~>~) s.server"
+		"  ORDER BY j.server USING OPERATOR(pg_catalog.~<~) LIMIT 1)"
+		" FROM servers s WHERE s.server IS NOT NULL)"
+		" SELECT server FROM servers WHERE server IS NOT NULL"
+		" UNION SELECT s.srvname::text FROM pg_foreign_server s"
+		" JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"
+		" WHERE w.fdwname IN ('canopy_api', 'summit_api')"},
+	[JOB_EPOCHS] = {0, {0},
+		"SELECT epoch, min(lease_until) FROM canopy_summit.job WHERE state = 'running' GROUP BY epoch"},
+	/* $3 are the operations that must not be repeated, $4 those whose repeats are counted. */
+	[JOB_RECOVER] = {4, {INT8OID, BOOLOID, TEXTARRAYOID, TEXTARRAYOID},
+		"WITH lost AS ("
+		" UPDATE canopy_summit.job j"
+		" SET state = CASE WHEN j.operation = ANY ($3) THEN 'in_doubt'"
+		"  ELSE 'queued' END::canopy_summit.job_state,"
+		" run_at = least(j.run_at, now()), epoch = NULL, lease_until = NULL,"
+		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
+		" outcome_code = 'worker_lost'"
+		" WHERE j.state = 'running' AND j.epoch = $1 AND (NOT $2 OR j.lease_until < now())"
+		" RETURNING j.job_id, j.fence)"
+		" INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome, code)"
+		" SELECT job_id, fence, $1, now(), true, 'the worker that sent it was lost', 'worker_lost'"
+		" FROM lost ON CONFLICT (job_id, fence) DO NOTHING"},
+};
+/* clang-format on */
+
+static const char *const state_names[] = {
+	[JOB_QUEUED] = "queued", [JOB_RUNNING] = "running",   [JOB_SUCCEEDED] = "succeeded",
+	[JOB_FAILED] = "failed", [JOB_IN_DOUBT] = "in_doubt", [JOB_CANCELLED] = "cancelled",
+};
+
+/* Run a statement by its kept plan; `nulls` is NULL or a character each argument. */
+static uint64
+statement_run(Statement statement, Datum *arguments, const char *nulls)
+{
+	static SPIPlanPtr plans[STATEMENT_COUNT];
+	const StatementText *text = &statements[statement];
+	int result;
+
+	if (plans[statement] == NULL)
+	{
+		SPIPlanPtr plan = SPI_prepare(text->sql, text->argument_count, (Oid *) text->arguments);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+		plans[statement] = plan;
+	}
+	result = SPI_execute_plan(plans[statement], arguments, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Arrays of the same length, filled together. */
+static Datum
+array_datum(Datum *values, bool *nulls, int count, Oid type)
+{
+	int dims[1] = {count};
+	int lower[1] = {1};
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(
+		construct_md_array(values, nulls, 1, dims, lower, type, length, by_value, align));
+}
+
+/* A List of char * as text[]. */
+static Datum
+text_array(List *texts)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(texts), 1));
+	ListCell *cell;
+
+	foreach(cell, texts)
+		values[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return array_datum(values, NULL, list_length(texts), TEXTOID);
+}
+
+/* Enqueue a job of the engine's own, and wake the worker at COMMIT; returns its key. */
+int64
+job_insert(const JobSpec *spec)
+{
+	int64 job_id = job_next_id();
+	bytea *hash = NULL;
+	Datum arguments[14];
+	char nulls[15] = "              ";
+
+	if (spec->request_hash != NULL)
+	{
+		hash = palloc(VARHDRSZ + 32);
+		SET_VARSIZE(hash, VARHDRSZ + 32);
+		memcpy(VARDATA(hash), spec->request_hash, 32);
+	}
+	arguments[0] = Int64GetDatum(job_id);
+	arguments[1] = CStringGetTextDatum(spec->server);
+	arguments[2] = CStringGetTextDatum(spec->operation);
+	arguments[3] = JsonbPGetDatum(spec->params);
+	arguments[4] = JsonbPGetDatum(spec->body);
+	arguments[5] = DirectFunctionCall1(namein, CStringGetDatum(spec->owner));
+	arguments[6] = Int16GetDatum(spec->priority);
+	arguments[7] = TimestampTzGetDatum(spec->run_at);
+	arguments[8] = spec->ordering_key ? CStringGetTextDatum(spec->ordering_key) : (Datum) 0;
+	arguments[9] = spec->dedupe_key ? CStringGetTextDatum(spec->dedupe_key) : (Datum) 0;
+	arguments[10] = spec->idempotency_key ? CStringGetTextDatum(spec->idempotency_key) : (Datum) 0;
+	arguments[11] = PointerGetDatum(hash);
+	arguments[12] = Int64GetDatum(spec->reconciles);
+	arguments[13] = Int64GetDatum(instance_current());
+	nulls[4] = spec->body ? ' ' : 'n';
+	nulls[8] = spec->ordering_key ? ' ' : 'n';
+	nulls[9] = spec->dedupe_key ? ' ' : 'n';
+	nulls[10] = spec->idempotency_key ? ' ' : 'n';
+	nulls[11] = hash ? ' ' : 'n';
+	nulls[12] = spec->reconciles ? ' ' : 'n';
+	statement_run(JOB_INSERT, arguments, nulls);
+	wake_at_commit(spec->run_at);
+	return job_id;
+}
+
+static Datum
+row_datum(HeapTuple row, int column, bool *isnull)
+{
+	return SPI_getbinval(row, SPI_tuptable->tupdesc, column, isnull);
+}
+
+static const char *
+row_text(HeapTuple row, int column)
+{
+	bool isnull;
+	Datum datum = row_datum(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(datum);
+}
+
+static Jsonb *
+row_json(HeapTuple row, int column)
+{
+	bool isnull;
+	Datum datum = row_datum(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(datum);
+}
+
+/* A claimed row as a Job in the current memory context. */
+static Job *
+job_read(HeapTuple row)
+{
+	Job *job = palloc0(sizeof(Job));
+	bool isnull;
+	Datum reconciles;
+
+	job->job_id = DatumGetInt64(row_datum(row, 1, &isnull));
+	job->fence = DatumGetInt32(row_datum(row, 2, &isnull));
+	job->server = row_text(row, 3);
+	job->operation = operation_lookup(row_text(row, 4));
+	job->params = row_json(row, 5);
+	job->body = row_json(row, 6);
+	job->owner = pstrdup(NameStr(*DatumGetName(row_datum(row, 7, &isnull))));
+	job->idempotency_key = row_text(row, 8);
+	job->attempts = DatumGetInt32(row_datum(row, 9, &isnull));
+	job->max_attempts = DatumGetInt32(row_datum(row, 10, &isnull));
+	job->run_at = DatumGetTimestampTz(row_datum(row, 11, &isnull));
+	job->first_sent_at = DatumGetTimestampTz(row_datum(row, 12, &isnull));
+	job->priority = DatumGetInt16(row_datum(row, 13, &isnull));
+	job->has_ordering_key = DatumGetBool(row_datum(row, 14, &isnull));
+	job->has_dedupe_key = DatumGetBool(row_datum(row, 15, &isnull));
+	reconciles = row_datum(row, 16, &isnull);
+	job->reconciles = isnull ? 0 : DatumGetInt64(reconciles);
+	return job;
+}
+
+/*
+ * Claim up to `count` due jobs of a server for the epoch until `lease`, but
+ * none of `held_owners` (char *).  Returns a List of Job *, each in a memory
+ * context of its own below `parent`; the List is in the current one.
+ */
+List *
+job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_owners, int64 epoch,
+		  TimestampTz now, TimestampTz lease, MemoryContext parent)
+{
+	Datum run_at[JOB_PRIORITIES];
+	Datum job_id[JOB_PRIORITIES];
+	Datum arguments[9];
+	List *jobs = NIL;
+
+	for (int i = 0; i < JOB_PRIORITIES; i++)
+	{
+		run_at[i] = TimestampTzGetDatum(cursor->run_at[i]);
+		job_id[i] = Int64GetDatum(cursor->job_id[i]);
+	}
+	arguments[0] = Int64GetDatum(instance_current());
+	arguments[1] = CStringGetTextDatum(server);
+	arguments[2] = array_datum(run_at, NULL, JOB_PRIORITIES, TIMESTAMPTZOID);
+	arguments[3] = array_datum(job_id, NULL, JOB_PRIORITIES, INT8OID);
+	arguments[4] = TimestampTzGetDatum(now);
+	arguments[5] = Int32GetDatum(count);
+	arguments[6] = text_array(held_owners);
+	arguments[7] = Int64GetDatum(epoch);
+	arguments[8] = TimestampTzGetDatum(lease);
+	statement_run(JOB_CLAIM, arguments, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext context =
+			AllocSetContextCreate(parent, "canopy_summit job", ALLOCSET_SMALL_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Job *job = job_read(SPI_tuptable->vals[i]);
+
+		MemoryContextSwitchTo(old);
+		jobs = lappend(jobs, job);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return jobs;
+}
+
+/* Cancel the queued jobs that have the dedupe key of one of these (a List of Job *).  Returns how many. */
+int
+job_cancel_duplicates(List *jobs)
+{
+	Datum *ids = palloc(sizeof(Datum) * Max(list_length(jobs), 1));
+	Datum arguments[1];
+	int count = 0;
+	ListCell *cell;
+
+	foreach(cell, jobs)
+	{
+		Job *job = lfirst(cell);
+
+		if (job->has_dedupe_key)
+			ids[count++] = Int64GetDatum(job->job_id);
+	}
+	if (count == 0)
+		return 0;
+	arguments[0] = array_datum(ids, NULL, count, INT8OID);
+	return (int) statement_run(JOB_CANCEL_DUPLICATES, arguments, NULL);
+}
+
+/* One column of an array-wise statement over settlements. */
+typedef Datum (*SettlementColumn)(const Settlement *settlement, bool *isnull);
+
+static Datum
+settlement_column(List *settlements, Oid type, SettlementColumn column)
+{
+	int count = list_length(settlements);
+	Datum *values = palloc0(sizeof(Datum) * Max(count, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(count, 1));
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		int i = foreach_current_index(cell);
+
+		values[i] = column(lfirst(cell), &nulls[i]);
+	}
+	return array_datum(values, nulls, count, type);
+}
+
+static Datum
+optional_text(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static Datum
+column_job_id(const Settlement *settlement, bool *isnull)
+{
+	return Int64GetDatum(settlement->job->job_id);
+}
+
+static Datum
+column_fence(const Settlement *settlement, bool *isnull)
+{
+	return Int32GetDatum(settlement->job->fence);
+}
+
+static Datum
+column_state(const Settlement *settlement, bool *isnull)
+{
+	return CStringGetTextDatum(state_names[settlement->state]);
+}
+
+static Datum
+column_run_at(const Settlement *settlement, bool *isnull)
+{
+	*isnull = settlement->state != JOB_QUEUED;
+	return TimestampTzGetDatum(settlement->run_at);
+}
+
+static Datum
+column_attempts(const Settlement *settlement, bool *isnull)
+{
+	return Int32GetDatum(settlement->attempts);
+}
+
+static Datum
+column_outcome(const Settlement *settlement, bool *isnull)
+{
+	return CStringGetTextDatum(settlement->outcome);
+}
+
+static Datum
+column_code(const Settlement *settlement, bool *isnull)
+{
+	return optional_text(settlement->code, isnull);
+}
+
+static Datum
+column_status(const Settlement *settlement, bool *isnull)
+{
+	*isnull = settlement->status == 0;
+	return Int32GetDatum(settlement->status);
+}
+
+static Datum
+column_started_at(const Settlement *settlement, bool *isnull)
+{
+	return TimestampTzGetDatum(settlement->started_at);
+}
+
+static Datum
+column_settled(const Settlement *settlement, bool *isnull)
+{
+	return BoolGetDatum(settlement->accepted);
+}
+
+static Datum
+column_answer(const Settlement *settlement, bool *isnull)
+{
+	return JsonbPGetDatum(settlement->answer);
+}
+
+/* A column of what was measured; NULL for what was not reached. */
+#define MEASURED_COLUMN(name, field)                              \
+	static Datum name(const Settlement *settlement, bool *isnull) \
+	{                                                             \
+		*isnull = settlement->response->field == 0;               \
+		return Int64GetDatum(settlement->response->field);        \
+	}
+
+MEASURED_COLUMN(column_lookup, times.lookup)
+MEASURED_COLUMN(column_connect, times.connect)
+MEASURED_COLUMN(column_tls, times.tls)
+MEASURED_COLUMN(column_first_byte, times.first_byte)
+MEASURED_COLUMN(column_total, times.total)
+MEASURED_COLUMN(column_sent, sent_bytes)
+MEASURED_COLUMN(column_received, received_bytes)
+
+/* Write the attempts down, those of claims that no longer stand as well. */
+static void
+attempts_insert(List *settlements, int64 epoch)
+{
+	List *sent = NIL;
+	ListCell *cell;
+	Datum arguments[15];
+	int n = 0;
+
+	foreach(cell, settlements)
+		if (((Settlement *) lfirst(cell))->response != NULL)
+			sent = lappend(sent, lfirst(cell));
+	if (sent == NIL)
+		return;
+	arguments[n++] = settlement_column(sent, INT8OID, column_job_id);
+	arguments[n++] = settlement_column(sent, INT4OID, column_fence);
+	arguments[n++] = settlement_column(sent, TIMESTAMPTZOID, column_started_at);
+	arguments[n++] = settlement_column(sent, BOOLOID, column_settled);
+	arguments[n++] = settlement_column(sent, TEXTOID, column_outcome);
+	arguments[n++] = settlement_column(sent, TEXTOID, column_code);
+	arguments[n++] = settlement_column(sent, INT4OID, column_status);
+	arguments[n++] = settlement_column(sent, INT8OID, column_lookup);
+	arguments[n++] = settlement_column(sent, INT8OID, column_connect);
+	arguments[n++] = settlement_column(sent, INT8OID, column_tls);
+	arguments[n++] = settlement_column(sent, INT8OID, column_first_byte);
+	arguments[n++] = settlement_column(sent, INT8OID, column_total);
+	arguments[n++] = settlement_column(sent, INT8OID, column_sent);
+	arguments[n++] = settlement_column(sent, INT8OID, column_received);
+	arguments[n++] = Int64GetDatum(epoch);
+	statement_run(ATTEMPT_INSERT, arguments, NULL);
+}
+
+/* Keep the answers of the jobs that have succeeded. */
+static void
+responses_insert(List *settlements)
+{
+	List *answered = NIL;
+	ListCell *cell;
+	Datum arguments[2];
+
+	foreach(cell, settlements)
+	{
+		Settlement *settlement = lfirst(cell);
+
+		if (settlement->accepted && settlement->answer != NULL)
+			answered = lappend(answered, settlement);
+	}
+	if (answered == NIL)
+		return;
+	arguments[0] = settlement_column(answered, INT8OID, column_job_id);
+	arguments[1] = settlement_column(answered, JSONBOID, column_answer);
+	statement_run(RESPONSE_INSERT, arguments, NULL);
+}
+
+static int
+settlement_compare(const ListCell *left, const ListCell *right)
+{
+	int64 a = ((Settlement *) lfirst(left))->job->job_id;
+	int64 b = ((Settlement *) lfirst(right))->job->job_id;
+
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * Settle what a worker of this epoch has claimed: a List of Settlement *, each
+ * of another job.  A settlement counts, and is marked accepted, only if its
+ * claim still stands.  In order of keys, so that two that settle cannot deadlock.
+ */
+void
+job_settle(List *settlements, int64 epoch)
+{
+	Datum arguments[10];
+	int n = 0;
+	ListCell *cell;
+
+	list_sort(settlements, settlement_compare);
+	arguments[n++] = settlement_column(settlements, INT8OID, column_job_id);
+	arguments[n++] = settlement_column(settlements, INT4OID, column_fence);
+	arguments[n++] = settlement_column(settlements, TEXTOID, column_state);
+	arguments[n++] = settlement_column(settlements, TIMESTAMPTZOID, column_run_at);
+	arguments[n++] = settlement_column(settlements, INT4OID, column_attempts);
+	arguments[n++] = settlement_column(settlements, TEXTOID, column_outcome);
+	arguments[n++] = settlement_column(settlements, TEXTOID, column_code);
+	arguments[n++] = settlement_column(settlements, INT4OID, column_status);
+	arguments[n++] = Int64GetDatum(epoch);
+	arguments[n++] = CStringGetTextDatum("insurerPassword");
+	statement_run(JOB_SETTLE, arguments, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		int64 job_id = DatumGetInt64(row_datum(SPI_tuptable->vals[i], 1, &isnull));
+
+		foreach(cell, settlements)
+			if (((Settlement *) lfirst(cell))->job->job_id == job_id)
+				((Settlement *) lfirst(cell))->accepted = true;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	attempts_insert(settlements, epoch);
+	responses_insert(settlements);
+}
+
+/* When the next job of these servers (char *) is due, after now; DT_NOEND = never. */
+TimestampTz
+job_next_due(List *servers, TimestampTz now)
+{
+	Datum arguments[3] = {Int64GetDatum(instance_current()), text_array(servers),
+						  TimestampTzGetDatum(now)};
+	bool isnull;
+	Datum datum;
+
+	statement_run(JOB_NEXT_DUE, arguments, NULL);
+	datum = row_datum(SPI_tuptable->vals[0], 1, &isnull);
+	SPI_freetuptable(SPI_tuptable);
+	return isnull ? DT_NOEND : DatumGetTimestampTz(datum);
+}
+
+/* The servers that have queued jobs, and those that exist: a List of char *. */
+List *
+job_servers(void)
+{
+	Datum arguments[1] = {Int64GetDatum(instance_current())};
+	List *servers = NIL;
+
+	statement_run(JOB_SERVERS, arguments, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		servers = lappend(servers, (void *) row_text(SPI_tuptable->vals[i], 1));
+	SPI_freetuptable(SPI_tuptable);
+	return servers;
+}
+
+/* The lock that a worker holds as long as it lives. */
+static void
+epoch_tag(LOCKTAG *tag, int64 epoch)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (epoch >> 32), (uint32) epoch, EPOCH_LOCKTAG);
+}
+
+/* Hold the lock of an epoch until the process ends. */
+void
+epoch_lock(int64 epoch)
+{
+	LOCKTAG tag;
+
+	epoch_tag(&tag, epoch);
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+}
+
+/* Whether the worker of an epoch is still there. */
+static bool
+epoch_is_alive(int64 epoch)
+{
+	LOCKTAG tag;
+
+	epoch_tag(&tag, epoch);
+	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, ExclusiveLock, true);
+	return false;
+}
+
+/* The names of the operations of a class, or with a flag. */
+static Datum
+operation_names(OperationClass class, int flag)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < operation_count; i++)
+		if (flag != 0 ? operation_table[i].flags & flag : operation_table[i].class == class)
+			names = lappend(names, unconstify(char *, operation_table[i].name));
+	return text_array(names);
+}
+
+/*
+ * Take back the claims of workers that are gone, and those of the living that
+ * are past their lease.  Returns how many; *next_lease is when a claim of
+ * another worker runs out, DT_NOEND = there is none.
+ */
+int
+job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
+{
+	int count = 0;
+	uint64 rows;
+	SPITupleTable *epochs;
+
+	*next_lease = DT_NOEND;
+	rows = statement_run(JOB_EPOCHS, NULL, NULL);
+	epochs = SPI_tuptable;
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool isnull;
+		int64 epoch = DatumGetInt64(SPI_getbinval(epochs->vals[i], epochs->tupdesc, 1, &isnull));
+		TimestampTz lease =
+			DatumGetTimestampTz(SPI_getbinval(epochs->vals[i], epochs->tupdesc, 2, &isnull));
+		bool alive = epoch == own_epoch || epoch_is_alive(epoch);
+		Datum arguments[4] = {Int64GetDatum(epoch), BoolGetDatum(alive),
+							  operation_names(OPERATION_UNSAFE, 0),
+							  operation_names(OPERATION_SAFE, OPERATION_BILLABLE)};
+
+		if (epoch == own_epoch)
+			continue;
+		if (!alive || lease < now)
+			count += (int) statement_run(JOB_RECOVER, arguments, NULL);
+		else
+			*next_lease = Min(*next_lease, lease);
+	}
+	SPI_freetuptable(epochs);
+	return count;
+}

@@ -1,0 +1,109 @@
+/*
+ * job.h
+ *	  The job table as C sees it: a job, its claim and its settlement.
+ */
+#ifndef CANOPY_SUMMIT_JOB_H
+#define CANOPY_SUMMIT_JOB_H
+
+#include "http.h"
+#include "operation.h"
+
+#define JOB_PRIORITIES        10 /* 0 to 9 */
+#define JOB_DEFAULT_PRIORITY  5
+#define JOB_DEFAULT_ATTEMPTS  10
+#define JOB_BILLABLE_ATTEMPTS 2
+/* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
+#define ORDERING_LOCKTAG 0xC501
+#define EPOCH_LOCKTAG    0xC502
+
+#define JOB_KEY_MAX 500 /* bytes; an index entry has to hold one */
+
+/* A claimed job, in a memory context of its own. */
+typedef struct Job
+{
+	int64 job_id;
+	int fence;
+	const char *server;
+	const Operation *operation; /* NULL = the catalogue does not have it */
+	Jsonb *params;
+	Jsonb *body; /* NULL = none */
+	const char *owner;
+	const char *idempotency_key; /* NULL = none */
+	int attempts;                /* before this one */
+	int max_attempts;
+	TimestampTz run_at;
+	TimestampTz first_sent_at;
+	int priority;
+	bool has_ordering_key;
+	bool has_dedupe_key;
+	int64 reconciles; /* 0 = none */
+} Job;
+
+typedef enum JobState
+{
+	JOB_QUEUED,
+	JOB_RUNNING,
+	JOB_SUCCEEDED,
+	JOB_FAILED,
+	JOB_IN_DOUBT,
+	JOB_CANCELLED
+} JobState;
+
+/* How an attempt is written down. */
+typedef struct Settlement
+{
+	const Job *job;
+	JobState state;
+	TimestampTz run_at; /* of a job that is queued again */
+	int attempts;       /* counted ones, with this */
+	const char *outcome;
+	const char *code; /* NULL = none */
+	int status;       /* 0 = none */
+	TimestampTz started_at;
+	const HttpResponse *response; /* NULL = was not sent */
+	Jsonb *answer;                /* to keep; NULL = none */
+	bool accepted;                /* out: the claim still stood */
+} Settlement;
+
+/* Where claims go on: behind the last job of each priority that was claimed. */
+typedef struct ClaimCursor
+{
+	TimestampTz run_at[JOB_PRIORITIES];
+	int64 job_id[JOB_PRIORITIES];
+} ClaimCursor;
+
+/* A job of the engine's own. */
+typedef struct JobSpec
+{
+	const char *server;
+	const char *operation;
+	Jsonb *params;
+	Jsonb *body; /* NULL = none */
+	const char *owner;
+	int priority;
+	TimestampTz run_at;
+	const char *ordering_key;    /* NULL = none */
+	const char *dedupe_key;      /* NULL = none */
+	const char *idempotency_key; /* NULL = none */
+	const uint8 *request_hash;   /* 32 bytes; NULL = none */
+	int64 reconciles;            /* 0 = none */
+} JobSpec;
+
+/* instance.c */
+extern int64 instance_current(void);
+
+/* job.c; the caller is inside engine_begin() */
+extern int64 job_insert(const JobSpec *spec);
+extern List *job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_owners,
+					   int64 epoch, TimestampTz now, TimestampTz lease, MemoryContext parent);
+extern int job_cancel_duplicates(List *jobs);
+extern void job_settle(List *settlements, int64 epoch);
+extern TimestampTz job_next_due(List *servers, TimestampTz now);
+extern List *job_servers(void);
+extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease);
+extern void epoch_lock(int64 epoch);
+
+/* enqueue.c */
+extern int64 job_next_id(void);
+
+#endif /* CANOPY_SUMMIT_JOB_H */

@@ -1,0 +1,208 @@
+/*
+ * lane.c
+ *	  The servers of a database as a worker sees them: their limits, their
+ *	  holds, and how far their queue has been claimed.
+ */
+#include "worker.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#define HOLDS_SQL \
+	"SELECT h.server, h.owner, h.credential_hash FROM canopy_summit.server_hold h ORDER BY h.server"
+#define RELEASE_SQL "DELETE FROM canopy_summit.server_hold WHERE server = $1 AND owner = $2"
+
+/* Let every queued job with this run_at or a later one be claimed. */
+static void
+cursor_reset(ClaimCursor *cursor, TimestampTz from)
+{
+	for (int i = 0; i < JOB_PRIORITIES; i++)
+	{
+		if (cursor->run_at[i] < from)
+			continue;
+		cursor->run_at[i] = from;
+		cursor->job_id[i] = 0;
+	}
+}
+
+/* Jobs with this run_at or a later one have come to the queue: look for them. */
+void
+lanes_rescan(Worker *worker, TimestampTz from)
+{
+	ListCell *cell;
+
+	foreach(cell, worker->lanes)
+	{
+		Lane *lane = lfirst(cell);
+
+		cursor_reset(&lane->cursor, from);
+		lane->may_have_due = true;
+	}
+}
+
+static Lane *
+lane_find(Worker *worker, const char *server)
+{
+	MemoryContext old;
+	ListCell *cell;
+	Lane *lane;
+
+	foreach(cell, worker->lanes)
+		if (strcmp(((Lane *) lfirst(cell))->server, server) == 0)
+			return lfirst(cell);
+	old = MemoryContextSwitchTo(worker->context);
+	lane = palloc0(sizeof(Lane));
+	lane->server = pstrdup(server);
+	worker->lanes = lappend(worker->lanes, lane);
+	MemoryContextSwitchTo(old);
+	return lane;
+}
+
+/* Take the limits of a server from its options; a server without usable ones gets defaults. */
+static void
+lane_read_limits(Lane *lane)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid role;
+	int security;
+
+	lane->max_connections = 1;
+	lane->timeout = setting_http_timeout;
+	lane->throttle.rate = 0;
+	GetUserIdAndSecContext(&role, &security);
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		Connection *connection;
+
+		/* Limits hold for every role; nobody's right to the server matters here. */
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
+		connection = connection_open(lane->server, connection_provider(lane->server));
+		lane->max_connections = Max(1, connection->max_connections / setting_workers);
+		lane->timeout = connection->timeout;
+		lane->throttle.rate = connection->requests_per_second / setting_workers;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	SetUserIdAndSecContext(role, security);
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+}
+
+/* Whether the role's credential is another one than the refused. */
+static bool
+credential_has_changed(Worker *worker, const char *server, const char *owner, const bytea *hash)
+{
+	Credential *credential = credential_find(worker->loop, server, owner);
+
+	credential_read(credential, GetCurrentTimestamp());
+	if (credential->connection == NULL)
+		return false;
+	return hash == NULL || VARSIZE_ANY_EXHDR(hash) != sizeof(credential->hash) ||
+		   memcmp(VARDATA_ANY(hash), credential->hash, sizeof(credential->hash)) != 0;
+}
+
+/* Take the holds from their table, but end those of credentials that have changed since. */
+static void
+lanes_read_holds(Worker *worker)
+{
+	SPITupleTable *rows;
+	uint64 count;
+	ListCell *cell;
+
+	foreach(cell, worker->lanes)
+	{
+		Lane *lane = lfirst(cell);
+
+		lane->is_held = false;
+		list_free_deep(lane->held_owners);
+		lane->held_owners = NIL;
+	}
+	if (SPI_execute(HOLDS_SQL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read canopy_summit.server_hold");
+	rows = SPI_tuptable;
+	count = SPI_processed;
+	for (uint64 i = 0; i < count; i++)
+	{
+		char *server = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+		char *owner = SPI_getvalue(rows->vals[i], rows->tupdesc, 2);
+		Lane *lane = lane_find(worker, server);
+		bool isnull;
+		Datum hash = SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull);
+		MemoryContext old;
+
+		if (owner[0] == '\0')
+			lane->is_held = true;
+		else if (credential_has_changed(worker, server, owner,
+										isnull ? NULL : DatumGetByteaPP(hash)))
+			(void) SPI_execute_with_args(RELEASE_SQL, 2, (Oid[]){TEXTOID, TEXTOID},
+										 (Datum[]){CStringGetTextDatum(server),
+												   CStringGetTextDatum(owner)},
+										 NULL, false, 0);
+		else
+		{
+			old = MemoryContextSwitchTo(worker->context);
+			lane->held_owners = lappend(lane->held_owners, pstrdup(owner));
+			MemoryContextSwitchTo(old);
+		}
+	}
+}
+
+/* Read servers, limits and holds anew, and let every queued job be claimed.  Inside engine_begin(). */
+void
+lanes_read(Worker *worker)
+{
+	List *servers = job_servers();
+	ListCell *cell;
+
+	foreach(cell, servers)
+		lane_read_limits(lane_find(worker, lfirst(cell)));
+	lanes_read_holds(worker);
+	lanes_rescan(worker, DT_NOBEGIN);
+}
+
+/* How many requests may be started now, when so many have been claimed for other lanes already. */
+int
+lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed)
+{
+	int room = setting_max_in_flight - worker->in_flight - claimed;
+
+	if (lane->is_held || !lane->may_have_due)
+		return 0;
+	if (!lane->multiplexed)
+		room = Min(room, lane->max_connections - lane->in_flight);
+	room = Min(room, setting_claim_batch);
+	return room <= 0 ? 0 : throttle_room(&lane->throttle, now, room);
+}
+
+/* When a lane that has due jobs may send the next. */
+TimestampTz
+lanes_next(const Worker *worker, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	ListCell *cell;
+
+	foreach(cell, worker->lanes)
+	{
+		Lane *lane = lfirst(cell);
+
+		if (lane->may_have_due && !lane->is_held && worker->in_flight < setting_max_in_flight &&
+			(lane->multiplexed || lane->in_flight < lane->max_connections) &&
+			!(lane->throttle.is_open && lane->throttle.probing))
+			next = Min(next, throttle_next(&lane->throttle, now));
+	}
+	return next;
+}

@@ -1,0 +1,213 @@
+/*
+ * shared.c
+ *	  Shared memory, and how a COMMIT wakes those who send.
+ *
+ * A transaction that enqueues notes the earliest run_at; its COMMIT, or its
+ * COMMIT PREPARED, sets the latch of the database's workers, or of the launcher
+ * if there is none.  A wake-up that is lost costs time only: workers scan once
+ * a minute.
+ */
+#include "shared.h"
+
+#include "access/xact.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "tcop/utility.h"
+
+#define FAILURE_DELAY         5          /* s, doubled with every failure in a row */
+#define FAILURE_LONGEST_DELAY 60         /* s */
+#define YIELD_DELAY           (2 * 1000) /* ms that a DROP DATABASE or the like gets */
+
+SharedState *shared = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+static ProcessUtility_hook_type previous_utility_hook = NULL;
+static TimestampTz pending_wake = DT_NOEND; /* of the current transaction */
+
+static void
+shared_request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+	RequestNamedLWLockTranche("canopy_summit", 1);
+}
+
+static void
+shared_startup(void)
+{
+	bool found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("canopy_summit", sizeof(SharedState), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(SharedState));
+		shared->lock = &GetNamedLWLockTranche("canopy_summit")->lock;
+		shared->launcher = -1;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* The slot of a database; NULL if there is none, or no room for it.  The caller holds the lock. */
+DatabaseSlot *
+shared_database(Oid database, bool create)
+{
+	DatabaseSlot *free_slot = NULL;
+
+	for (int i = 0; i < SHARED_MAX_DATABASES; i++)
+	{
+		DatabaseSlot *slot = &shared->databases[i];
+
+		if (slot->database == database)
+			return slot;
+		if (free_slot == NULL && slot->database == InvalidOid)
+			free_slot = slot;
+	}
+	if (!create || free_slot == NULL)
+		return NULL;
+	*free_slot = (DatabaseSlot){.database = database,
+								.run_at = DT_NOEND,
+								.rescan_from = DT_NOEND,
+								.not_before = DT_NOBEGIN};
+	return free_slot;
+}
+
+/*
+ * Free the slot of a worker that has ended, and decide when its database may
+ * have the next; true if it failed.  The caller holds the lock.
+ */
+bool
+shared_worker_ended(WorkerSlot *worker)
+{
+	DatabaseSlot *slot = shared_database(worker->database, false);
+	WorkerEnd end = worker->end;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker->database == InvalidOid)
+		return false;
+	worker->database = InvalidOid;
+	if (slot == NULL)
+		return false;
+	slot->failures = end == WORKER_CRASHED ? slot->failures + 1 : 0;
+	slot->wanted = end != WORKER_ABSENT && end != WORKER_IDLE;
+	if (end == WORKER_ABSENT && slot->rescan_from == DT_NOEND)
+		slot->database = InvalidOid; /* an enqueue makes a new slot */
+	else if (end == WORKER_YIELDED)
+		slot->not_before = TimestampTzPlusMilliseconds(now, YIELD_DELAY);
+	else if (end == WORKER_CRASHED)
+		slot->not_before =
+			TimestampTzPlusMilliseconds(now, 1000 * (int64) Min(FAILURE_DELAY
+																	<< Min(slot->failures - 1, 8),
+																FAILURE_LONGEST_DELAY));
+	return end == WORKER_CRASHED;
+}
+
+static void
+latch_set(int procno)
+{
+	if (procno >= 0)
+		SetLatch(&GetPGProcByNumber(procno)->procLatch);
+}
+
+/* Have the launcher look at the slots. */
+void
+shared_wake_launcher(void)
+{
+	if (shared != NULL)
+		latch_set(shared->launcher);
+}
+
+/* A job of the database is due at run_at: tell its workers, or else the launcher. */
+void
+shared_wake(Oid database, TimestampTz run_at)
+{
+	DatabaseSlot *slot;
+	bool has_worker = false;
+
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot = shared_database(database, true);
+	if (slot != NULL)
+	{
+		slot->rescan_from = Min(slot->rescan_from, run_at);
+		for (int i = 0; i < SHARED_MAX_WORKERS; i++)
+		{
+			WorkerSlot *worker = &shared->workers[i];
+
+			if (worker->database != database || worker->procno < 0)
+				continue;
+			latch_set(worker->procno);
+			has_worker = true;
+		}
+		if (!has_worker)
+		{
+			slot->run_at = Min(slot->run_at, run_at);
+			latch_set(shared->launcher);
+		}
+	}
+	LWLockRelease(shared->lock);
+}
+
+/* Wake when this transaction has committed; -infinity: look at every queued job. */
+void
+wake_at_commit(TimestampTz run_at)
+{
+	pending_wake = Min(pending_wake, run_at);
+}
+
+/* Transaction callback, registered once a process. */
+static void
+wake_on_xact(XactEvent event, void *argument)
+{
+	TimestampTz run_at = pending_wake;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	pending_wake = DT_NOEND;
+	if (event == XACT_EVENT_COMMIT && run_at != DT_NOEND)
+		shared_wake(MyDatabaseId, run_at);
+}
+
+/* Utility hook: what a prepared transaction enqueued is not known here any more, so look at all. */
+static void
+wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+				DestReceiver *receiver, QueryCompletion *completion)
+{
+	bool commits_prepared =
+		IsA(statement->utilityStmt, TransactionStmt) &&
+		castNode(TransactionStmt, statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+
+	if (previous_utility_hook)
+		previous_utility_hook(statement, query, read_only_tree, context, params, environment,
+							  receiver, completion);
+	else
+		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment,
+								receiver, completion);
+	if (commits_prepared)
+		shared_wake(MyDatabaseId, DT_NOBEGIN);
+}
+
+/* From _PG_init(): hooks, and shared memory if this is the postmaster. */
+void
+shared_initialize(void)
+{
+	RegisterXactCallback(wake_on_xact, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = shared_request;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shared_startup;
+	previous_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = wake_on_utility;
+}

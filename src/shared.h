@@ -1,0 +1,72 @@
+/*
+ * shared.h
+ *	  What processes know of each other: which databases have work, and which
+ *	  workers run.
+ *
+ * It lives in shared memory, holds nothing that means something to one process
+ * only, and is lost in a restart: the job table is the truth.
+ */
+#ifndef CANOPY_SUMMIT_SHARED_H
+#define CANOPY_SUMMIT_SHARED_H
+
+#include "canopy_summit.h"
+
+#include "storage/lwlock.h"
+
+#define SHARED_MAX_DATABASES 256
+#define SHARED_MAX_WORKERS   64 /* of all databases */
+
+/* Why a worker ended; the launcher decides on that when to start the next. */
+typedef enum WorkerEnd
+{
+	WORKER_CRASHED, /* it could not say */
+	WORKER_IDLE,    /* nothing is due; DatabaseSlot.run_at says when something is */
+	WORKER_ABSENT,  /* the database has no extension */
+	WORKER_YIELDED, /* somebody waits for the database */
+	WORKER_TURNED   /* other databases wait for a worker slot */
+} WorkerEnd;
+
+typedef struct DatabaseSlot
+{
+	Oid database;       /* InvalidOid = free */
+	bool wanted;        /* a worker shall start */
+	bool probe;         /* ... and leave at once if nothing is due */
+	TimestampTz run_at; /* when the next job is due; DT_NOEND = none known */
+	TimestampTz
+		rescan_from;        /* smallest run_at enqueued since the workers looked; DT_NOEND = none */
+	TimestampTz not_before; /* no worker starts earlier: the last one failed or made way */
+	int failures;           /* workers in a row that crashed */
+} DatabaseSlot;
+
+typedef struct WorkerSlot
+{
+	Oid database; /* InvalidOid = free */
+	int procno;   /* -1 = not attached yet */
+	int pid;
+	WorkerEnd end;
+	TimestampTz started_at;
+	int64 epoch;
+	int in_flight;
+	int64 sent;    /* requests since it started */
+	int64 settled; /* jobs since it started */
+} WorkerSlot;
+
+typedef struct SharedState
+{
+	LWLock *lock; /* protects everything below */
+	int launcher; /* procno, -1 = none runs */
+	bool crowded; /* databases wait for a worker slot */
+	DatabaseSlot databases[SHARED_MAX_DATABASES];
+	WorkerSlot workers[SHARED_MAX_WORKERS];
+} SharedState;
+
+extern SharedState *shared; /* NULL = not in shared_preload_libraries */
+
+extern void shared_initialize(void);
+extern DatabaseSlot *shared_database(Oid database, bool create);
+extern bool shared_worker_ended(WorkerSlot *worker);
+extern void shared_wake(Oid database, TimestampTz run_at);
+extern void shared_wake_launcher(void);
+extern void wake_at_commit(TimestampTz run_at);
+
+#endif /* CANOPY_SUMMIT_SHARED_H */

@@ -1,0 +1,626 @@
+/*
+ * worker.c
+ *	  Drains one database's job table: claim, send, settle, and again.
+ *
+ * A turn settles what has ended and claims what there is room for in one short
+ * transaction, then sends; no transaction is open while anything is on the wire
+ * or waited for.  The worker holds the lock of its epoch as long as it lives, so
+ * that nobody needs a clock to know which claims are dead.
+ */
+#include "worker.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "commands/sequence.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "shared.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#define SCAN_INTERVAL  (60 * 1000) /* ms between looks that no wake-up asked for */
+#define YIELD_INTERVAL 1000        /* ms between looks for somebody who waits for the database */
+#define SETTLE_PAUSE   1000        /* ms before a settle that failed is tried again */
+#define TURN_LIMIT     (5 * 1000)  /* ms that a worker goes on while other databases wait */
+
+PGDLLEXPORT pg_noreturn void canopy_summit_worker_main(Datum argument);
+
+static bool catalogs_changed = false;
+static Engine engine;
+
+/* What the worker is doing, for pg_stat_activity. */
+static void
+report_activity(BackendState state, const char *activity)
+{
+	pgstat_report_activity(state, activity);
+}
+
+/* Begin a short transaction, in which the engine's statements can run. */
+static void
+work_begin(const char *activity)
+{
+	report_activity(STATE_RUNNING, activity);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	engine_begin(&engine);
+}
+
+static void
+work_commit(void)
+{
+	engine_end(&engine);
+	PopActiveSnapshot();
+	ForceSyncCommit();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	report_activity(STATE_IDLE, NULL);
+}
+
+/* Abort after an error, and take the error, in the turn's memory. */
+static ErrorData *
+work_abort(Worker *worker)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(worker->turn);
+	error = CopyErrorData();
+	FlushErrorState();
+	HOLD_INTERRUPTS();
+	AbortCurrentTransaction();
+	RESUME_INTERRUPTS();
+	MemoryContextSwitchTo(worker->turn);
+	report_activity(STATE_IDLE, NULL);
+	return error;
+}
+
+/* Syscache callback: servers, mappings or roles may be others now. */
+static void
+on_catalog_change(Datum argument, int cache, uint32 hash)
+{
+	catalogs_changed = true;
+}
+
+/* Exit callback: free the slot, and decide when the next worker may come. */
+static void
+worker_detach(int code, Datum argument)
+{
+	WorkerSlot *slot = &shared->workers[DatumGetInt32(argument)];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot->procno = -1;
+	(void) shared_worker_ended(slot);
+	LWLockRelease(shared->lock);
+	shared_wake_launcher();
+}
+
+/* Note why the worker is about to end. */
+static void
+worker_leave(Worker *worker, WorkerEnd end)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->workers[worker->slot].end = end;
+	LWLockRelease(shared->lock);
+	proc_exit(0);
+}
+
+/* Take the slot that the launcher has chosen, and return the database to work on. */
+static Oid
+worker_attach(Worker *worker, int index)
+{
+	WorkerSlot *slot = &shared->workers[index];
+	DatabaseSlot *database;
+	Oid oid;
+
+	worker->slot = index;
+	before_shmem_exit(worker_detach, Int32GetDatum(index));
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	oid = slot->database;
+	slot->procno = my_procno;
+	slot->pid = MyProcPid;
+	slot->started_at = GetCurrentTimestamp();
+	database = shared_database(oid, true);
+	if (database != NULL)
+	{
+		worker->is_probe = database->probe && database->rescan_from == DT_NOEND;
+		database->probe = false;
+		database->wanted = false;
+		database->run_at = DT_NOEND;
+		database->rescan_from = DT_NOEND;
+	}
+	LWLockRelease(shared->lock);
+	return oid;
+}
+
+/* Whether the extension is here, in the version of this library. */
+static bool
+extension_is_ready(void)
+{
+	static const char *const sql =
+		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'canopy_summit'";
+	bool ready = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(get_extension_oid("canopy_summit", true)) && SPI_connect() == SPI_OK_CONNECT)
+	{
+		if (SPI_execute(sql, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		{
+			char *version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+			ready = strcmp(version, CANOPY_SUMMIT_VERSION) == 0;
+			if (!ready)
+				ereport(LOG,
+						(errmsg("canopy_summit worker does not run in database \"%s\": "
+								"its extension has version %s, the library %s",
+								get_database_name(MyDatabaseId), version, CANOPY_SUMMIT_VERSION),
+						 errhint("ALTER EXTENSION canopy_summit UPDATE, or restart the server "
+								 "with the new library.")));
+		}
+		SPI_finish();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return ready;
+}
+
+/* Begin an epoch: a number, and the lock that says it is alive. */
+static void
+worker_begin_epoch(Worker *worker)
+{
+	work_begin("beginning an epoch");
+	worker->epoch =
+		nextval_internal(get_relname_relid("epoch_seq", get_namespace_oid("canopy_summit", false)),
+						 false);
+	work_commit();
+	epoch_lock(worker->epoch);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->workers[worker->slot].epoch = worker->epoch;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Whether somebody waits to drop, rename, move or copy this database: then its
+ * lock, which every session takes when it connects, cannot be had.
+ */
+static bool
+database_is_wanted(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, RowExclusiveLock, true);
+	return false;
+}
+
+/* Take what enqueuers have announced since the last look. */
+static void
+worker_take_wakes(Worker *worker)
+{
+	TimestampTz from = DT_NOEND;
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot = shared_database(MyDatabaseId, true);
+	if (slot != NULL)
+	{
+		from = slot->rescan_from;
+		slot->rescan_from = DT_NOEND;
+	}
+	shared->workers[worker->slot].in_flight = worker->in_flight;
+	LWLockRelease(shared->lock);
+	if (from == DT_NOEND)
+		return;
+	worker->is_probe = false;
+	worker->next_due = Min(worker->next_due, from);
+	if (from == DT_NOBEGIN || worker->lanes == NIL)
+		worker->scan_wanted = true;
+	else if (from <= GetCurrentTimestamp())
+		lanes_rescan(worker, from);
+}
+
+/* Look at everything: lost claims, servers, holds, and when the next job is due. */
+static void
+worker_scan(Worker *worker, TimestampTz now)
+{
+	if (!OidIsValid(get_extension_oid("canopy_summit", true)))
+		worker_leave(worker, WORKER_ABSENT);
+	credential_forget_all();
+	(void) job_recover(worker->epoch, now, &worker->next_lease);
+	lanes_read(worker);
+	worker->scan_wanted = false;
+	worker->scan_at = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL);
+	catalogs_changed = false;
+}
+
+/* Let the cursor of a lane go on behind the claimed jobs. */
+static void
+cursor_advance(ClaimCursor *cursor, const Job *job)
+{
+	int p = job->priority;
+
+	if (job->run_at < cursor->run_at[p] ||
+		(job->run_at == cursor->run_at[p] && job->job_id <= cursor->job_id[p]))
+		return;
+	cursor->run_at[p] = job->run_at;
+	cursor->job_id[p] = job->job_id;
+}
+
+/* Claim what a lane has room for; returns the jobs. */
+static List *
+lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
+{
+	int room = lane_room(worker, lane, now, claimed);
+	TimestampTz lease =
+		TimestampTzPlusMilliseconds(now, 2 * (int64) lane->timeout + setting_lease_margin);
+	List *jobs;
+	ListCell *cell;
+
+	if (room == 0)
+		return NIL;
+	jobs = job_claim(lane->server, &lane->cursor, room, lane->held_owners, worker->epoch, now,
+					 lease, worker->turn);
+	(void) job_cancel_duplicates(jobs);
+	foreach(cell, jobs)
+	{
+		cursor_advance(&lane->cursor, lfirst(cell));
+		credential_read(credential_find(worker->loop, lane->server, ((Job *) lfirst(cell))->owner),
+						now);
+	}
+	lane->may_have_due = list_length(jobs) == room;
+	return jobs;
+}
+
+/* A claimed job and its lane, until the claim has been committed. */
+typedef struct Claim
+{
+	Lane *lane;
+	Job *job;
+} Claim;
+
+/* Claim for every lane; returns a List of Claim *. */
+static List *
+worker_claim(Worker *worker, TimestampTz now)
+{
+	List *claims = NIL;
+	List *servers = NIL;
+	ListCell *cell;
+
+	if (worker->is_leaving)
+		return NIL;
+	foreach(cell, worker->lanes)
+	{
+		Lane *lane = lfirst(cell);
+		ListCell *job;
+
+		lane->may_have_due |= worker->next_due <= now;
+		foreach(job, lane_claim(worker, lane, now, list_length(claims)))
+		{
+			Claim *claim = palloc(sizeof(Claim));
+
+			claim->lane = lane;
+			claim->job = lfirst(job);
+			claims = lappend(claims, claim);
+		}
+		servers = lappend(servers, unconstify(char *, lane->server));
+	}
+	if (worker->next_due <= now)
+		worker->next_due = job_next_due(servers, now);
+	return claims;
+}
+
+/* Free settled flights; what they held up may be claimed now. */
+static void
+flights_free(Worker *worker, List *flights)
+{
+	ListCell *cell;
+
+	foreach(cell, flights)
+	{
+		Flight *flight = lfirst(cell);
+		Settlement *settlement = &flight->settlement;
+
+		if (settlement->state == JOB_QUEUED)
+		{
+			if (settlement->run_at <= GetCurrentTimestamp())
+				lanes_rescan(worker, settlement->run_at);
+			else
+				worker->next_due = Min(worker->next_due, settlement->run_at);
+		}
+		if (flight->job->has_ordering_key)
+			lanes_rescan(worker, DT_NOBEGIN);
+		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
+			worker->scan_wanted = true;
+		shared->workers[worker->slot].settled++;
+		MemoryContextDelete(flight->context);
+	}
+	list_free(flights);
+}
+
+/* Settle one flight in a transaction of its own; false if it has to be tried again. */
+static bool
+settle_alone(Worker *worker, Flight *flight)
+{
+	volatile bool settled = false;
+
+	flight->tries++;
+	PG_TRY();
+	{
+		work_begin("settling one job");
+		settle_batch(worker, list_make1(flight));
+		work_commit();
+		settled = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = work_abort(worker);
+
+		ereport(LOG, (errmsg("could not settle job %lld: %s", (long long) flight->job->job_id,
+							 error->message)));
+		if (flight->is_quarantined)
+			ThrowErrorData(error);
+		if (!settle_may_repeat(flight, error->sqlerrcode))
+			settle_quarantine(flight, error);
+	}
+	PG_END_TRY();
+	return settled;
+}
+
+/* Settle what a batch could not, one by one; what fails for its own reason is quarantined. */
+static void
+settle_one_by_one(Worker *worker, List *flights)
+{
+	List *left = NIL;
+	MemoryContext old;
+	ListCell *cell;
+
+	foreach(cell, flights)
+	{
+		Flight *flight = lfirst(cell);
+
+		if (settle_alone(worker, flight) ||
+			(flight->is_quarantined && settle_alone(worker, flight)))
+			flights_free(worker, list_make1(flight));
+		else
+			left = lappend(left, flight);
+	}
+	old = MemoryContextSwitchTo(worker->context);
+	worker->concluded = list_concat(worker->concluded, left);
+	MemoryContextSwitchTo(old);
+	if (left != NIL)
+		worker->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SETTLE_PAUSE);
+}
+
+/* Send what has been claimed; the claims are durable. */
+static void
+claims_send(Worker *worker, List *claims)
+{
+	ListCell *cell;
+
+	foreach(cell, claims)
+	{
+		Claim *claim = lfirst(cell);
+
+		throttle_take(&claim->lane->throttle, 1);
+		MemoryContextSetParent(GetMemoryChunkContext(claim->job), worker->context);
+		flight_start(worker, flight_create(worker, claim->lane, claim->job));
+		shared->workers[worker->slot].sent++;
+	}
+}
+
+/* Settle and claim in one transaction, then send. */
+static void
+worker_work(Worker *worker, TimestampTz now)
+{
+	List *settled = worker->settle_at <= now ? worker->concluded : NIL;
+	List *volatile claims = NIL;
+	ErrorData *volatile error = NULL;
+
+	if (settled != NIL)
+		worker->concluded = NIL;
+	PG_TRY();
+	{
+		work_begin("settling and claiming jobs");
+		if (settled != NIL)
+			settle_batch(worker, settled);
+		if (worker->scan_wanted || catalogs_changed || worker->scan_at <= now ||
+			worker->next_lease <= now)
+			worker_scan(worker, now);
+		claims = worker_claim(worker, now);
+		work_commit();
+	}
+	PG_CATCH();
+	{
+		error = work_abort(worker);
+	}
+	PG_END_TRY();
+	if (error == NULL)
+	{
+		flights_free(worker, settled);
+		claims_send(worker, claims);
+		return;
+	}
+	/* With nothing to settle and nothing on the wire there is nothing to lose: start anew, later. */
+	if (settled == NIL && worker->in_flight == 0)
+		ThrowErrorData(error);
+	ereport(LOG, (errmsg("could not settle and claim jobs: %s", error->message)));
+	settle_one_by_one(worker, settled);
+	worker->scan_wanted = true;
+	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
+}
+
+/* Whether a transaction would find something to do. */
+static bool
+worker_has_work(Worker *worker, TimestampTz now)
+{
+	ListCell *cell;
+
+	if (worker->work_at > now)
+		return false;
+	if ((worker->concluded != NIL && worker->settle_at <= now) || worker->scan_wanted ||
+		catalogs_changed || worker->scan_at <= now || worker->next_due <= now ||
+		worker->next_lease <= now)
+		return true;
+	foreach(cell, worker->lanes)
+		if (lane_room(worker, lfirst(cell), now, 0) > 0)
+			return !worker->is_leaving;
+	return false;
+}
+
+/* Leave for want of work, unless some was enqueued this very moment. */
+static void
+worker_leave_idle(Worker *worker)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot = shared_database(MyDatabaseId, true);
+	if (slot != NULL && slot->rescan_from != DT_NOEND)
+	{
+		LWLockRelease(shared->lock);
+		return;
+	}
+	if (slot != NULL)
+		slot->run_at = Min(slot->run_at, Min(worker->next_due, worker->next_lease));
+	shared->workers[worker->slot].procno = -1;
+	shared->workers[worker->slot].end = WORKER_IDLE;
+	LWLockRelease(shared->lock);
+	proc_exit(0);
+}
+
+/* Leave if there is nothing to do and nothing to wait for, or if others need the room. */
+static void
+worker_consider_leaving(Worker *worker, TimestampTz now)
+{
+	bool is_quiet = worker->in_flight == 0 && worker->concluded == NIL;
+
+	worker->is_leaving =
+		shared->crowded && TimestampDifferenceExceeds(worker->started_at, now, TURN_LIMIT);
+	if (is_quiet && worker->is_leaving)
+		worker_leave(worker, WORKER_TURNED);
+	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted)
+	{
+		worker->idle_since = 0;
+		return;
+	}
+	if (worker->idle_since == 0)
+	{
+		worker->idle_since = now;
+		pgstat_report_stat(true);
+	}
+	if (worker->is_probe || shared->crowded ||
+		TimestampDifferenceExceeds(worker->idle_since, now, setting_worker_idle_timeout))
+		worker_leave_idle(worker);
+}
+
+/* Milliseconds until something may have to be done without a wake-up. */
+static long
+worker_timeout(Worker *worker, TimestampTz now)
+{
+	TimestampTz next = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
+
+	next = Min(next, worker->scan_at);
+	next = Min(next, worker->next_due);
+	next = Min(next, worker->next_lease);
+	next = Min(next, lanes_next(worker, now));
+	if (worker->concluded != NIL)
+		next = Min(next, worker->settle_at);
+	next = Max(next, worker->work_at);
+	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
+}
+
+/* One turn: take what has ended, do what is due, and wait. */
+static void
+worker_turn(Worker *worker)
+{
+	TimestampTz now;
+
+	MemoryContextReset(worker->turn);
+	MemoryContextSwitchTo(worker->turn);
+	flights_collect(worker);
+	worker_take_wakes(worker);
+	now = GetCurrentTimestamp();
+	if (now >= worker->yield_at)
+	{
+		if (database_is_wanted())
+			worker_leave(worker, WORKER_YIELDED);
+		worker->yield_at = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
+	}
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		worker->scan_wanted = true;
+	}
+	if (worker_has_work(worker, now))
+		worker_work(worker, now);
+	now = GetCurrentTimestamp();
+	worker_consider_leaving(worker, now);
+	loop_wait(worker->loop, worker_timeout(worker, now));
+}
+
+/* Become a worker: signals, database, settings of its session. */
+static void
+worker_start(Worker *worker, int index)
+{
+	Oid database;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	database = worker_attach(worker, index);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	pgstat_report_appname("canopy_summit worker");
+	if (!extension_is_ready())
+		worker_leave(worker, WORKER_ABSENT);
+	worker_begin_epoch(worker);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, (Datum) 0);
+	worker->context =
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit worker", ALLOCSET_DEFAULT_SIZES);
+	worker->turn =
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit turn", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(worker->context);
+	worker->loop = loop_create();
+	worker->scan_wanted = true;
+	worker->next_due = DT_NOBEGIN;
+	worker->next_lease = DT_NOEND;
+	worker->started_at = GetCurrentTimestamp();
+}
+
+/* Entry point of a worker; the argument is its slot in shared memory. */
+void
+canopy_summit_worker_main(Datum argument)
+{
+	static Worker worker;
+
+	worker_start(&worker, DatumGetInt32(argument));
+	for (;;)
+		worker_turn(&worker);
+}

@@ -1,0 +1,99 @@
+/*
+ * worker.h
+ *	  The background processes: their settings, and the parts of a worker.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_H
+#define CANOPY_SUMMIT_WORKER_H
+
+#include "credential.h"
+#include "job.h"
+#include "retry.h"
+#include "throttle.h"
+
+/* settings: canopy_summit.c */
+extern char *setting_databases;
+extern int setting_workers;
+extern int setting_max_in_flight;
+extern int setting_claim_batch;
+extern int setting_worker_idle_timeout; /* ms */
+extern int setting_lease_margin;        /* ms */
+extern int setting_upload_poll_limit;   /* s */
+extern char *setting_instance_file;
+
+/* A server as a worker sees it. */
+typedef struct Lane
+{
+	const char *server;
+	Throttle throttle;
+	ClaimCursor cursor;
+	bool may_have_due; /* jobs behind the cursor are not known to be none */
+	bool is_held;
+	List *held_owners;   /* of char * */
+	int max_connections; /* of this worker */
+	int timeout;         /* ms of one request */
+	int in_flight;
+	bool multiplexed; /* its answers come by HTTP/2 */
+} Lane;
+
+/* A claimed job on its way; it lives in the job's memory context. */
+typedef struct Flight
+{
+	Job *job; /* NULL = asks for a token */
+	MemoryContext context;
+	Lane *lane;
+	Credential *credential;
+	HttpTransfer *transfer; /* NULL = not sent */
+	TimestampTz started_at;
+	const char *environment;
+	int token_number; /* which token it was sent with */
+	Answer *answer;   /* NULL = none */
+	Settlement settlement;
+	bool holds_credential; /* the settle has to write a hold */
+	bool is_quarantined;   /* its effect failed and is left out */
+	int tries;             /* to settle it alone */
+} Flight;
+
+typedef struct Worker
+{
+	int slot;
+	int64 epoch;
+	bool is_probe;
+	HttpLoop *loop;
+	MemoryContext context; /* of lanes */
+	MemoryContext turn;    /* reset every turn */
+	List *lanes;           /* of Lane * */
+	List *concluded;       /* of Flight *, to be settled */
+	int in_flight;         /* claimed and not concluded */
+	bool scan_wanted;
+	TimestampTz scan_at;
+	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */
+	TimestampTz next_lease; /* when a claim of another worker runs out */
+	TimestampTz settle_at;  /* a settle that failed is tried again then */
+	TimestampTz work_at;    /* no transaction earlier: the last one failed */
+	TimestampTz yield_at;   /* look then for somebody who waits for the database */
+	bool is_leaving;        /* claim nothing more: other databases wait for a worker slot */
+	TimestampTz idle_since;
+	TimestampTz started_at;
+} Worker;
+
+/* launcher.c */
+extern void launcher_register(void);
+
+/* lane.c */
+extern void lanes_read(Worker *worker);
+extern void lanes_rescan(Worker *worker, TimestampTz from);
+extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed);
+extern TimestampTz lanes_next(const Worker *worker, TimestampTz now);
+
+/* flight.c */
+extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
+extern void flight_start(Worker *worker, Flight *flight);
+extern void flights_collect(Worker *worker);
+
+/* settle.c */
+extern void settle_conclude(Worker *worker, Flight *flight, RetryAction action);
+extern void settle_batch(Worker *worker, List *flights);
+extern void settle_quarantine(Flight *flight, const ErrorData *error);
+extern bool settle_may_repeat(const Flight *flight, int sqlstate);
+
+#endif /* CANOPY_SUMMIT_WORKER_H */
