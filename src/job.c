@@ -646,8 +646,8 @@ epoch_is_alive(int64 epoch)
 	return false;
 }
 
-/* The names of the operations of a class, or with a flag. */
-static Datum
+/* The names of the operations of a class, or with a flag unless it is 0, as text[]. */
+Datum
 operation_names(OperationClass class, int flag)
 {
 	List *names = NIL;

@@ -91,6 +91,7 @@ typedef struct JobSpec
 
 /* instance.c */
 extern int64 instance_current(void);
+extern void instance_notice_promotion(void);
 
 /* job.c; the caller is inside engine_begin() */
 extern int64 job_insert(const JobSpec *spec);
@@ -101,6 +102,7 @@ extern void job_settle(List *settlements, int64 epoch);
 extern TimestampTz job_next_due(List *servers, TimestampTz now);
 extern List *job_servers(void);
 extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease);
+extern Datum operation_names(OperationClass class, int flag);
 extern void epoch_lock(int64 epoch);
 
 /* enqueue.c */

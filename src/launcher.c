@@ -145,11 +145,10 @@ databases_refresh(bool probe)
 	list_free(databases);
 }
 
-/* Look for children that have ended; databases of those that failed may be gone. */
+/* Let go of children that have ended. */
 static void
 children_reap(void)
 {
-	bool failed = false;
 	ListCell *cell;
 
 	foreach(cell, children)
@@ -161,14 +160,12 @@ children_reap(void)
 			continue;
 		/* One that never started could not say so itself. */
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		failed |= shared_worker_ended(&shared->workers[child->slot]);
+		(void) shared_worker_ended(&shared->workers[child->slot]);
 		LWLockRelease(shared->lock);
 		pfree(child->handle);
 		pfree(child);
 		children = foreach_delete_current(children, cell);
 	}
-	if (failed)
-		databases_refresh(false);
 }
 
 /* Start one worker for a database; false if no worker slot is free. */
@@ -320,6 +317,7 @@ canopy_summit_launcher_main(Datum argument)
 
 		MemoryContextReset(scratch);
 		children_reap();
+		databases_refresh(false);
 		timeout = databases_serve();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 						 PG_WAIT_EXTENSION);

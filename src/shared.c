@@ -17,6 +17,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 
 #define FAILURE_DELAY         5          /* s, doubled with every failure in a row */
 #define FAILURE_LONGEST_DELAY 60         /* s */
@@ -82,9 +83,9 @@ shared_database(Oid database, bool create)
 
 /*
  * Free the slot of a worker that has ended, and decide when its database may
- * have the next; true if it failed.  The caller holds the lock.
+ * have the next.  The caller holds the lock.
  */
-bool
+void
 shared_worker_ended(WorkerSlot *worker)
 {
 	DatabaseSlot *slot = shared_database(worker->database, false);
@@ -92,10 +93,10 @@ shared_worker_ended(WorkerSlot *worker)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (worker->database == InvalidOid)
-		return false;
+		return;
 	worker->database = InvalidOid;
 	if (slot == NULL)
-		return false;
+		return;
 	slot->failures = end == WORKER_CRASHED ? slot->failures + 1 : 0;
 	slot->wanted = end != WORKER_ABSENT && end != WORKER_IDLE;
 	if (end == WORKER_ABSENT && slot->rescan_from == DT_NOEND)
@@ -107,7 +108,6 @@ shared_worker_ended(WorkerSlot *worker)
 			TimestampTzPlusMilliseconds(now, 1000 * (int64) Min(FAILURE_DELAY
 																	<< Min(slot->failures - 1, 8),
 																FAILURE_LONGEST_DELAY));
-	return end == WORKER_CRASHED;
 }
 
 static void
@@ -115,6 +115,30 @@ latch_set(int procno)
 {
 	if (procno >= 0)
 		SetLatch(&GetPGProcByNumber(procno)->procLatch);
+}
+
+/* The counters of a server of this database, made if need be; NULL if there is no room.  The caller holds the lock. */
+ServerCounters *
+shared_server(const char *server)
+{
+	ServerCounters *free_slot = NULL;
+
+	for (int i = 0; i < SHARED_MAX_SERVERS; i++)
+	{
+		ServerCounters *counters = &shared->servers[i];
+
+		if (counters->database == MyDatabaseId && strcmp(NameStr(counters->server), server) == 0)
+			return counters;
+		if (free_slot == NULL && counters->database == InvalidOid)
+			free_slot = counters;
+	}
+	if (free_slot == NULL)
+		return NULL;
+	*free_slot = (ServerCounters){.database = MyDatabaseId,
+								  .breaker_until = DT_NOBEGIN,
+								  .since = GetCurrentTimestamp()};
+	namestrcpy(&free_slot->server, server);
+	return free_slot;
 }
 
 /* Have the launcher look at the slots. */

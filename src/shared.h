@@ -15,6 +15,9 @@
 
 #define SHARED_MAX_DATABASES 256
 #define SHARED_MAX_WORKERS   64 /* of all databases */
+#define SHARED_MAX_SERVERS   256
+#define SHARED_ENDS          6  /* one a JobState */
+#define SHARED_LATENCIES     18 /* up to 2^17 ms, and above */
 
 /* Why a worker ended; the launcher decides on that when to start the next. */
 typedef enum WorkerEnd
@@ -51,11 +54,24 @@ typedef struct WorkerSlot
 	int64 settled; /* jobs since it started */
 } WorkerSlot;
 
+/* What came of a server's requests since the counters began; written by workers only. */
+typedef struct ServerCounters
+{
+	Oid database; /* InvalidOid = free */
+	NameData server;
+	int64 sent;
+	int64 ended[SHARED_ENDS];        /* by what became of the job: JobState */
+	int64 latency[SHARED_LATENCIES]; /* number of answers within 2^n ms */
+	TimestampTz breaker_until;       /* nothing is sent before; DT_NOBEGIN = closed */
+	TimestampTz since;
+} ServerCounters;
+
 typedef struct SharedState
 {
 	LWLock *lock; /* protects everything below */
 	int launcher; /* procno, -1 = none runs */
 	bool crowded; /* databases wait for a worker slot */
+	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
 	WorkerSlot workers[SHARED_MAX_WORKERS];
 } SharedState;
@@ -64,8 +80,9 @@ extern SharedState *shared; /* NULL = not in shared_preload_libraries */
 
 extern void shared_initialize(void);
 extern DatabaseSlot *shared_database(Oid database, bool create);
-extern bool shared_worker_ended(WorkerSlot *worker);
+extern void shared_worker_ended(WorkerSlot *worker);
 extern void shared_wake(Oid database, TimestampTz run_at);
+extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
 extern void wake_at_commit(TimestampTz run_at);
 

@@ -107,7 +107,7 @@ worker_detach(int code, Datum argument)
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot->procno = -1;
-	(void) shared_worker_ended(slot);
+	shared_worker_ended(slot);
 	LWLockRelease(shared->lock);
 	shared_wake_launcher();
 }
@@ -246,6 +246,8 @@ worker_scan(Worker *worker, TimestampTz now)
 {
 	if (!OidIsValid(get_extension_oid("canopy_summit", true)))
 		worker_leave(worker, WORKER_ABSENT);
+	if (worker->scan_at == 0)
+		instance_notice_promotion();
 	credential_forget_all();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
 	lanes_read(worker);
@@ -299,7 +301,7 @@ typedef struct Claim
 	Job *job;
 } Claim;
 
-/* Claim for every lane; returns a List of Claim *. */
+/* Claim for every lane; returns a List of Claim *, which outlives the transaction. */
 static List *
 worker_claim(Worker *worker, TimestampTz now)
 {
@@ -317,17 +319,48 @@ worker_claim(Worker *worker, TimestampTz now)
 		lane->may_have_due |= worker->next_due <= now;
 		foreach(job, lane_claim(worker, lane, now, list_length(claims)))
 		{
+			MemoryContext old = MemoryContextSwitchTo(worker->turn);
 			Claim *claim = palloc(sizeof(Claim));
 
 			claim->lane = lane;
 			claim->job = lfirst(job);
 			claims = lappend(claims, claim);
+			MemoryContextSwitchTo(old);
 		}
 		servers = lappend(servers, unconstify(char *, lane->server));
 	}
 	if (worker->next_due <= now)
 		worker->next_due = job_next_due(servers, now);
 	return claims;
+}
+
+/* Count what came of a flight. */
+static void
+flight_count(Worker *worker, const Flight *flight)
+{
+	const Settlement *settlement = &flight->settlement;
+	ServerCounters *counters;
+	int bucket = 0;
+
+	if (settlement->response != NULL)
+		while (bucket < SHARED_LATENCIES - 1 &&
+			   settlement->response->times.total > (INT64CONST(1000) << bucket))
+			bucket++;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->workers[worker->slot].settled++;
+	counters = shared_server(flight->job->server);
+	if (counters != NULL)
+	{
+		counters->ended[settlement->state]++;
+		counters->breaker_until =
+			flight->lane->throttle.is_open ? flight->lane->throttle.not_before : DT_NOBEGIN;
+		if (settlement->response != NULL)
+		{
+			counters->sent++;
+			counters->latency[bucket]++;
+		}
+	}
+	LWLockRelease(shared->lock);
 }
 
 /* Free settled flights; what they held up may be claimed now. */
@@ -352,7 +385,7 @@ flights_free(Worker *worker, List *flights)
 			lanes_rescan(worker, DT_NOBEGIN);
 		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
 			worker->scan_wanted = true;
-		shared->workers[worker->slot].settled++;
+		flight_count(worker, flight);
 		MemoryContextDelete(flight->context);
 	}
 	list_free(flights);

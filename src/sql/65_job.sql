@@ -123,6 +123,11 @@ COMMENT ON TABLE canopy_summit.server_hold IS 'servers and credentials whose job
 COMMENT ON COLUMN canopy_summit.server_hold.owner IS 'role whose jobs wait; empty: everybody''s';
 COMMENT ON COLUMN canopy_summit.server_hold.credential_hash IS 'SHA-256 of the refused credential: with another one the hold ends by itself';
 
+CREATE TABLE canopy_summit.instance_state (
+	timeline integer NOT NULL
+);
+COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
+
 CREATE TABLE canopy_summit.retention_rule (
 	what text NOT NULL PRIMARY KEY,
 	keep interval NOT NULL CHECK (keep >= interval '0')

@@ -23,17 +23,35 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
+	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
 		WHERE f.proname IN ('canopy_fetch_pull', 'canopy_store_pull', 'canopy_list_pulls', 'canopy_carriers',
-				'canopy_carrier', 'canopy_terms', 'canopy_health', 'canopy_connect_link', 'canopy_call')
+				'canopy_carrier', 'canopy_terms', 'canopy_health', 'canopy_connect_link', 'canopy_call', 'canopy_enqueue',
+				'canopy_enqueue_fetch', 'summit_enqueue', 'wait_for_job')
 			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
 			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.carrier_from_json(jsonb)', 'EXECUTE'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.operations()', 'EXECUTE'
 	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.operation', 'SELECT'
+	-- The input columns; RETURNING needs the key.
+	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.job',
+		'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)'
 	UNION ALL SELECT 'operator', 'schema', 'canopy_summit', 'USAGE'
+	-- All but what is sent, which may be personal.
+	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
+		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
+			'lease_until, first_sent_at, reconciles, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
+	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
+		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'),
+			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
+	UNION ALL SELECT 'operator', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
+	UNION ALL SELECT 'operator', 'function', f.oid::regprocedure::text, 'EXECUTE'
+		FROM pg_catalog.pg_proc f
+		WHERE f.pronamespace = 'canopy_summit'::regnamespace
+			AND f.proname IN ('instance', 'cancel_job', 'retry_job', 'retry_failed', 'pause_server', 'resume_server', 'arm',
+				'wait_for_job', 'explain_job', 'workers', 'server_counters', 'server_queue')
 	UNION ALL SELECT 'operator', 'function', 'canopy_summit.operations()', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.operation', 'SELECT'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.schema_drift', 'SELECT'
