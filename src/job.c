@@ -2,8 +2,9 @@
  * job.c
  *	  The statements of the job table: insert, claim, settle, recover.
  *
- * A claim raises the fence of its jobs and names the worker's epoch; a settle
- * counts only while its fence is the job's.  Both work on arrays, so that a
+ * A claim raises the fence of its jobs and names the worker's epoch, and whoever
+ * takes a claim back raises it too; a settle counts only while its fence is the
+ * job's.  Both work on arrays, so that a
  * batch costs one statement.  Whoever commits them does so synchronously.
  */
 #include "job.h"
@@ -57,7 +58,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 	/*
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
-	 * comes before it.
+	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 */
 	[JOB_CLAIM] = {9, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
 			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID},
@@ -76,7 +77,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		"   AND (q.dedupe_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
 		"    WHERE e.dedupe_key = q.dedupe_key AND e.server = q.server AND e.state = 'queued'"
-		"     AND e.instance = q.instance AND e.run_at <= $5"
+		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.run_at <= $5"
 		"     AND (e.priority, e.run_at, e.job_id) < (q.priority, q.run_at, q.job_id)))"
 		"   AND q.owner <> ALL ($7::name[])"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
@@ -93,19 +94,19 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" FROM canopy_summit.job c"
 		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
 		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
-		" AND d.instance = c.instance AND d.job_id <> c.job_id"},
-	[JOB_SETTLE] = {10, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-			INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT8OID, TEXTOID},
+		" AND d.instance IS NOT DISTINCT FROM c.instance AND d.job_id <> c.job_id"},
+	[JOB_SETTLE] = {9, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+			INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTOID},
 		"UPDATE canopy_summit.job j"
 		" SET state = s.state::canopy_summit.job_state, run_at = coalesce(s.run_at, j.run_at),"
 		" attempts = s.attempts, epoch = NULL, lease_until = NULL, outcome = s.outcome,"
 		" outcome_code = s.code, outcome_status = s.status,"
 		" finished_at = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled') THEN now() END,"
 		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
-		"  AND j.body ? $10 THEN j.body - $10 ELSE j.body END"
+		"  AND j.body ? $9 THEN j.body - $9 ELSE j.body END"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		"  AS s(job_id, fence, state, run_at, attempts, outcome, code, status)"
-		" WHERE j.job_id = s.job_id AND j.fence = s.fence AND j.state = 'running' AND j.epoch = $9"
+		" WHERE j.job_id = s.job_id AND j.fence = s.fence"
 		" RETURNING j.job_id"},
 	[ATTEMPT_INSERT] = {15, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
 			TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
@@ -153,11 +154,11 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" UPDATE canopy_summit.job j"
 		" SET state = CASE WHEN j.operation = ANY ($3) THEN 'in_doubt'"
 		"  ELSE 'queued' END::canopy_summit.job_state,"
-		" run_at = least(j.run_at, now()), epoch = NULL, lease_until = NULL,"
+		" run_at = least(j.run_at, now()), fence = j.fence + 1, epoch = NULL, lease_until = NULL,"
 		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
 		" outcome_code = 'worker_lost'"
 		" WHERE j.state = 'running' AND j.epoch = $1 AND (NOT $2 OR j.lease_until < now())"
-		" RETURNING j.job_id, j.fence)"
+		" RETURNING j.job_id, j.fence - 1 AS fence)"
 		" INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome, code)"
 		" SELECT job_id, fence, $1, now(), true, 'the worker that sent it was lost', 'worker_lost'"
 		" FROM lost ON CONFLICT (job_id, fence) DO NOTHING"},
@@ -557,7 +558,7 @@ settlement_compare(const ListCell *left, const ListCell *right)
 void
 job_settle(List *settlements, int64 epoch)
 {
-	Datum arguments[10];
+	Datum arguments[9];
 	int n = 0;
 	ListCell *cell;
 
@@ -570,7 +571,6 @@ job_settle(List *settlements, int64 epoch)
 	arguments[n++] = settlement_column(settlements, TEXTOID, column_outcome);
 	arguments[n++] = settlement_column(settlements, TEXTOID, column_code);
 	arguments[n++] = settlement_column(settlements, INT4OID, column_status);
-	arguments[n++] = Int64GetDatum(epoch);
 	arguments[n++] = CStringGetTextDatum("insurerPassword");
 	statement_run(JOB_SETTLE, arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)

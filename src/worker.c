@@ -613,6 +613,30 @@ worker_turn(Worker *worker)
 	loop_wait(worker->loop, worker_timeout(worker, now));
 }
 
+/*
+ * Settings of the session.  Every statement of a worker looks up a batch by a
+ * key, in tables whose statistics are always out of date: plans must not follow
+ * them.
+ */
+static void
+session_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"lock_timeout", "1s"},
+		{"statement_timeout", "0"},
+		{"jit", "off"},
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_sort", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* Become a worker: signals, database, settings of its session. */
 static void
 worker_start(Worker *worker, int index)
@@ -625,9 +649,7 @@ worker_start(Worker *worker, int index)
 	BackgroundWorkerUnblockSignals();
 	database = worker_attach(worker, index);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	session_settings();
 	pgstat_report_appname("canopy_summit worker");
 	if (!extension_is_ready())
 		worker_leave(worker, WORKER_ABSENT);
