@@ -94,7 +94,7 @@ settings_define(void)
 							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.max_document_size",
-							"Largest document that is downloaded.", NULL,
+							"Largest document that is downloaded or uploaded.", NULL,
 							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	settings_define_worker();

@@ -38,6 +38,7 @@ BEGIN ATOMIC
 	-- The input columns; RETURNING needs the key.
 	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.job',
 		'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)'
+	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.check_certificate(jsonb,bytea,text)', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'schema', 'canopy_summit', 'USAGE'
 	-- All but what is sent, which may be personal.
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
@@ -61,6 +62,8 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_class c
 		WHERE c.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
 			AND c.relkind IN ('r', 'p', 'v')
+	UNION ALL SELECT 'admin', 'table', 'canopy_summit.minimisation_rule', p.privilege
+		FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS p(privilege)
 	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
 		WHERE f.proname NOT IN ('grant_access', 'define_views', 'view_column')

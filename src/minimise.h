@@ -1,0 +1,23 @@
+/*
+ * minimise.h
+ *	  Rules about what must not be sent to Summit: banking details and health data.
+ */
+#ifndef CANOPY_SUMMIT_MINIMISE_H
+#define CANOPY_SUMMIT_MINIMISE_H
+
+#include "canopy_summit.h"
+
+/* What a rule found; never the text itself. */
+typedef struct MinimiseFinding
+{
+	const char *rule_id;
+	const char *problem; /* "looks like a bank account number, which Summit does not accept" */
+} MinimiseFinding;
+
+extern List *minimise_rules(void);
+extern bool minimise_key(List *rules, const char *path, const char *key, int len, bool known,
+						 MinimiseFinding *finding);
+extern bool
+minimise_text(List *rules, const char *path, const char *text, int len, MinimiseFinding *finding);
+
+#endif /* CANOPY_SUMMIT_MINIMISE_H */
