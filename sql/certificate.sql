@@ -128,10 +128,10 @@ SELECT pg_temp.outcome(pg_temp.payload() || '{"policy": {"expiry_date": "x", "po
 	pg_temp.outcome(pg_temp.payload() || '{"certificate_holder": 1, "documents": 1}');
 
 -- Unknown fields are refused everywhere, also when they hold nothing, and named unless their name could be a number itself.
-SELECT path, pg_temp.outcome(pg_temp.with_value(path, value)) AS outcome FROM (VALUES ('notes', '"x"'::jsonb), ('policy.notes', '"x"'), ('policy.Policy_Number', '"x"'), ('policy.limits.deductible', '1'),
+SELECT left(path, 60) AS path, pg_temp.outcome(pg_temp.with_value(path, value)) AS outcome FROM (VALUES ('notes', '"x"'::jsonb), ('policy.notes', '"x"'), ('policy.Policy_Number', '"x"'), ('policy.limits.deductible', '1'),
 	('policy.broker.fax', '"1"'), ('policy.broker.fax', 'null'), ('certificate_holder.notes', 'null'), ('certificate_holder.reference_ids.building_id', '"1"'), ('documents.other', '{}'),
 	('documents.coi_pdf', '{"name": "x"}'), ('documents.endorsements', '[{"url": "https://example.com/", "sha256": "x"}]'), ('policy.4111111111111111', '1'),
-	('policy.ann@example', '1'), ('policy.' || repeat('x', 41), '1'), ('policy.', '1')) AS v(path, value);
+	('policy.ann@example', '1'), ('policy.' || repeat('x', 41), '1'), ('policy.', '1'), ('policy.' || repeat('iban ', 1000), '1')) AS v(path, value);
 
 -- Documents: base64 or https, and the content decides what they are.
 CREATE FUNCTION pg_temp.document(document jsonb) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.outcome(pg_temp.with_value('documents.coi_pdf', document)) $$;
@@ -164,7 +164,7 @@ RESET canopy_summit.max_document_size;
 -- Names of fields that say that there is too much: told as such, however they are written and wherever they are.
 SELECT path, pg_temp.outcome(pg_temp.with_value(path, '"x"')) AS outcome FROM unnest(ARRAY['iban', 'policy.accountNumber', 'certificate_holder.bank-account', 'policy.broker.Routing Number',
 	'certificate_holder.reference_ids.ssn', 'certificate_holder.SIN', 'policy.limits.transit_number', 'documents.healthCard', 'certificate_holder.phn', 'policy.diagnosis', 'policy.Medications',
-	'certificate_holder.iban_DE89370400440532013000']) AS path;
+	'certificate_holder.iban_DE89370400440532013000', 'policy.holderAccountNumber', 'policy.broker2Iban']) AS path;
 SELECT path, regexp_replace(pg_temp.outcome(pg_temp.with_value(path, '"x"')), E'\n.*', '') AS outcome FROM unnest(ARRAY['policy.banker', 'policy.sinking_fund', 'policy.pane', 'policy.panel', 'policy.since',
 	'policy.account_manager', 'policy.embankment', 'policy.medic']) AS path;
 
@@ -267,6 +267,10 @@ WHERE pg_temp.problem('certificate_holder.address', written) IS NULL ORDER BY 1,
 SELECT name, count(*) > 0 AS some, count(pg_temp.problem('certificate_holder.address', left(number, -1) || (right(number, 1)::int + 1) % 10)) AS found
 FROM planted WHERE number ~ '^\d{13,}$' OR (kind = 'IBAN' AND number ~ '^\w+$') OR (name = 'british columbia' AND number !~ 'PHN') OR number ~ '^(routing|ABA)'
 GROUP BY name ORDER BY name;
+
+SELECT count(*), count(pg_temp.problem('certificate_holder.address', number)) AS found -- of another length than their country's, or of a country without
+FROM generate_series(1, 50) n, LATERAL (VALUES (pg_temp.iban('DE', pg_temp.digits(19 + 0 * n))), (pg_temp.iban('CG', pg_temp.digits(18 + 0 * n)))) AS v(number);
+SELECT pg_temp.problem('certificate_holder.address', '4111 1111 1111 1112, 4111 1111 1111 1111 and 4111 1111 1111 1113'); -- the second does
 
 -- Policy numbers and reference ids may be anything.
 SELECT count(*), count(*) FILTER (WHERE length(number) BETWEEN 13 AND 19) AS as_long_as_a_card,

@@ -214,7 +214,8 @@ check_key(Reader *reader, const Field *fields, const char *path, const JsonbValu
 
 	for (const Field *field = fields; field->name != NULL; field++)
 		known |= strcmp(field->name, key) == 0;
-	if (minimise_key(reader->rules, key_path, key, value->val.string.len, known, &finding))
+	if (value->val.string.len <= FIELD_TEXT_MAX &&
+		minimise_key(reader->rules, key_path, key, value->val.string.len, known, &finding))
 		field_refuse_finding(key_is_plain(key) ? key_path : field_path(path, "(a key)"), &finding);
 	if (!known)
 		field_refuse(key_is_plain(key) ? key_path : field_path(path, "(a key)"),
