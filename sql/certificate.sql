@@ -168,7 +168,7 @@ SELECT path, pg_temp.outcome(pg_temp.with_value(path, '"x"')) AS outcome FROM un
 SELECT path, regexp_replace(pg_temp.outcome(pg_temp.with_value(path, '"x"')), E'\n.*', '') AS outcome FROM unnest(ARRAY['policy.banker', 'policy.sinking_fund', 'policy.pane', 'policy.panel', 'policy.since',
 	'policy.account_manager', 'policy.embankment', 'policy.medic']) AS path;
 
-SELECT rule_id, name FROM canopy_summit.minimisation_rule, unnest('{policy,policy_number,insurer_name,policy_type,effective_date,expiry_date,limits,per_occurrence,aggregate,
+SELECT rule_id, name FROM summit.minimisation_rule, unnest('{policy,policy_number,insurer_name,policy_type,effective_date,expiry_date,limits,per_occurrence,aggregate,
 	cancellation_notice_days,endorsements,broker,name,phone,email,certificate_holder,address,contact_phone,additional_insured,waiver_of_subrogation,reference_ids,property_id,unit_id,lease_id,tenant_id,
 	documents,coi_pdf,content_type,base64,url}'::text[]) AS name WHERE kind = 'key' AND name ~* pattern;
 
@@ -312,22 +312,22 @@ FROM (SELECT 2 + n % 8 || pg_temp.digits(2) || separator || 2 + n % 7 || pg_temp
 	FROM generate_series(1, 700) n, LATERAL (SELECT (ARRAY['-', '.', ' ', ''])[1 + n % 4]) AS s(separator)) AS r(number);
 
 -- The rules are rows. A row of one's own wins over the built-in one, which stays.
-SELECT kind, count(*), bool_and(builtin AND enabled AND comment <> '') AS as_shipped FROM canopy_summit.minimisation_rule GROUP BY kind ORDER BY kind;
+SELECT kind, count(*), bool_and(builtin AND enabled AND comment <> '') AS as_shipped FROM summit.minimisation_rule GROUP BY kind ORDER BY kind;
 SELECT pg_temp.problem('certificate_holder.name', 'IBAN DE89 3704 0044 0532 0130 00');
-UPDATE canopy_summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
+UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
 SELECT pg_temp.problem('certificate_holder.name', 'IBAN DE89 3704 0044 0532 0130 00');
-UPDATE canopy_summit.minimisation_rule SET enabled = true, exempt = '{certificate_holder.name,policy}' WHERE rule_id = 'iban';
-SELECT rule_id, builtin, enabled, exempt FROM canopy_summit.minimisation_rule WHERE rule_id = 'iban' ORDER BY builtin;
+UPDATE summit.minimisation_rule SET enabled = true, exempt = '{certificate_holder.name,policy}' WHERE rule_id = 'iban';
+SELECT rule_id, builtin, enabled, exempt FROM summit.minimisation_rule WHERE rule_id = 'iban' ORDER BY builtin;
 SELECT path, pg_temp.problem(path, 'IBAN DE89 3704 0044 0532 0130 00') FROM text_field ORDER BY path;
-UPDATE canopy_summit.minimisation_rule SET exempt = '{}', applies_to = '{policy.broker}' WHERE rule_id = 'iban' AND NOT builtin;
+UPDATE summit.minimisation_rule SET exempt = '{}', applies_to = '{policy.broker}' WHERE rule_id = 'iban' AND NOT builtin;
 SELECT path, pg_temp.problem(path, 'IBAN DE89 3704 0044 0532 0130 00') FROM text_field ORDER BY path;
-DELETE FROM canopy_summit.minimisation_rule WHERE rule_id = 'iban' AND NOT builtin;
+DELETE FROM summit.minimisation_rule WHERE rule_id = 'iban' AND NOT builtin;
 SELECT pg_temp.problem('certificate_holder.name', 'IBAN DE89 3704 0044 0532 0130 00');
-INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'account', '\mZZ\d{3}\M'), ('own key', 'key', '^unit_id$');
+INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'account', '\mZZ\d{3}\M'), ('own key', 'key', '^unit_id$');
 SELECT pg_temp.problem('certificate_holder.name', 'a zz123 b'), pg_temp.problem('certificate_holder.name', 'a zz1234 b'), pg_temp.problem('policy.policy_number', 'a zz123 b'), pg_temp.problem('policy.insurer_name', 'x');
-UPDATE canopy_summit.minimisation_rule SET exempt = '{}' WHERE rule_id = 'own key';
+UPDATE summit.minimisation_rule SET exempt = '{}' WHERE rule_id = 'own key';
 SELECT pg_temp.problem('policy.insurer_name', 'x');
-UPDATE canopy_summit.minimisation_rule SET enabled = false WHERE rule_id LIKE 'own%';
+UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id LIKE 'own%';
 SELECT pg_temp.problem('certificate_holder.name', 'a zz123 b');
 CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -340,11 +340,11 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, '  hint: ' || nullif(hint, ''));
 END
 $$;
-SELECT pg_temp.failure(statement) FROM unnest(ARRAY[$$DELETE FROM canopy_summit.minimisation_rule WHERE rule_id = 'iban'$$,
-	$$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern, builtin) VALUES ('new', 'card', 'x', true)$$, $$UPDATE canopy_summit.minimisation_rule SET builtin = true WHERE rule_id = 'own'$$,
-	$$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'card', 'x')$$, $$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', '(x')$$,
-	$$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', 'x*')$$, $$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'words', 'x')$$,
-	$$INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern, checksum) VALUES ('new', 'card', 'x', 'crc')$$]) AS statement;
-SELECT rule_id, builtin, enabled FROM canopy_summit.minimisation_rule WHERE NOT builtin OR rule_id = 'iban' ORDER BY 1, 2;
+SELECT pg_temp.failure(statement) FROM unnest(ARRAY[$$DELETE FROM summit.minimisation_rule WHERE rule_id = 'iban'$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, builtin) VALUES ('new', 'card', 'x', true)$$, $$UPDATE summit.minimisation_rule SET builtin = true WHERE rule_id = 'own'$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'card', 'x')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', '(x')$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', 'x*')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'words', 'x')$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, checksum) VALUES ('new', 'card', 'x', 'crc')$$]) AS statement;
+SELECT rule_id, builtin, enabled FROM summit.minimisation_rule WHERE NOT builtin OR rule_id = 'iban' ORDER BY 1, 2;
 
 DROP EXTENSION canopy_summit CASCADE;

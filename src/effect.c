@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "upload.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 
@@ -36,13 +37,16 @@ effect_fetch(Flight *flight)
 	(void) pull_store(flight->answer->json, &source);
 }
 
-/* Operations whose answers are more than answers. */
+/* Operations whose ends are more than answers. */
 static const struct
 {
 	const char *operation;
-	void (*apply)(Flight *flight);
+	void (*succeeded)(Flight *flight);
+	void (*failed)(Flight *flight); /* NULL = nothing */
 } effects[] = {
-	{"get-pull-by-id", effect_fetch},
+	{"get-pull-by-id", effect_fetch, NULL},
+	{"upload-policy", upload_accepted, upload_ended},
+	{"get-job", upload_polled, upload_polled},
 };
 
 /* Names whose values are secret wherever they appear in an answer. */
@@ -127,9 +131,13 @@ effect_apply(Flight *flight)
 {
 	if (flight->holds_credential)
 		effect_hold(flight);
-	if (flight->settlement.state != JOB_SUCCEEDED || flight->answer == NULL)
-		return;
-	for (int i = 0; i < lengthof(effects); i++)
-		if (strcmp(effects[i].operation, flight->job->operation->name) == 0)
-			effects[i].apply(flight);
+	for (int i = 0; flight->job->operation != NULL && i < lengthof(effects); i++)
+	{
+		if (strcmp(effects[i].operation, flight->job->operation->name) != 0)
+			continue;
+		if (flight->settlement.state == JOB_SUCCEEDED && flight->answer != NULL)
+			effects[i].succeeded(flight);
+		else if (flight->settlement.state == JOB_FAILED && effects[i].failed != NULL)
+			effects[i].failed(flight);
+	}
 }

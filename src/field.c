@@ -29,7 +29,7 @@ field_refuse_finding(const char *path, const MinimiseFinding *finding)
 {
 	field_refuse(
 		path, finding->problem,
-		psprintf("Rule \"%s\" of canopy_summit.minimisation_rule found it.", finding->rule_id),
+		psprintf("Rule \"%s\" of summit.minimisation_rule found it.", finding->rule_id),
 		"Leave it out. If it is something else, exempt the field from the rule, or disable "
 		"the rule.");
 }

@@ -45,7 +45,7 @@ typedef struct StatementText
 #define CLAIMED_COLUMNS                                                                               \
 	"j.job_id, j.fence, j.server, j.operation, j.params, j.body, j.owner, j.idempotency_key,"         \
 	" j.attempts, j.max_attempts, j.run_at, j.first_sent_at, j.priority, j.ordering_key IS NOT NULL," \
-	" j.dedupe_key IS NOT NULL, j.reconciles"
+	" j.dedupe_key IS NOT NULL, j.reconciles, j.request_hash"
 
 /* clang-format off */
 static const StatementText statements[STATEMENT_COUNT] = {
@@ -290,6 +290,7 @@ job_read(HeapTuple row)
 	Job *job = palloc0(sizeof(Job));
 	bool isnull;
 	Datum reconciles;
+	Datum hash;
 
 	job->job_id = DatumGetInt64(row_datum(row, 1, &isnull));
 	job->fence = DatumGetInt32(row_datum(row, 2, &isnull));
@@ -308,6 +309,9 @@ job_read(HeapTuple row)
 	job->has_dedupe_key = DatumGetBool(row_datum(row, 15, &isnull));
 	reconciles = row_datum(row, 16, &isnull);
 	job->reconciles = isnull ? 0 : DatumGetInt64(reconciles);
+	hash = row_datum(row, 17, &isnull);
+	if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) == 32)
+		job->request_hash = memcpy(palloc(32), VARDATA_ANY(DatumGetByteaPP(hash)), 32);
 	return job;
 }
 

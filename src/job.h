@@ -15,6 +15,7 @@
 /* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
 #define ORDERING_LOCKTAG 0xC501
 #define EPOCH_LOCKTAG    0xC502
+#define UPLOAD_LOCKTAG   0xC503
 
 #define JOB_KEY_MAX 500 /* bytes; an index entry has to hold one */
 
@@ -29,6 +30,7 @@ typedef struct Job
 	Jsonb *body; /* NULL = none */
 	const char *owner;
 	const char *idempotency_key; /* NULL = none */
+	const char *request_hash;    /* 32 bytes; NULL = none */
 	int attempts;                /* before this one */
 	int max_attempts;
 	TimestampTz run_at;
@@ -107,5 +109,6 @@ extern void epoch_lock(int64 epoch);
 
 /* enqueue.c */
 extern int64 job_next_id(void);
+extern void enqueue_notice(void);
 
 #endif /* CANOPY_SUMMIT_JOB_H */

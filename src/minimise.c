@@ -1,7 +1,7 @@
 /*
  * minimise.c
  *	  Data minimisation: what looks like banking details or health data is found
- *	  by the rules of table canopy_summit.minimisation_rule.
+ *	  by the rules of table summit.minimisation_rule.
  *
  * Patterns are PostgreSQL's regular expressions, without regard to case, under
  * collation "C": a finding does not depend on the database's locale.  A text
@@ -133,9 +133,9 @@ rules_plan(void)
 		SPIPlanPtr plan =
 			SPI_prepare("SELECT r.rule_id, r.kind, r.pattern, r.checksum, r.applies_to, r.exempt,"
 						" r.builtin"
-						" FROM canopy_summit.minimisation_rule r"
+						" FROM summit.minimisation_rule r"
 						" WHERE r.enabled AND NOT (r.builtin AND EXISTS"
-						" (SELECT FROM canopy_summit.minimisation_rule o"
+						" (SELECT FROM summit.minimisation_rule o"
 						" WHERE o.rule_id = r.rule_id AND NOT o.builtin))"
 						" ORDER BY r.checksum COLLATE \"C\", r.rule_id COLLATE \"C\"",
 						0, NULL);

@@ -14,6 +14,7 @@
 #include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
@@ -24,6 +25,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_wake);
 PG_FUNCTION_INFO_V1(canopy_summit_workers);
 PG_FUNCTION_INFO_V1(canopy_summit_server_counters);
 PG_FUNCTION_INFO_V1(canopy_summit_wait_for_job);
+PG_FUNCTION_INFO_V1(canopy_summit_wait_for_upload);
 
 /* canopy_summit.wake() */
 Datum
@@ -104,71 +106,104 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/*
- * The state of a job as of now, whatever the transaction's snapshot.  Errors:
- * P0002 there is no such job, 55000 this very transaction has enqueued it.
- */
-static Datum
-job_state_now(int64 job_id, bool *is_open)
+/* Something that one can wait for the end of. */
+typedef struct Waited
 {
-	static SPIPlanPtr plan = NULL;
-	Datum argument = Int64GetDatum(job_id);
+	const char *noun;
+	const char *sql; /* of its id: state, whether that is none to end with, xmin */
+	SPIPlanPtr plan;
+} Waited;
+
+static Waited waited_job = {"job",
+							"SELECT state::text, state IN ('queued', 'running'), xmin"
+							" FROM canopy_summit.job WHERE job_id = $1",
+							NULL};
+static Waited waited_upload = {
+	"upload",
+	"SELECT s.status, s.status IN ('queued', 'sending', 'accepted'), u.xmin"
+	" FROM summit.upload_status s JOIN summit.upload u USING (upload_id) WHERE u.upload_id = $1",
+	NULL};
+
+/*
+ * The state as of now, whatever the transaction's snapshot, in the current
+ * memory context.  Errors: P0002 there is no such thing, 55000 this very
+ * transaction has made it.
+ */
+static char *
+state_now(Waited *waited, int64 id, bool *is_open)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum argument = Int64GetDatum(id);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Engine engine;
-	Datum state;
+	HeapTuple row;
+	char *state;
 	bool isnull;
 
 	engine_begin(&engine);
-	if (plan == NULL)
+	if (waited->plan == NULL)
 	{
-		plan = SPI_prepare("SELECT state, state IN ('queued', 'running'), xmin"
-						   " FROM canopy_summit.job WHERE job_id = $1",
-						   1, (Oid[]){INT8OID});
-		if (plan == NULL || SPI_keepplan(plan) != 0)
+		waited->plan = SPI_prepare(waited->sql, 1, (Oid[]){INT8OID});
+		if (waited->plan == NULL || SPI_keepplan(waited->plan) != 0)
 			elog(ERROR, "could not prepare a statement");
 	}
-	if (SPI_execute_snapshot(plan, &argument, NULL, snapshot, InvalidSnapshot, true, false, 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not read canopy_summit.job");
+	if (SPI_execute_snapshot(waited->plan, &argument, NULL, snapshot, InvalidSnapshot, true, false,
+							 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the state of a %s", waited->noun);
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-						errmsg("job %lld does not exist", (long long) job_id)));
-	state = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	*is_open =
-		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+						errmsg("%s %lld does not exist", waited->noun, (long long) id)));
+	row = SPI_tuptable->vals[0];
+	state = MemoryContextStrdup(context, SPI_getvalue(row, SPI_tuptable->tupdesc, 1));
+	*is_open = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
 	if (*is_open && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
-						SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull))))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job %lld was enqueued by this transaction and is sent after its end",
-						(long long) job_id),
-				 errhint("COMMIT before you wait for it.")));
+						SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull))))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("%s %lld was made by this transaction and is sent after its end",
+							   waited->noun, (long long) id),
+						errhint("COMMIT before you wait for it.")));
 	engine_end(&engine);
 	UnregisterSnapshot(snapshot);
 	return state;
 }
 
-/* canopy_summit.wait_for_job(job_id bigint, timeout interval) -> job_state */
-Datum
-canopy_summit_wait_for_job(PG_FUNCTION_ARGS)
+/* Wait for the end, at most so long; returns the state then. */
+static char *
+wait_for_end(Waited *waited, int64 id, Datum timeout)
 {
-	int64 job_id = PG_GETARG_INT64(0);
 	TimestampTz until = DatumGetTimestampTz(
 		DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
-							PG_GETARG_DATUM(1)));
+							timeout));
 	long pause = WAIT_FIRST;
 
 	for (;;)
 	{
 		bool is_open;
-		Datum state = job_state_now(job_id, &is_open);
+		char *state = state_now(waited, id, &is_open);
 
 		if (!is_open || GetCurrentTimestamp() >= until)
 			return state;
+		pfree(state);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		pause = Min(2 * pause, WAIT_LONGEST);
 	}
+}
+
+/* canopy_summit.wait_for_job(job_id bigint, timeout interval) -> text */
+Datum
+canopy_summit_wait_for_job(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(
+		cstring_to_text(wait_for_end(&waited_job, PG_GETARG_INT64(0), PG_GETARG_DATUM(1))));
+}
+
+/* summit_wait_for_upload(upload_id bigint, timeout interval) -> text */
+Datum
+canopy_summit_wait_for_upload(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(
+		cstring_to_text(wait_for_end(&waited_upload, PG_GETARG_INT64(0), PG_GETARG_DATUM(1))));
 }

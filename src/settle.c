@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "upload.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -118,6 +119,8 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 			settlement->state = JOB_IN_DOUBT;
 			break;
 		case RETRY_CONFLICT:
+			settlement->state = upload_adopt_conflict(flight) ? JOB_SUCCEEDED : JOB_FAILED;
+			break;
 		case RETRY_FAIL:
 			settlement->state = JOB_FAILED;
 			break;

@@ -104,7 +104,7 @@ END;
 COMMENT ON FUNCTION canopy_summit.arm() IS
 	'adopts the unfinished jobs that another instance enqueued, or that a promotion left waiting: this database sends them from now on; returns how many';
 
-CREATE FUNCTION canopy_summit.wait_for_job(job_id bigint, timeout interval DEFAULT '1 minute') RETURNS canopy_summit.job_state
+CREATE FUNCTION canopy_summit.wait_for_job(job_id bigint, timeout interval DEFAULT '1 minute') RETURNS text
 AS 'MODULE_PATHNAME', 'canopy_summit_wait_for_job'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION canopy_summit.wait_for_job(bigint, interval) IS

@@ -5,7 +5,7 @@
 -- built in wins over one that is: UPDATE of a built-in rule adds it, and only such rows are dumped,
 -- so a restore meets the built-in rows of the extension installed there, without a conflict.
 
-CREATE TABLE canopy_summit.minimisation_rule (
+CREATE TABLE summit.minimisation_rule (
 	rule_id text NOT NULL CHECK (rule_id <> ''),
 	kind text NOT NULL CHECK (kind IN ('key', 'card', 'iban', 'account', 'health_card')),
 	pattern text NOT NULL CHECK (NOT '' ~* pattern),
@@ -17,17 +17,17 @@ CREATE TABLE canopy_summit.minimisation_rule (
 	builtin boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (rule_id, builtin)
 );
-COMMENT ON TABLE canopy_summit.minimisation_rule IS 'what in a certificate is refused as banking details or health data; a rule of one''s own wins over the built-in one of the same rule_id';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.rule_id IS 'name of the rule; rules are tried in its order, those with a checksum first';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.kind IS 'what a finding is called, in texts that have a digit; or key: the pattern is for names of JSON fields, in lower case with underscores';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.pattern IS 'regular expression, case-insensitive; dashes are seen as "-", line breaks as blanks';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.checksum IS 'what the check digits of the first group, or else of the whole match, must fit: luhn, iban, aba (US routing number) or phn (British Columbia); NULL = nothing';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.applies_to IS 'paths such as policy.broker, each with all below it; NULL = every text';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.exempt IS 'paths to which the rule is not applied';
-COMMENT ON COLUMN canopy_summit.minimisation_rule.builtin IS 'came with the extension';
+COMMENT ON TABLE summit.minimisation_rule IS 'what in a certificate is refused as banking details or health data; a rule of one''s own wins over the built-in one of the same rule_id';
+COMMENT ON COLUMN summit.minimisation_rule.rule_id IS 'name of the rule; rules are tried in its order, those with a checksum first';
+COMMENT ON COLUMN summit.minimisation_rule.kind IS 'what a finding is called, in texts that have a digit; or key: the pattern is for names of JSON fields, in lower case with underscores';
+COMMENT ON COLUMN summit.minimisation_rule.pattern IS 'regular expression, case-insensitive; dashes are seen as "-", line breaks as blanks';
+COMMENT ON COLUMN summit.minimisation_rule.checksum IS 'what the check digits of the first group, or else of the whole match, must fit: luhn, iban, aba (US routing number) or phn (British Columbia); NULL = nothing';
+COMMENT ON COLUMN summit.minimisation_rule.applies_to IS 'paths such as policy.broker, each with all below it; NULL = every text';
+COMMENT ON COLUMN summit.minimisation_rule.exempt IS 'paths to which the rule is not applied';
+COMMENT ON COLUMN summit.minimisation_rule.builtin IS 'came with the extension';
 
 -- A card is of its issuer's length, in groups of four or as it is printed, or without groups.
-INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
+INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
 	('card_american_express', true, 'card', 'luhn',
 		'(?<![\d+])3[47]\d\d(?:[ .-]{0,3}\d{6}[ .-]{0,3}\d{5}|(?:[ .-]{0,3}\d{4}){2}[ .-]{0,3}\d{3})(?!\d)', '15 digits'),
 	('card_diners', true, 'card', 'luhn',
@@ -42,7 +42,7 @@ INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, p
 	('iban', true, 'iban', 'iban',
 		'(?<![a-z0-9])[a-z]{2}\d\d(?:[ -]?[a-z0-9]{1,4}){3,8}(?![a-z0-9])', 'of its country''s length');
 
-INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
+INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
 	('account_canada', true, 'account', NULL,
 		'(?<![\d-])(?:\d{5}[ /.:-]{1,3}(?![2-9]\d\d[ .-]\d{3}[ .-]\d{4}(?!\d))\d{3}|0?\d{3}[ /.:-]{1,3}\d{5})[ /.:-]{1,3}(?![2-9]\d\d[ .-]\d{3}[ .-]\d{4}(?!\d))\d(?:[ -]?\d){4,11}(?!\d)',
 		'transit, institution and account, as on a cheque; a telephone number is none'),
@@ -61,7 +61,7 @@ INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, p
 		'account number behind a word that says so; a telephone number is none');
 
 -- Health data are numbers and names of fields, never words: a clinic is a fine certificate holder.
-INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
+INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, checksum, pattern, comment) VALUES
 	('health_british_columbia', true, 'health_card', 'phn',
 		'(?<!\d)9\d{3}[ -]\d{3}[ -]\d{3}(?!-?\d)', 'personal health number as it is written'),
 	('health_british_columbia_word', true, 'health_card', 'phn',
@@ -75,13 +75,13 @@ INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, checksum, p
 		'\m(?:ohip|ramq|phn|hcn|ahcip|health ?card|personal health|assurance[ -]maladie|carte[ -]soleil)\M[^0-9a-z]{0,4}(?:\m(?:no|num|number|num[e\u00e9]ro|nbr|nr|id)\M)?(?: is\M)?[^0-9a-z]{0,5}(?!\d{3}[ .-]\d{3}[ .-]\d{4}(?!\d))(?:[a-z]{4}[ -]?)?\d(?:[ -]?\d){7,11}(?!\d)',
 		'number of any province behind a word that says so; a telephone number is none');
 -- Codes of endorsements look the same: letters, then an edition.
-INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, pattern, exempt, comment) VALUES
+INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, pattern, exempt, comment) VALUES
 	('health_quebec', true, 'health_card',
 		'(?c)(?<![A-Za-z0-9])[A-Z]{4}[ -]?\d\d(?:[05][1-9]|[16][0-2])[ -]?(?:0[1-9]|[12]\d|3[01])\d\d(?![A-Za-z0-9])',
 		'{policy.policy_number,certificate_holder.reference_ids,policy.endorsements}',
 		'letters of the name, then year, month (women''s + 50) and day of birth');
 
-INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, exempt, pattern, comment) VALUES
+INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, exempt, pattern, comment) VALUES
 	('key_banking', true, 'key', '{}',
 		'(?:^|_)(?:iban|bic|swift|swift_code|bank|bank_.*|banking|banking_.*|(?:bank_)?(?:account|acct|routing|transit|institution|aba|sort|branch)_(?:number|no|num|nbr|code)|acct|void_cheque|void_check|direct_deposit|credit_card|debit_card|card_number|card_no|pan|cvv|cvc|card_expiry)(?:_|$)|^(?:iban|accountnumber|routingnumber|transitnumber|cardnumber)$',
 		'bank accounts and payment cards'),
@@ -92,7 +92,7 @@ INSERT INTO canopy_summit.minimisation_rule (rule_id, builtin, kind, exempt, pat
 		'(?:^|_)(?:ssn|sin|social_security|social_insurance|nas|passport|drivers?_licen[cs]e|date_of_birth|birth_date|dob)(?:_|$)',
 		'numbers that identify a person');
 
-SELECT pg_catalog.pg_extension_config_dump('canopy_summit.minimisation_rule', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('summit.minimisation_rule', 'WHERE NOT builtin');
 
 -- Keeps the built-in rows: an UPDATE adds the row that wins, once.
 CREATE FUNCTION canopy_summit.minimisation_rule_keep() RETURNS trigger
@@ -103,7 +103,7 @@ BEGIN
 	IF TG_OP = 'DELETE' THEN
 		RAISE EXCEPTION 'rule "%" is built in and cannot be deleted', OLD.rule_id
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				  HINT = 'Disable it: UPDATE canopy_summit.minimisation_rule SET enabled = false WHERE rule_id = ...; to return to it, delete the row of that rule_id that is not built in.';
+				  HINT = 'Disable it: UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = ...; to return to it, delete the row of that rule_id that is not built in.';
 	END IF;
 	IF TG_OP = 'INSERT' OR NOT OLD.builtin THEN
 		RAISE EXCEPTION 'rule "%" is not built in', NEW.rule_id
@@ -111,15 +111,15 @@ BEGIN
 				  HINT = 'Only the extension adds rules that are.';
 	END IF;
 	NEW.builtin = false;
-	INSERT INTO canopy_summit.minimisation_rule VALUES (NEW.*) ON CONFLICT (rule_id, builtin) DO NOTHING;
+	INSERT INTO summit.minimisation_rule VALUES (NEW.*) ON CONFLICT (rule_id, builtin) DO NOTHING;
 	RETURN OLD;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.minimisation_rule_keep() IS 'trigger: leaves a built-in rule as it is and adds the changed one, which wins over it';
 
-CREATE TRIGGER minimisation_rule_add BEFORE INSERT ON canopy_summit.minimisation_rule
+CREATE TRIGGER minimisation_rule_add BEFORE INSERT ON summit.minimisation_rule
 	FOR EACH ROW WHEN (NEW.builtin) EXECUTE FUNCTION canopy_summit.minimisation_rule_keep();
-CREATE TRIGGER minimisation_rule_change BEFORE UPDATE ON canopy_summit.minimisation_rule
+CREATE TRIGGER minimisation_rule_change BEFORE UPDATE ON summit.minimisation_rule
 	FOR EACH ROW WHEN (OLD.builtin OR NEW.builtin) EXECUTE FUNCTION canopy_summit.minimisation_rule_keep();
-CREATE TRIGGER minimisation_rule_delete BEFORE DELETE ON canopy_summit.minimisation_rule
+CREATE TRIGGER minimisation_rule_delete BEFORE DELETE ON summit.minimisation_rule
 	FOR EACH ROW WHEN (OLD.builtin) EXECUTE FUNCTION canopy_summit.minimisation_rule_keep();

@@ -18,7 +18,7 @@ BEGIN ATOMIC
 	SELECT 'reader', 'schema', 'canopy', 'USAGE'
 	UNION ALL SELECT 'reader', 'schema', 'summit', 'USAGE'
 	UNION ALL SELECT 'reader', 'table', v.oid::regclass::text, 'SELECT'
-		FROM pg_catalog.pg_class v WHERE v.relnamespace = 'canopy'::regnamespace AND v.relkind = 'v'
+		FROM pg_catalog.pg_class v WHERE v.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace) AND v.relkind = 'v'
 	UNION ALL SELECT 'reader', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
@@ -29,7 +29,8 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
 		WHERE f.proname IN ('canopy_fetch_pull', 'canopy_store_pull', 'canopy_list_pulls', 'canopy_carriers',
 				'canopy_carrier', 'canopy_terms', 'canopy_health', 'canopy_connect_link', 'canopy_call', 'canopy_enqueue',
-				'canopy_enqueue_fetch', 'summit_enqueue', 'wait_for_job')
+				'canopy_enqueue_fetch', 'summit_enqueue', 'wait_for_job', 'summit_upload_policy', 'summit_wait_for_upload',
+				'summit_upload_on_insert', 'may_read_pii')
 			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
 			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.carrier_from_json(jsonb)', 'EXECUTE'
@@ -38,6 +39,11 @@ BEGIN ATOMIC
 	-- The input columns; RETURNING needs the key.
 	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.job',
 		'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)'
+	UNION ALL SELECT 'fetcher', 'schema', 'summit', 'USAGE'
+	UNION ALL SELECT 'fetcher', 'table', 'summit.upload',
+		'INSERT (payload, coi, content_type, server, idempotency_key), SELECT (upload_id)'
+	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_status', 'SELECT'
+	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_warning', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.check_certificate(jsonb,bytea,text)', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'schema', 'canopy_summit', 'USAGE'
 	-- All but what is sent, which may be personal.
@@ -62,7 +68,7 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_class c
 		WHERE c.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
 			AND c.relkind IN ('r', 'p', 'v')
-	UNION ALL SELECT 'admin', 'table', 'canopy_summit.minimisation_rule', p.privilege
+	UNION ALL SELECT 'admin', 'table', 'summit.minimisation_rule', p.privilege
 		FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS p(privilege)
 	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e

@@ -71,8 +71,8 @@ sub make_source
 		SELECT canopy_store_pull(jsonb_build_object('pull_id', 'added ' || n, 'policies', '[{"code": 1.5, "when": "2026-01-02T00:00:00Z"}]'::jsonb)) FROM generate_series(1, 5) n;
 		SELECT canopy_summit.add_column('pull', 'code', 'jsonb'), canopy_summit.add_column('policy', 'code', 'numeric', false),
 			canopy_summit.add_column('policy', 'when', 'timestamptz', false), canopy_remap();
-		UPDATE canopy_summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
-		INSERT INTO canopy_summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\\mXY\\d{6}\\M', 'of this firm');
+		UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\\mXY\\d{6}\\M', 'of this firm');
 		SELECT canopy_summit.grant_access('restored_reader', 'reader'), canopy_summit.grant_access('restored_admin', 'admin');
 		SQL
 	is($node->safe_psql('source', q{SELECT count(*) FROM canopy_summit.pull_version WHERE received IS NOT NULL}), '1', 'some bytes were replaced');
@@ -133,7 +133,7 @@ sub restores
 	is(privileges($name), $granted, "$name: so are all privileges") if $name ne 'data';
 	is($node->safe_psql($name, 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'),
 		$node->safe_psql('source', 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'), "$name: and servers") if $name ne 'data';
-	is($node->safe_psql($name, q{SELECT count(*), count(DISTINCT builtin) FROM canopy_summit.minimisation_rule WHERE rule_id IN ('iban', 'own')}), '3|2', "$name: a changed rule is beside the one it wins over");
+	is($node->safe_psql($name, q{SELECT count(*), count(DISTINCT builtin) FROM summit.minimisation_rule WHERE rule_id IN ('iban', 'own')}), '3|2', "$name: a changed rule is beside the one it wins over");
 	return;
 }
 

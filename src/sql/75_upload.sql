@@ -1,0 +1,118 @@
+-- 75_upload.sql: uploads of certificates to Summit.
+-- State.
+--
+-- App code writes payload, coi, content_type, server and idempotency_key; the
+-- trigger checks them and fills the engine's columns. A row that comes with its
+-- upload_id is a restored one and is kept as it is.
+
+CREATE SEQUENCE canopy_summit.upload_id_seq;
+COMMENT ON SEQUENCE canopy_summit.upload_id_seq IS 'keys of summit.upload';
+
+CREATE TABLE summit.upload (
+	upload_id bigint NOT NULL,
+	payload jsonb,
+	coi bytea,
+	content_type text,
+	server text NOT NULL,
+	idempotency_key text,
+	owner name NOT NULL,
+	status text NOT NULL,
+	job_id bigint,
+	summit_job_id text,
+	request_hash bytea,
+	policy_number text,
+	policy_type text,
+	insurer_name text,
+	effective_date date,
+	expiry_date date,
+	holder_name text,
+	property_id text,
+	unit_id text,
+	lease_id text,
+	tenant_id text,
+	source_table text,
+	source_key jsonb,
+	error_code text,
+	error_field text,
+	error_message text,
+	correlation_id text,
+	uploaded_at timestamptz NOT NULL,
+	accepted_at timestamptz,
+	finished_at timestamptz
+);
+CREATE UNIQUE INDEX upload_key ON summit.upload (upload_id);
+ALTER TABLE summit.upload REPLICA IDENTITY USING INDEX upload_key;
+CREATE UNIQUE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_pattern_ops, server text_pattern_ops)
+	WHERE idempotency_key IS NOT NULL;
+CREATE INDEX upload_request_hash ON summit.upload (request_hash);
+CREATE INDEX upload_job ON summit.upload (job_id);
+CREATE INDEX upload_summit_job ON summit.upload (summit_job_id text_pattern_ops) WHERE summit_job_id IS NOT NULL;
+CREATE INDEX upload_policy_number ON summit.upload (policy_number text_pattern_ops);
+
+COMMENT ON TABLE summit.upload IS 'certificates submitted to Summit: INSERT a payload to have it uploaded after COMMIT';
+COMMENT ON COLUMN summit.upload.upload_id IS 'filled by the engine; a row that comes with one is a restored row';
+COMMENT ON COLUMN summit.upload.payload IS 'in Summit''s JSON shape; kept without its documents';
+COMMENT ON COLUMN summit.upload.coi IS 'certificate as PDF, PNG or JPEG, unless the payload has it; not kept here';
+COMMENT ON COLUMN summit.upload.content_type IS 'of coi; application/pdf unless given';
+COMMENT ON COLUMN summit.upload.idempotency_key IS 'sent with every attempt; made unless given';
+COMMENT ON COLUMN summit.upload.status IS 'queued, accepted, verified, failed, unresolved or refused; view summit.upload_status knows more';
+COMMENT ON COLUMN summit.upload.summit_job_id IS 'job_id that Summit answered';
+COMMENT ON COLUMN summit.upload.request_hash IS 'SHA-256 of the body that is sent';
+COMMENT ON COLUMN summit.upload.source_table IS 'table of the row that summit_upload_on_insert() uploaded';
+COMMENT ON COLUMN summit.upload.source_key IS 'primary key of that row';
+COMMENT ON COLUMN summit.upload.error_field IS 'field of the payload that Summit, or the validator, refused';
+
+CREATE TABLE summit.upload_warning (
+	upload_id bigint NOT NULL,
+	field text NOT NULL,
+	warning text NOT NULL
+);
+CREATE UNIQUE INDEX upload_warning_key ON summit.upload_warning (upload_id, field);
+ALTER TABLE summit.upload_warning REPLICA IDENTITY USING INDEX upload_warning_key;
+COMMENT ON TABLE summit.upload_warning IS 'what Summit takes and routes less well: reference ids that are missing';
+
+CREATE FUNCTION canopy_summit.upload_fill() RETURNS trigger
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_fill'
+LANGUAGE C;
+COMMENT ON FUNCTION canopy_summit.upload_fill() IS 'trigger: checks a payload, enqueues its upload, and absorbs one that is under way already';
+CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
+	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
+
+CREATE VIEW summit.upload_status AS
+SELECT u.upload_id, u.server, u.owner,
+	CASE WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
+		WHEN j.state = 'running' THEN 'sending'
+		WHEN j.state = 'succeeded' THEN 'accepted'
+		ELSE j.state::text END AS status,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.policy_number WHEN u.policy_number IS NOT NULL THEN '***' END AS policy_number,
+	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.holder_name WHEN u.holder_name IS NOT NULL THEN '***' END AS holder_name,
+	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
+	u.error_code, u.error_field, u.error_message, u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,
+	u.uploaded_at, u.accepted_at, u.finished_at
+FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id;
+COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
+
+CREATE FUNCTION @extschema@.summit_upload_policy(payload jsonb, coi bytea DEFAULT NULL, content_type text DEFAULT 'application/pdf',
+	server name DEFAULT NULL, idempotency_key text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_policy'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.summit_upload_policy(jsonb, bytea, text, name, text) IS
+	'has a certificate uploaded to Summit after COMMIT; returns its upload_id, that of the first upload if the same body is under way; see view summit.upload_status';
+
+CREATE FUNCTION @extschema@.summit_upload_on_insert() RETURNS trigger
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_on_insert'
+LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.summit_upload_on_insert() IS
+	'trigger, AFTER INSERT FOR EACH ROW on a table of your own: summit_upload_on_insert(''payload column'' [, ''coi column'' [, ''strict'' | ''defer'']]); defer keeps the row and records a refusal';
+
+CREATE FUNCTION @extschema@.summit_wait_for_upload(upload_id bigint, timeout interval DEFAULT '1 minute') RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_wait_for_upload'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.summit_wait_for_upload(bigint, interval) IS
+	'waits until an upload has come to an end, at most so long, and returns its status then';
+
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.upload_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('summit.upload', '');
+SELECT pg_catalog.pg_extension_config_dump('summit.upload_warning', '');

@@ -1,0 +1,339 @@
+/*
+ * upload.c
+ *	  How a certificate gets to Summit's queue: summit.upload, the function and
+ *	  the trigger that insert into it, and waiting for the end.
+ *
+ * Every way in is an INSERT into summit.upload, whose trigger is the one
+ * validator.  Nothing of a refused payload is kept.
+ */
+#include "upload.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "certificate.h"
+#include "commands/sequence.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "new_row.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
+PG_FUNCTION_INFO_V1(canopy_summit_upload_policy);
+
+#define UPLOAD_LOCKS    1024
+#define UPLOAD_PRIORITY 5
+
+/* Where an upload comes from, between summit_upload_on_insert() and the row it inserts. */
+UploadSource *upload_source = NULL;
+
+/* The upload that absorbed the last inserted row of this session. */
+static int64 absorbed_by = 0;
+
+/* SHA-256 of the body as it is sent. */
+void
+upload_hash(Jsonb *body, uint8 *hash)
+{
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	char *text = JsonbToCString(NULL, &body->root, VARSIZE(body));
+
+	if (context == NULL || pg_cryptohash_init(context) < 0 ||
+		pg_cryptohash_update(context, (const uint8 *) text, strlen(text)) < 0 ||
+		pg_cryptohash_final(context, hash, PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not compute a digest");
+	pg_cryptohash_free(context);
+	pfree(text);
+}
+
+static Datum
+hash_datum(const uint8 *hash)
+{
+	bytea *value = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	SET_VARSIZE(value, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	memcpy(VARDATA(value), hash, PG_SHA256_DIGEST_LENGTH);
+	return PointerGetDatum(value);
+}
+
+/* Wait until nobody else uploads the same body or key, so that only one of two is the first. */
+static void
+upload_lock(const uint8 *hash)
+{
+	LOCKTAG tag;
+	uint32 number;
+
+	memcpy(&number, hash, sizeof(number));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, number % UPLOAD_LOCKS, UPLOAD_LOCKTAG);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/* The first upload of the same body by the same role within a day; 0 = there is none. */
+static int64
+upload_find_same(const char *server, const char *owner, const uint8 *hash)
+{
+	static const char *const sql =
+		"SELECT upload_id FROM summit.upload WHERE request_hash = $1 AND server = $2"
+		" AND owner = $3 AND uploaded_at > now() - interval '24 hours'"
+		" AND status NOT IN ('failed', 'refused') ORDER BY upload_id LIMIT 1";
+	Datum arguments[3] = {hash_datum(hash), CStringGetTextDatum(server),
+						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
+	bool isnull;
+
+	if (SPI_execute_with_args(sql, 3, (Oid[]){BYTEAOID, TEXTOID, NAMEOID}, arguments, NULL, false,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read summit.upload");
+	return SPI_processed == 0 ? 0
+							  : DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+															SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * The upload that has used this key; 0 = there is none.  Error 22023: it was
+ * used for another body.
+ */
+static int64
+upload_find_key(const char *server, const char *key, const uint8 *hash)
+{
+	static const char *const sql = "SELECT upload_id, request_hash = $3 FROM summit.upload"
+								   " WHERE idempotency_key = $1 AND server = $2";
+	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server), hash_datum(hash)};
+	bool isnull;
+
+	if (SPI_execute_with_args(sql, 3, (Oid[]){TEXTOID, TEXTOID, BYTEAOID}, arguments, NULL, false,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read summit.upload");
+	if (SPI_processed == 0)
+		return 0;
+	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("idempotency_key was used for another payload"),
+						errhint("Use a new key for a new payload, or none.")));
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* A key that nobody has used: a random UUID. */
+static char *
+upload_new_key(void)
+{
+	return DatumGetCString(
+		DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)));
+}
+
+/* {"Idempotency-Key": key}: the parameters of the job. */
+static Jsonb *
+upload_params(const char *key)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue value = {.type = jbvString};
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	value.val.string.val = "Idempotency-Key";
+	value.val.string.len = strlen("Idempotency-Key");
+	pushJsonbValue(&state, WJB_KEY, &value);
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	pushJsonbValue(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Fill the columns that say what is insured, for whom. */
+static void
+upload_fill_certificate(NewRow *row, const Certificate *certificate)
+{
+	new_row_put(row, "payload",
+				DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(certificate->body),
+									CStringGetTextDatum("documents")));
+	new_row_clear(row, "coi");
+	new_row_put_text(row, "policy_number", certificate->policy_number);
+	new_row_put_text(row, "policy_type", certificate->policy_type);
+	new_row_put_text(row, "insurer_name", certificate->insurer_name);
+	new_row_put(row, "effective_date", DateADTGetDatum(certificate->effective_date));
+	new_row_put(row, "expiry_date", DateADTGetDatum(certificate->expiry_date));
+	new_row_put_text(row, "holder_name", certificate->holder_name);
+	new_row_put_text(row, "property_id", certificate->property_id);
+	new_row_put_text(row, "unit_id", certificate->unit_id);
+	new_row_put_text(row, "lease_id", certificate->lease_id);
+	new_row_put_text(row, "tenant_id", certificate->tenant_id);
+}
+
+/* Fill the engine's columns, whatever the row says. */
+static void
+upload_fill_engine(NewRow *row, const char *owner, const char *status)
+{
+	static const char *const empty[] = {"job_id",        "summit_job_id",  "source_table",
+										"source_key",    "error_code",     "error_field",
+										"error_message", "correlation_id", "accepted_at",
+										"finished_at",   "request_hash"};
+
+	for (int i = 0; i < lengthof(empty); i++)
+		new_row_clear(row, empty[i]);
+	new_row_put(row, "owner", DirectFunctionCall1(namein, CStringGetDatum(owner)));
+	new_row_put_text(row, "status", status);
+	new_row_put(row, "uploaded_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	if (upload_source != NULL)
+	{
+		new_row_put_text(row, "source_table", upload_source->table);
+		new_row_put(row, "source_key", JsonbPGetDatum(upload_source->key));
+	}
+}
+
+/* The next key of summit.upload, whoever asks. */
+static int64
+upload_next_id(void)
+{
+	return nextval_internal(get_relname_relid("upload_id_seq",
+											  get_namespace_oid("canopy_summit", false)),
+							false);
+}
+
+/* Fill a row that records the refusal of a payload, and nothing of the payload. */
+static void
+upload_fill_refusal(NewRow *row, const ErrorData *refusal)
+{
+	new_row_clear(row, "payload");
+	new_row_clear(row, "coi");
+	new_row_clear(row, "idempotency_key");
+	upload_fill_engine(row, GetUserNameFromId(GetUserId(), false), "refused");
+	new_row_put(row, "upload_id", Int64GetDatum(upload_next_id()));
+	new_row_put_text(row, "error_code", unpack_sql_state(refusal->sqlerrcode));
+	new_row_put_text(row, "error_field", refusal->column_name);
+	new_row_put_text(row, "error_message", refusal->message);
+	new_row_put(row, "finished_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+}
+
+/* Say and write down what Summit takes and should be better. */
+static void
+upload_warn(int64 upload_id, List *warnings)
+{
+	ListCell *cell;
+
+	foreach(cell, warnings)
+	{
+		CertificateWarning *warning = lfirst(cell);
+		Datum arguments[3] = {Int64GetDatum(upload_id), CStringGetTextDatum(warning->field),
+							  CStringGetTextDatum(warning->text)};
+
+		ereport(NOTICE, (errmsg("%s: %s", warning->field, warning->text)));
+		if (SPI_execute_with_args("INSERT INTO summit.upload_warning VALUES ($1, $2, $3)", 3,
+								  (Oid[]){INT8OID, TEXTOID, TEXTOID}, arguments, NULL, false,
+								  0) != SPI_OK_INSERT)
+			elog(ERROR, "could not insert into summit.upload_warning");
+	}
+}
+
+/* Enqueue the upload of a row, and fill the row; false if another upload absorbs it. */
+static bool
+upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
+{
+	const char *owner = GetUserNameFromId(GetUserId(), false);
+	const char *key = new_row_text(row, "idempotency_key");
+	uint8 hash[PG_SHA256_DIGEST_LENGTH];
+	JobSpec spec = {.server = server, .operation = "upload-policy", .body = certificate->body};
+	int64 upload_id;
+	Engine engine;
+
+	upload_hash(certificate->body, hash);
+	engine_begin(&engine);
+	upload_lock(hash);
+	absorbed_by =
+		key != NULL ? upload_find_key(server, key, hash) : upload_find_same(server, owner, hash);
+	if (absorbed_by == 0)
+	{
+		spec.owner = owner;
+		spec.priority = UPLOAD_PRIORITY;
+		spec.run_at = GetCurrentTransactionStartTimestamp();
+		spec.idempotency_key = key ? key : upload_new_key();
+		spec.params = upload_params(spec.idempotency_key);
+		spec.request_hash = hash;
+		upload_id = upload_next_id();
+		upload_fill_engine(row, owner, "queued");
+		upload_fill_certificate(row, certificate);
+		new_row_put(row, "upload_id", Int64GetDatum(upload_id));
+		new_row_put_text(row, "idempotency_key", spec.idempotency_key);
+		new_row_put(row, "request_hash", hash_datum(hash));
+		new_row_put(row, "job_id", Int64GetDatum(job_insert(&spec)));
+		upload_warn(upload_id, certificate->warnings);
+	}
+	engine_end(&engine);
+	return absorbed_by == 0;
+}
+
+/* trigger upload_fill: BEFORE INSERT ON summit.upload FOR EACH ROW */
+Datum
+canopy_summit_upload_fill(PG_FUNCTION_ARGS)
+{
+	NewRow row;
+	const char *server;
+	const char *content_type;
+	Connection *connection;
+	Certificate *certificate;
+
+	new_row_begin(&row, fcinfo, "upload_fill");
+	if (!new_row_is_null(&row, "upload_id"))
+		return new_row_tuple(&row);
+	server = new_row_text(&row, "server");
+	connection = connection_open(server, PROVIDER_SUMMIT);
+	new_row_put_text(&row, "server", connection->server);
+	if (upload_source != NULL && upload_source->refusal != NULL)
+	{
+		upload_fill_refusal(&row, upload_source->refusal);
+		return new_row_tuple(&row);
+	}
+	if (new_row_is_null(&row, "payload"))
+		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("payload cannot be NULL")));
+	content_type = new_row_text(&row, "content_type");
+	certificate = certificate_read(new_row_json(&row, "payload"),
+								   new_row_is_null(&row, "coi")
+									   ? NULL
+									   : DatumGetByteaPP(row.values[new_row_column(&row, "coi")]),
+								   content_type);
+	if (upload_enqueue(&row, certificate, connection->server))
+	{
+		enqueue_notice();
+		return new_row_tuple(&row);
+	}
+	ereport(NOTICE, (errmsg("the same payload is upload %lld already", (long long) absorbed_by)));
+	return PointerGetDatum(NULL);
+}
+
+/* The argument as a Datum of the INSERT, with its mark for NULL. */
+static Datum
+argument_datum(FunctionCallInfo fcinfo, int number, char *null)
+{
+	*null = PG_ARGISNULL(number) ? 'n' : ' ';
+	return PG_ARGISNULL(number) ? (Datum) 0 : PG_GETARG_DATUM(number);
+}
+
+/* summit_upload_policy(payload jsonb, coi bytea, content_type text, server name, idempotency_key text) -> bigint */
+Datum
+canopy_summit_upload_policy(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"INSERT INTO summit.upload (payload, coi, content_type, server, idempotency_key)"
+		" VALUES ($1, $2, $3, $4, $5) RETURNING upload_id";
+	char nulls[6] = "     ";
+	Datum arguments[5];
+	int64 upload_id;
+	bool isnull;
+
+	for (int i = 0; i < lengthof(arguments); i++)
+		arguments[i] = argument_datum(fcinfo, i, &nulls[i]);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	/* As the caller: the table's own rights decide. */
+	if (SPI_execute_with_args(sql, 5, (Oid[]){JSONBOID, BYTEAOID, TEXTOID, NAMEOID, TEXTOID},
+							  arguments, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not insert into summit.upload");
+	upload_id = SPI_processed == 0
+					? absorbed_by
+					: DatumGetInt64(
+						  SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PG_RETURN_INT64(upload_id);
+}

@@ -1,0 +1,30 @@
+/*
+ * upload.h
+ *	  Uploads of certificates: the row that asks for one, and what its answers
+ *	  change.
+ */
+#ifndef CANOPY_SUMMIT_UPLOAD_H
+#define CANOPY_SUMMIT_UPLOAD_H
+
+#include "worker.h"
+
+/* The row of an app's table that an upload is for. */
+typedef struct UploadSource
+{
+	const char *table;
+	Jsonb *key; /* its primary key as an object */
+	ErrorData
+		*refusal; /* the payload was refused and is only recorded; NULL = it was not tried yet */
+} UploadSource;
+
+/* upload.c */
+extern UploadSource *upload_source;
+extern void upload_hash(Jsonb *body, uint8 *hash);
+
+/* upload_effect.c */
+extern void upload_accepted(Flight *flight);
+extern void upload_ended(Flight *flight);
+extern void upload_polled(Flight *flight);
+extern bool upload_adopt_conflict(Flight *flight);
+
+#endif /* CANOPY_SUMMIT_UPLOAD_H */
