@@ -131,6 +131,11 @@ effect_apply(Flight *flight)
 {
 	if (flight->holds_credential)
 		effect_hold(flight);
+	if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
+	{
+		upkeep_reconciled(flight);
+		return;
+	}
 	for (int i = 0; flight->job->operation != NULL && i < lengthof(effects); i++)
 	{
 		if (strcmp(effects[i].operation, flight->job->operation->name) != 0)

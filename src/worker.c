@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 
 #define SCAN_INTERVAL  (60 * 1000) /* ms between looks that no wake-up asked for */
+#define SCAN_AGAIN     1000        /* ms until the next while retention has more to do */
 #define YIELD_INTERVAL 1000        /* ms between looks for somebody who waits for the database */
 #define SETTLE_PAUSE   1000        /* ms before a settle that failed is tried again */
 #define TURN_LIMIT     (5 * 1000)  /* ms that a worker goes on while other databases wait */
@@ -250,9 +251,10 @@ worker_scan(Worker *worker, TimestampTz now)
 		instance_notice_promotion();
 	credential_forget_all();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
+	worker->scan_at = TimestampTzPlusMilliseconds(now, upkeep() ? SCAN_AGAIN : SCAN_INTERVAL);
 	lanes_read(worker);
 	worker->scan_wanted = false;
-	worker->scan_at = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL);
+	worker->next_due = DT_NOBEGIN;
 	catalogs_changed = false;
 }
 

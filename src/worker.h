@@ -96,4 +96,8 @@ extern void settle_batch(Worker *worker, List *flights);
 extern void settle_quarantine(Flight *flight, const ErrorData *error);
 extern bool settle_may_repeat(const Flight *flight, int sqlstate);
 
+/* upkeep.c */
+extern bool upkeep(void);
+extern void upkeep_reconciled(const Flight *flight);
+
 #endif /* CANOPY_SUMMIT_WORKER_H */

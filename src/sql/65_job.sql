@@ -51,6 +51,7 @@ CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, s
 	WHERE ordering_key IS NOT NULL AND state IN ('queued', 'running', 'in_doubt');
 CREATE INDEX job_dedupe ON canopy_summit.job (dedupe_key text_pattern_ops, server text_pattern_ops)
 	WHERE dedupe_key IS NOT NULL AND state = 'queued';
+CREATE INDEX job_reconciles ON canopy_summit.job (reconciles) WHERE reconciles IS NOT NULL;
 CREATE INDEX job_stopped ON canopy_summit.job (job_id) WHERE state IN ('failed', 'in_doubt');
 -- A queue's rows die young.
 ALTER TABLE canopy_summit.job SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
@@ -129,10 +130,10 @@ CREATE TABLE canopy_summit.instance_state (
 COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
 
 CREATE TABLE canopy_summit.retention_rule (
-	what text NOT NULL PRIMARY KEY,
+	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response')),
 	keep interval NOT NULL CHECK (keep >= interval '0')
 );
-COMMENT ON TABLE canopy_summit.retention_rule IS 'how long finished things are kept; without a row, for ever';
+COMMENT ON TABLE canopy_summit.retention_rule IS 'how long finished jobs (with attempts and responses), or only their responses, are kept; without a row, for ever';
 
 CREATE FUNCTION canopy_summit.job_fill() RETURNS trigger
 AS 'MODULE_PATHNAME', 'canopy_summit_job_fill'
