@@ -1,11 +1,8 @@
 -- What `make demo` shows. psql's variables hold what the throwaway sandbox has chosen.
 CREATE EXTENSION canopy_summit;
 
-CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (
-    base_url :'base_url',
-    ca_file :'ca_file',
-    allow_private_addresses 'true', environment 'sandbox', team_id :'team_id');
-
+CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', team_id :'team_id',
+    base_url :'base_url', ca_file :'ca_file', allow_private_addresses 'true');
 CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (
     client_id :'client_id', client_secret_file :'client_secret_file');
 \echo
@@ -15,8 +12,27 @@ SELECT * FROM canopy_fetch_pull(:'pull_id');
 SELECT carrier_friendly_name, policy_type, carrier_policy_number, expiry_date, total_premium
 FROM canopy.policy;
 
-SELECT year, make, model, vin FROM canopy.vehicle;
-
-SELECT v.make, c.friendly_name, c.per_incident_limit, c.deductible, c.premium
+SELECT v.year, v.make, v.model, c.friendly_name, c.per_incident_limit, c.deductible, c.premium
 FROM canopy.vehicle_coverage c JOIN canopy.vehicle v USING (vehicle_id)
-ORDER BY v.make, c.friendly_name;
+ORDER BY c.premium DESC NULLS LAST LIMIT 4;
+
+CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (environment 'sandbox',
+    base_url :'summit_base_url', auth_url :'summit_auth_url', ca_file :'ca_file', allow_private_addresses 'true');
+CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (
+    client_id :'summit_client_id', client_secret_file :'summit_client_secret_file');
+
+CREATE TABLE lease (lease_id text PRIMARY KEY, certificate jsonb);
+CREATE TRIGGER upload AFTER INSERT ON lease
+FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('certificate');
+INSERT INTO lease VALUES ('L-7788', '{
+ "policy": {"policy_number": "ABC123456", "insurer_name": "Example Insurance Company of Canada", "policy_type": "CGL",
+  "effective_date": "2025-01-01", "expiry_date": "2026-01-01", "limits": {"per_occurrence": 2000000, "aggregate": 5000000},
+  "cancellation_notice_days": 30, "endorsements": ["Additional Insured", "Waiver of Subrogation"]},
+ "certificate_holder": {"name": "ABC Apartments", "address": "123 Main St, Kelowna, BC V1Y 1A1",
+  "additional_insured": true, "waiver_of_subrogation": true,
+  "reference_ids": {"property_id": "KEL-001", "unit_id": "Unit-204", "lease_id": "L-7788", "tenant_id": "RES-9981"}},
+ "documents": {"coi_pdf": {"content_type": "application/pdf", "base64": "JVBERi0xLjEKMSAwIG9iago8PC9UeXBlL0NhdGFsb2cvUGFnZXMgMiAwIFI+PgplbmRvYmoKMiAwIG9iago8PC9UeXBlL1BhZ2VzL0tpZHNbXS9Db3VudCAwPj4KZW5kb2JqCnRyYWlsZXIKPDwvUm9vdCAxIDAgUj4+CiUlRU9GCg=="}}}');
+\echo
+
+SELECT l.lease_id, summit_wait_for_upload(u.upload_id, '30 s') AS status, u.policy_number, u.expiry_date
+FROM lease l JOIN summit.upload_status u ON u.source_key = jsonb_build_object('lease_id', l.lease_id);

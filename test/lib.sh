@@ -191,6 +191,7 @@ start_cluster() {
 		extension_destdir = '$tree'
 		fsync = off
 		listen_addresses = ''
+		shared_preload_libraries = 'canopy_summit'
 		unix_socket_directories = '$run_dir'
 		unix_socket_permissions = 0700
 	END
@@ -219,10 +220,12 @@ sandbox_value() {
 	END
 }
 
-# Writes the sandbox's client secret where the throwaway cluster, and nobody else, can read it.
-write_client_secret() {
-	secret_file=$run_dir/client_secret
-	sandbox_value client_secret | as_run_user sh -c 'umask 077; cat >"$1"' sh "$secret_file"
+# Writes the sandbox's client secrets where the throwaway cluster, and nobody else, can read them.
+write_client_secrets() {
+	local name
+	for name in client_secret summit_client_secret; do
+		sandbox_value "$name" | as_run_user sh -c 'umask 077; cat >"$1"' sh "$run_dir/$name"
+	done
 }
 
 # Runs the demo's statements, each shown as it is sent, against the cluster and the sandbox.
@@ -230,7 +233,11 @@ show_demo() {
 	as_run_user psql -X --quiet --echo-queries --set=ON_ERROR_STOP=1 --pset=pager=off \
 		--set=base_url="$(sandbox_value base_url)" --set=ca_file="$sandbox_dir/ca.pem" \
 		--set=team_id="$(sandbox_value team_id)" --set=client_id="$(sandbox_value client_id)" \
-		--set=client_secret_file="$secret_file" --set=pull_id="$(sandbox_value pulls user_good)" \
+		--set=client_secret_file="$run_dir/client_secret" --set=pull_id="$(sandbox_value pulls user_good)" \
+		--set=summit_base_url="$(sandbox_value summit_base_url)" \
+		--set=summit_auth_url="$(sandbox_value summit_auth_url)" \
+		--set=summit_client_id="$(sandbox_value summit_client_id)" \
+		--set=summit_client_secret_file="$run_dir/summit_client_secret" \
 		--file="$work/test/demo.sql"
 }
 
@@ -242,5 +249,5 @@ start_demo_servers() {
 	build_and_install
 	start_cluster
 	start_sandbox "${DEMO_SEED:-1}"
-	write_client_secret
+	write_client_secrets
 }

@@ -23,6 +23,12 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (
     client_id '$(sandbox_value client_id)', client_secret '$(sandbox_value client_secret)');
 SELECT * FROM canopy_fetch_pull('$(sandbox_value pulls user_good)');
 
+CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (
+    base_url '$(sandbox_value summit_base_url)', auth_url '$(sandbox_value summit_auth_url)',
+    ca_file '$sandbox_dir/ca.pem', allow_private_addresses 'true', environment 'sandbox');
+CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (
+    client_id '$(sandbox_value summit_client_id)', client_secret '$(sandbox_value summit_client_secret)');
+
 Ctrl-C ends it.
 END
 trap 'exit 0' INT

@@ -14,7 +14,7 @@ cmp_ok($lines, '<=', 60, 'the demo fits on one screen');
 
 # The demo's servers are gone, so its statements run against others, with the same data.
 my $sandbox = start_sandbox(seed => 1);
-my $node = new_node();
+my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'");
 my $replayed = replay(statements($shown));
 my @tables = tables($shown);
 cmp_ok(scalar @tables, '>=', 4, 'the demo shows tables');
@@ -33,7 +33,7 @@ sub demo_output
 sub statements
 {
 	my ($output) = @_;
-	return $output =~ /^((?:CREATE|SELECT)\b.*?;)$/msg;
+	return $output =~ /^((?:CREATE|INSERT|SELECT)\b.*?;)$/msg;
 }
 
 # Tables run from the heading over the dashes to the row count.
@@ -46,19 +46,35 @@ sub tables
 sub replay
 {
 	my $sql = join "\n", @_;
-	my %here = (
+	my $ready = $sandbox->{ready};
+	my %canopy = (
 		base_url => $sandbox->base_url,
 		ca_file => $sandbox->ca_file,
 		client_secret_file => CanopyTest::secret_file($sandbox->client_secret));
+	my %summit = (
+		base_url => $ready->{summit_base_url},
+		auth_url => $ready->{summit_auth_url},
+		ca_file => $sandbox->ca_file,
+		client_secret_file => CanopyTest::secret_file($ready->{summit_client_secret}));
+	my ($first, $second) = $sql =~ /^(.*?)(CREATE SERVER summit\b.*)$/s or die 'the demo makes no server summit';
 
-	for my $option (sort keys %here)
-	{
-		$sql =~ s/\b$option '[^']*'/$option '$here{$option}'/ or die "the demo sets no $option";
-	}
+	$sql = with_options($first, %canopy) . with_options($second, %summit);
 	my $output;
 	IPC::Run::run(
 		[ 'psql', '-X', '--quiet', '--set=ON_ERROR_STOP=1', '--dbname', $node->connstr('postgres') ],
 		'<', \$sql, '>', \$output)
 	  or die 'psql failed';
 	return join "\n", tables($output);
+}
+
+# The statements with other values of options.
+sub with_options
+{
+	my ($sql, %options) = @_;
+
+	for my $option (sort keys %options)
+	{
+		$sql =~ s/\b$option '[^']*'/$option '$options{$option}'/ or die "the demo sets no $option";
+	}
+	return $sql;
 }
