@@ -20,9 +20,15 @@
 #define HTTP_SLOW_BYTES       1024     /* a second, over half of the total timeout */
 #define CURL_MINIMUM          0x075700 /* 7.87.0: CURLOPT_QUICK_EXIT */
 
+/* Handles between two transfers: reset, they know nothing of the last one. */
+#define HTTP_SPARE_HANDLES 64
+static CURL *spare_handles[HTTP_SPARE_HANDLES];
+static int spare_count = 0;
+
 struct HttpTransfer
 {
 	CURL *handle;
+	bool is_running; /* in a pool */
 	struct curl_slist *headers;
 	char error[CURL_ERROR_SIZE];
 	char *body; /* malloc: libcurl's callbacks fill it */
@@ -66,6 +72,26 @@ http_initialize(void)
 	initialized = true;
 }
 
+/* A libcurl handle with every option at its default; NULL if memory is out. */
+static CURL *
+handle_take(void)
+{
+	return spare_count > 0 ? spare_handles[--spare_count] : curl_easy_init();
+}
+
+/* Keep a handle for the next transfer: making one costs more than a request on an open connection. */
+static void
+handle_give_back(CURL *handle, bool is_running)
+{
+	if (is_running || spare_count == HTTP_SPARE_HANDLES)
+	{
+		curl_easy_cleanup(handle);
+		return;
+	}
+	curl_easy_reset(handle);
+	spare_handles[spare_count++] = handle;
+}
+
 /* Memory context callback: free everything that libcurl or malloc gave. */
 static void
 transfer_free(void *argument)
@@ -73,7 +99,7 @@ transfer_free(void *argument)
 	HttpTransfer *transfer = argument;
 
 	if (transfer->handle)
-		curl_easy_cleanup(transfer->handle);
+		handle_give_back(transfer->handle, transfer->is_running);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
 	for (; transfer->sockets > 0; transfer->sockets--)
@@ -310,7 +336,7 @@ http_start(const HttpRequest *request)
 	callback->func = transfer_free;
 	callback->arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	transfer->handle = curl_easy_init();
+	transfer->handle = handle_take();
 	if (transfer->handle == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	transfer->max_size = request->max_size;
@@ -322,9 +348,11 @@ http_start(const HttpRequest *request)
 	return transfer;
 }
 
+/* The libcurl handle of a transfer that is put into a pool. */
 void *
-http_transfer_handle(HttpTransfer *transfer)
+http_transfer_run(HttpTransfer *transfer)
 {
+	transfer->is_running = true;
 	return transfer->handle;
 }
 
@@ -412,6 +440,7 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	long status = 0;
 	char *text = NULL;
 
+	transfer->is_running = false;
 	response->outcome = transfer_outcome(transfer, code);
 	response->reason = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 	curl_easy_getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);

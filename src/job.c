@@ -38,7 +38,7 @@ typedef enum Statement
 typedef struct StatementText
 {
 	int argument_count;
-	Oid arguments[15];
+	Oid arguments[14];
 	const char *sql;
 } StatementText;
 
@@ -95,34 +95,32 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
 		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
 		" AND d.instance IS NOT DISTINCT FROM c.instance AND d.job_id <> c.job_id"},
-	[JOB_SETTLE] = {9, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-			INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTOID},
+	/* "settled" has the settlements as rows, see settled_descriptor(). */
+	[JOB_SETTLE] = {0, {0},
 		"UPDATE canopy_summit.job j"
 		" SET state = s.state::canopy_summit.job_state, run_at = coalesce(s.run_at, j.run_at),"
 		" attempts = s.attempts, epoch = NULL, lease_until = NULL, outcome = s.outcome,"
 		" outcome_code = s.code, outcome_status = s.status,"
 		" finished_at = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled') THEN now() END,"
 		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
-		"  AND j.body ? $9 THEN j.body - $9 ELSE j.body END"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-		"  AS s(job_id, fence, state, run_at, attempts, outcome, code, status)"
-		" WHERE j.job_id = s.job_id AND j.fence = s.fence"
+		"  THEN j.body - 'insurerPassword' ELSE j.body END"
+		" FROM settled s WHERE j.job_id = s.job_id AND j.fence = s.fence"
 		" RETURNING j.job_id"},
-	[ATTEMPT_INSERT] = {15, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
-			TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-			INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8OID},
-		"INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome, code,"
+	[ATTEMPT_INSERT] = {2, {INT8OID, INT8ARRAYOID},
+		"INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome,"
+		" code, status, lookup_us, connect_us, tls_us, first_byte_us, total_us, sent_bytes,"
+		" received_bytes)"
+		" SELECT job_id, fence, $1, started_at, $2 IS NULL OR job_id = ANY ($2), outcome, code,"
 		" status, lookup_us, connect_us, tls_us, first_byte_us, total_us, sent_bytes,"
-		" received_bytes, epoch)"
-		" SELECT a.*, $15"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS a"
+		" received_bytes FROM settled WHERE was_sent"
 		" ON CONFLICT (job_id, fence) DO UPDATE SET settled = EXCLUDED.settled,"
 		" outcome = EXCLUDED.outcome, code = EXCLUDED.code, status = EXCLUDED.status,"
 		" total_us = EXCLUDED.total_us, sent_bytes = EXCLUDED.sent_bytes,"
 		" received_bytes = EXCLUDED.received_bytes"},
-	[RESPONSE_INSERT] = {2, {INT8ARRAYOID, JSONBARRAYOID},
+	[RESPONSE_INSERT] = {1, {INT8ARRAYOID},
 		"INSERT INTO canopy_summit.job_response (job_id, response, received_at)"
-		" SELECT r.job_id, r.response, now() FROM unnest($1, $2) AS r(job_id, response)"
+		" SELECT job_id, answer, now() FROM settled"
+		" WHERE answer IS NOT NULL AND ($1 IS NULL OR job_id = ANY ($1))"
 		" ON CONFLICT (job_id) DO UPDATE"
 		" SET response = EXCLUDED.response, received_at = EXCLUDED.received_at"},
 	[JOB_NEXT_DUE] = {3, {INT8OID, TEXTARRAYOID, TIMESTAMPTZOID},
@@ -380,24 +378,34 @@ job_cancel_duplicates(List *jobs)
 	return (int) statement_run(JOB_CANCEL_DUPLICATES, arguments, NULL);
 }
 
-/* One column of an array-wise statement over settlements. */
-typedef Datum (*SettlementColumn)(const Settlement *settlement, bool *isnull);
-
-static Datum
-settlement_column(List *settlements, Oid type, SettlementColumn column)
+/* Settlements as rows, for statements that see them as a table. */
+static TupleDesc
+settled_descriptor(void)
 {
-	int count = list_length(settlements);
-	Datum *values = palloc0(sizeof(Datum) * Max(count, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(count, 1));
-	ListCell *cell;
-
-	foreach(cell, settlements)
+	static TupleDesc descriptor = NULL;
+	static const struct
 	{
-		int i = foreach_current_index(cell);
+		const char *name;
+		Oid type;
+	} columns[] = {
+		{"job_id", INT8OID},        {"fence", INT4OID},          {"state", TEXTOID},
+		{"run_at", TIMESTAMPTZOID}, {"attempts", INT4OID},       {"outcome", TEXTOID},
+		{"code", TEXTOID},          {"status", INT4OID},         {"started_at", TIMESTAMPTZOID},
+		{"was_sent", BOOLOID},      {"lookup_us", INT8OID},      {"connect_us", INT8OID},
+		{"tls_us", INT8OID},        {"first_byte_us", INT8OID},  {"total_us", INT8OID},
+		{"sent_bytes", INT8OID},    {"received_bytes", INT8OID}, {"answer", JSONBOID},
+	};
 
-		values[i] = column(lfirst(cell), &nulls[i]);
+	if (descriptor == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		descriptor = CreateTemplateTupleDesc(lengthof(columns));
+		for (int i = 0; i < lengthof(columns); i++)
+			TupleDescInitEntry(descriptor, i + 1, columns[i].name, columns[i].type, -1, 0);
+		MemoryContextSwitchTo(old);
 	}
-	return array_datum(values, nulls, count, type);
+	return descriptor;
 }
 
 static Datum
@@ -407,142 +415,40 @@ optional_text(const char *text, bool *isnull)
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
-static Datum
-column_job_id(const Settlement *settlement, bool *isnull)
-{
-	return Int64GetDatum(settlement->job->job_id);
-}
-
-static Datum
-column_fence(const Settlement *settlement, bool *isnull)
-{
-	return Int32GetDatum(settlement->job->fence);
-}
-
-static Datum
-column_state(const Settlement *settlement, bool *isnull)
-{
-	return CStringGetTextDatum(state_names[settlement->state]);
-}
-
-static Datum
-column_run_at(const Settlement *settlement, bool *isnull)
-{
-	*isnull = settlement->state != JOB_QUEUED;
-	return TimestampTzGetDatum(settlement->run_at);
-}
-
-static Datum
-column_attempts(const Settlement *settlement, bool *isnull)
-{
-	return Int32GetDatum(settlement->attempts);
-}
-
-static Datum
-column_outcome(const Settlement *settlement, bool *isnull)
-{
-	return CStringGetTextDatum(settlement->outcome);
-}
-
-static Datum
-column_code(const Settlement *settlement, bool *isnull)
-{
-	return optional_text(settlement->code, isnull);
-}
-
-static Datum
-column_status(const Settlement *settlement, bool *isnull)
-{
-	*isnull = settlement->status == 0;
-	return Int32GetDatum(settlement->status);
-}
-
-static Datum
-column_started_at(const Settlement *settlement, bool *isnull)
-{
-	return TimestampTzGetDatum(settlement->started_at);
-}
-
-static Datum
-column_settled(const Settlement *settlement, bool *isnull)
-{
-	return BoolGetDatum(settlement->accepted);
-}
-
-static Datum
-column_answer(const Settlement *settlement, bool *isnull)
-{
-	return JsonbPGetDatum(settlement->answer);
-}
-
-/* A column of what was measured; NULL for what was not reached. */
-#define MEASURED_COLUMN(name, field)                              \
-	static Datum name(const Settlement *settlement, bool *isnull) \
-	{                                                             \
-		*isnull = settlement->response->field == 0;               \
-		return Int64GetDatum(settlement->response->field);        \
-	}
-
-MEASURED_COLUMN(column_lookup, times.lookup)
-MEASURED_COLUMN(column_connect, times.connect)
-MEASURED_COLUMN(column_tls, times.tls)
-MEASURED_COLUMN(column_first_byte, times.first_byte)
-MEASURED_COLUMN(column_total, times.total)
-MEASURED_COLUMN(column_sent, sent_bytes)
-MEASURED_COLUMN(column_received, received_bytes)
-
-/* Write the attempts down, those of claims that no longer stand as well. */
 static void
-attempts_insert(List *settlements, int64 epoch)
+settled_put(Tuplestorestate *rows, const Settlement *settlement)
 {
-	List *sent = NIL;
-	ListCell *cell;
-	Datum arguments[15];
+	static const HttpResponse not_sent = {0};
+	const HttpResponse *response = settlement->response ? settlement->response : &not_sent;
+	const int64 measured[] = {response->times.lookup,  response->times.connect,
+							  response->times.tls,     response->times.first_byte,
+							  response->times.total,   response->sent_bytes,
+							  response->received_bytes};
+	Datum values[18];
+	bool nulls[18] = {0};
 	int n = 0;
 
-	foreach(cell, settlements)
-		if (((Settlement *) lfirst(cell))->response != NULL)
-			sent = lappend(sent, lfirst(cell));
-	if (sent == NIL)
-		return;
-	arguments[n++] = settlement_column(sent, INT8OID, column_job_id);
-	arguments[n++] = settlement_column(sent, INT4OID, column_fence);
-	arguments[n++] = settlement_column(sent, TIMESTAMPTZOID, column_started_at);
-	arguments[n++] = settlement_column(sent, BOOLOID, column_settled);
-	arguments[n++] = settlement_column(sent, TEXTOID, column_outcome);
-	arguments[n++] = settlement_column(sent, TEXTOID, column_code);
-	arguments[n++] = settlement_column(sent, INT4OID, column_status);
-	arguments[n++] = settlement_column(sent, INT8OID, column_lookup);
-	arguments[n++] = settlement_column(sent, INT8OID, column_connect);
-	arguments[n++] = settlement_column(sent, INT8OID, column_tls);
-	arguments[n++] = settlement_column(sent, INT8OID, column_first_byte);
-	arguments[n++] = settlement_column(sent, INT8OID, column_total);
-	arguments[n++] = settlement_column(sent, INT8OID, column_sent);
-	arguments[n++] = settlement_column(sent, INT8OID, column_received);
-	arguments[n++] = Int64GetDatum(epoch);
-	statement_run(ATTEMPT_INSERT, arguments, NULL);
-}
-
-/* Keep the answers of the jobs that have succeeded. */
-static void
-responses_insert(List *settlements)
-{
-	List *answered = NIL;
-	ListCell *cell;
-	Datum arguments[2];
-
-	foreach(cell, settlements)
+	values[n++] = Int64GetDatum(settlement->job->job_id);
+	values[n++] = Int32GetDatum(settlement->job->fence);
+	values[n++] = CStringGetTextDatum(state_names[settlement->state]);
+	nulls[n] = settlement->state != JOB_QUEUED;
+	values[n++] = TimestampTzGetDatum(settlement->run_at);
+	values[n++] = Int32GetDatum(settlement->attempts);
+	values[n++] = CStringGetTextDatum(settlement->outcome);
+	values[n] = optional_text(settlement->code, &nulls[n]);
+	n++;
+	nulls[n] = settlement->status == 0;
+	values[n++] = Int32GetDatum(settlement->status);
+	values[n++] = TimestampTzGetDatum(settlement->started_at);
+	values[n++] = BoolGetDatum(settlement->response != NULL);
+	for (int i = 0; i < lengthof(measured); i++)
 	{
-		Settlement *settlement = lfirst(cell);
-
-		if (settlement->accepted && settlement->answer != NULL)
-			answered = lappend(answered, settlement);
+		nulls[n] = measured[i] == 0;
+		values[n++] = Int64GetDatum(measured[i]);
 	}
-	if (answered == NIL)
-		return;
-	arguments[0] = settlement_column(answered, INT8OID, column_job_id);
-	arguments[1] = settlement_column(answered, JSONBOID, column_answer);
-	statement_run(RESPONSE_INSERT, arguments, NULL);
+	nulls[n] = settlement->answer == NULL;
+	values[n++] = JsonbPGetDatum(settlement->answer);
+	tuplestore_putvalues(rows, settled_descriptor(), values, nulls);
 }
 
 static int
@@ -554,41 +460,62 @@ settlement_compare(const ListCell *left, const ListCell *right)
 	return a < b ? -1 : a > b;
 }
 
+/* Mark the settlements whose claims stood, by the keys that the last statement returned. */
+static Datum
+settlements_accept(List *settlements, bool *all)
+{
+	uint64 count = SPI_processed;
+	Datum *ids = palloc(sizeof(Datum) * Max(count, 1));
+	ListCell *cell;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool isnull;
+
+		ids[i] = row_datum(SPI_tuptable->vals[i], 1, &isnull);
+		foreach(cell, settlements)
+			if (((Settlement *) lfirst(cell))->job->job_id == DatumGetInt64(ids[i]))
+			{
+				((Settlement *) lfirst(cell))->accepted = true;
+				break;
+			}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	*all = count == list_length(settlements);
+	return array_datum(ids, NULL, count, INT8OID);
+}
+
 /*
  * Settle what a worker of this epoch has claimed: a List of Settlement *, each
  * of another job.  A settlement counts, and is marked accepted, only if its
- * claim still stands.  In order of keys, so that two that settle cannot deadlock.
+ * claim still stands; the attempt is written down in any case.  In order of
+ * keys, so that two that settle cannot deadlock.
  */
 void
 job_settle(List *settlements, int64 epoch)
 {
-	Datum arguments[9];
-	int n = 0;
+	EphemeralNamedRelationData relation = {0};
+	Tuplestorestate *rows = tuplestore_begin_heap(true, false, work_mem);
+	Datum accepted;
+	bool all;
 	ListCell *cell;
 
 	list_sort(settlements, settlement_compare);
-	arguments[n++] = settlement_column(settlements, INT8OID, column_job_id);
-	arguments[n++] = settlement_column(settlements, INT4OID, column_fence);
-	arguments[n++] = settlement_column(settlements, TEXTOID, column_state);
-	arguments[n++] = settlement_column(settlements, TIMESTAMPTZOID, column_run_at);
-	arguments[n++] = settlement_column(settlements, INT4OID, column_attempts);
-	arguments[n++] = settlement_column(settlements, TEXTOID, column_outcome);
-	arguments[n++] = settlement_column(settlements, TEXTOID, column_code);
-	arguments[n++] = settlement_column(settlements, INT4OID, column_status);
-	arguments[n++] = CStringGetTextDatum("insurerPassword");
-	statement_run(JOB_SETTLE, arguments, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool isnull;
-		int64 job_id = DatumGetInt64(row_datum(SPI_tuptable->vals[i], 1, &isnull));
-
-		foreach(cell, settlements)
-			if (((Settlement *) lfirst(cell))->job->job_id == job_id)
-				((Settlement *) lfirst(cell))->accepted = true;
-	}
-	SPI_freetuptable(SPI_tuptable);
-	attempts_insert(settlements, epoch);
-	responses_insert(settlements);
+	foreach(cell, settlements)
+		settled_put(rows, lfirst(cell));
+	relation.md.name = "settled";
+	relation.md.tupdesc = settled_descriptor();
+	relation.md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation.md.enrtuples = list_length(settlements);
+	relation.reldata = rows;
+	if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the settlements");
+	statement_run(JOB_SETTLE, NULL, NULL);
+	accepted = settlements_accept(settlements, &all);
+	statement_run(ATTEMPT_INSERT, (Datum[]){Int64GetDatum(epoch), accepted}, all ? " n" : "  ");
+	statement_run(RESPONSE_INSERT, &accepted, all ? "n" : " ");
+	SPI_unregister_relation(relation.md.name);
+	tuplestore_end(rows);
 }
 
 /* When the next job of these servers (char *) is due, after now; DT_NOEND = never. */
