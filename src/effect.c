@@ -22,7 +22,7 @@
 
 /* Store a fetched pull. */
 static void
-effect_fetch(Flight *flight)
+fetch_store(const Flight *flight)
 {
 	const Job *job = flight->job;
 	PullSource source = {.server = job->server,
@@ -37,12 +37,22 @@ effect_fetch(Flight *flight)
 	(void) pull_store(flight->answer->json, &source);
 }
 
+/* Store fetched pulls. */
+static void
+effect_fetch(List *flights)
+{
+	ListCell *cell;
+
+	foreach(cell, flights)
+		fetch_store(lfirst(cell));
+}
+
 /* Operations whose ends are more than answers. */
 static const struct
 {
 	const char *operation;
-	void (*succeeded)(Flight *flight);
-	void (*failed)(Flight *flight); /* NULL = nothing */
+	void (*succeeded)(List *flights);
+	void (*failed)(List *flights); /* NULL = nothing */
 } effects[] = {
 	{"get-pull-by-id", effect_fetch, NULL},
 	{"upload-policy", upload_accepted, upload_ended},
@@ -125,24 +135,48 @@ effect_hold(const Flight *flight)
 		elog(ERROR, "could not insert into canopy_summit.server_hold");
 }
 
-/* Apply what the settled flight changes besides its job. */
-void
-effect_apply(Flight *flight)
+/* The flights of an operation that ended in this state. */
+static List *
+flights_of(List *flights, const char *operation, JobState state)
 {
-	if (flight->holds_credential)
-		effect_hold(flight);
-	if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
+	List *found = NIL;
+	ListCell *cell;
+
+	foreach(cell, flights)
 	{
-		upkeep_reconciled(flight);
-		return;
+		Flight *flight = lfirst(cell);
+
+		if (flight->job->operation != NULL && flight->job->reconciles == 0 &&
+			flight->settlement.state == state &&
+			strcmp(flight->job->operation->name, operation) == 0)
+			found = lappend(found, flight);
 	}
-	for (int i = 0; flight->job->operation != NULL && i < lengthof(effects); i++)
+	return found;
+}
+
+/* Apply what settled flights, a List of Flight *, change besides their jobs. */
+void
+effect_apply(List *flights)
+{
+	List *found;
+	ListCell *cell;
+
+	foreach(cell, flights)
 	{
-		if (strcmp(effects[i].operation, flight->job->operation->name) != 0)
-			continue;
-		if (flight->settlement.state == JOB_SUCCEEDED && flight->answer != NULL)
-			effects[i].succeeded(flight);
-		else if (flight->settlement.state == JOB_FAILED && effects[i].failed != NULL)
-			effects[i].failed(flight);
+		Flight *flight = lfirst(cell);
+
+		if (flight->holds_credential)
+			effect_hold(flight);
+		if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
+			upkeep_reconciled(flight);
+	}
+	for (int i = 0; i < lengthof(effects); i++)
+	{
+		found = flights_of(flights, effects[i].operation, JOB_SUCCEEDED);
+		if (found != NIL)
+			effects[i].succeeded(found);
+		found = flights_of(flights, effects[i].operation, JOB_FAILED);
+		if (found != NIL && effects[i].failed != NULL)
+			effects[i].failed(found);
 	}
 }

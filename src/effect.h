@@ -9,6 +9,6 @@
 #include "worker.h"
 
 extern void effect_keep_answer(Flight *flight);
-extern void effect_apply(Flight *flight);
+extern void effect_apply(List *flights);
 
 #endif /* CANOPY_SUMMIT_EFFECT_H */

@@ -137,6 +137,7 @@ void
 settle_batch(Worker *worker, List *flights)
 {
 	List *settlements = NIL;
+	List *accepted = NIL;
 	ListCell *cell;
 
 	foreach(cell, flights)
@@ -151,7 +152,8 @@ settle_batch(Worker *worker, List *flights)
 	job_settle(settlements, worker->epoch);
 	foreach(cell, flights)
 		if (((Flight *) lfirst(cell))->settlement.accepted)
-			effect_apply(lfirst(cell));
+			accepted = lappend(accepted, lfirst(cell));
+	effect_apply(accepted);
 }
 
 /* Give up on the effect of a flight: its job fails, its answer is kept. */

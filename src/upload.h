@@ -22,9 +22,9 @@ extern UploadSource *upload_source;
 extern void upload_hash(Jsonb *body, uint8 *hash);
 
 /* upload_effect.c */
-extern void upload_accepted(Flight *flight);
-extern void upload_ended(Flight *flight);
-extern void upload_polled(Flight *flight);
+extern void upload_accepted(List *flights);
+extern void upload_ended(List *flights);
+extern void upload_polled(List *flights);
 extern bool upload_adopt_conflict(Flight *flight);
 
 #endif /* CANOPY_SUMMIT_UPLOAD_H */

@@ -11,49 +11,84 @@
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "shared.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
-#define POLL_FIRST   1000             /* ms after the upload was accepted */
-#define POLL_LONGEST (15 * 60 * 1000) /* ms between polls */
-#define MESSAGE_MAX  500              /* bytes of Summit's words that are kept */
+#define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
+#define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
 
 typedef enum Statement
 {
 	UPLOAD_ACCEPT,
 	UPLOAD_END_BY_JOB,
 	UPLOAD_END,
-	UPLOAD_FIND,
+	UPLOAD_POLL,
 	STATEMENT_COUNT
 } Statement;
+
+/*
+ * Polls are for uploads whose webhook does not come: they are sent last, the
+ * first after a second, each later one after half the time that has passed.
+ */
+#define POLL_COLUMNS                                                                             \
+	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
+	" instance, max_attempts, state, fence, attempts, enqueued_at)"                              \
+	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
+	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
 
 /* clang-format off */
 static const struct
 {
 	int argument_count;
-	Oid arguments[8];
+	Oid arguments[6];
 	const char *sql;
 } statements[STATEMENT_COUNT] = {
-	[UPLOAD_ACCEPT] = {3, {INT8OID, TEXTOID, TEXTOID},
-		"UPDATE summit.upload SET status = $3, summit_job_id = $2, accepted_at = now()"
-		" WHERE job_id = $1 AND status = 'queued'"},
-	[UPLOAD_END_BY_JOB] = {6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-		"UPDATE summit.upload SET status = $2, error_code = $3, error_field = $4,"
-		" error_message = $5, correlation_id = $6, finished_at = now()"
-		" WHERE job_id = $1 AND status = 'queued'"},
-	[UPLOAD_END] = {7, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-		"UPDATE summit.upload SET status = $2, error_code = $3, error_field = $4,"
-		" error_message = $5, correlation_id = $6, finished_at = now()"
-		" WHERE summit_job_id = $1 AND server = $7 AND status = 'accepted'"},
-	[UPLOAD_FIND] = {2, {TEXTOID, TEXTOID},
-		"SELECT accepted_at FROM summit.upload"
-		" WHERE summit_job_id = $1 AND server = $2 AND status = 'accepted' ORDER BY 1 LIMIT 1"},
+	[UPLOAD_ACCEPT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
+		"WITH a AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS a(job_id, summit_job_id)),"
+		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
+		"  status = CASE WHEN a.summit_job_id IS NULL THEN 'unresolved' ELSE 'accepted' END,"
+		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id' END,"
+		"  accepted_at = now(),"
+		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
+		"  FROM a WHERE u.job_id = a.job_id AND u.status = 'queued')"
+		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now()"
+		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		" WHERE a.summit_job_id IS NOT NULL"},
+	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+			TEXTARRAYOID},
+		"UPDATE summit.upload u SET status = 'failed', error_code = a.code, error_field = a.field,"
+		" error_message = a.message, correlation_id = a.correlation_id, finished_at = now()"
+		" FROM unnest($1, $2, $3, $4, $5) AS a(job_id, code, field, message, correlation_id)"
+		" WHERE u.job_id = a.job_id AND u.status = 'queued'"},
+	[UPLOAD_END] = {6, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+			TEXTARRAYOID},
+		"UPDATE summit.upload u SET status = a.status, error_code = a.code,"
+		" error_field = a.field, error_message = a.message, correlation_id = a.correlation_id,"
+		" finished_at = now()"
+		" FROM unnest($1, $2, $3, $4, $5, $6)"
+		"  AS a(job_id, status, code, field, message, correlation_id)"
+		" JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		" WHERE u.summit_job_id = j.params ->> 'jobId' AND u.server = j.server"
+		" AND u.status = 'accepted'"},
+	[UPLOAD_POLL] = {2, {INT8ARRAYOID, INT4OID},
+		"WITH a AS MATERIALIZED (SELECT j.job_id, u.upload_id, u.summit_job_id, u.accepted_at,"
+		"   now() > u.accepted_at + make_interval(secs => $2) AS is_over"
+		"  FROM unnest($1) AS i(job_id) JOIN canopy_summit.job j ON j.job_id = i.job_id"
+		"  JOIN summit.upload u ON u.summit_job_id = j.params ->> 'jobId' AND u.server = j.server"
+		"  WHERE u.status = 'accepted'),"
+		" ended AS (UPDATE summit.upload u SET status = 'unresolved', finished_at = now(),"
+		"  error_message = 'no end within canopy_summit.upload_poll_limit'"
+		"  FROM a WHERE u.upload_id = a.upload_id AND a.is_over)"
+		POLL_COLUMNS " now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
+		" interval '15 minutes'), j.instance, 10, 'queued', 0, 0, now()"
+		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
 };
 /* clang-format on */
 
 static uint64
-statement_run(Statement statement, Datum *arguments, const char *nulls)
+statement_run(Statement statement, Datum *arguments)
 {
 	static SPIPlanPtr plans[STATEMENT_COUNT];
 
@@ -67,9 +102,45 @@ statement_run(Statement statement, Datum *arguments, const char *nulls)
 			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
 		plans[statement] = plan;
 	}
-	if (SPI_execute_plan(plans[statement], arguments, nulls, false, 0) < 0)
+	if (SPI_execute_plan(plans[statement], arguments, NULL, false, 0) < 0)
 		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(SPI_result));
 	return SPI_processed;
+}
+
+/* A column of texts, NULL for NULL, one a flight. */
+static Datum
+text_column(char **texts, int count)
+{
+	Datum *values = palloc0(sizeof(Datum) * Max(count, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		values[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, (int[]){count}, (int[]){1}, TEXTOID,
+											  -1, false, TYPALIGN_INT));
+}
+
+/* Have the worker look for the polls that were just enqueued. */
+static void
+poll_announce(void)
+{
+	wake_at_commit(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), POLL_FIRST));
+}
+
+/* The keys of the flights' jobs. */
+static Datum
+job_column(List *flights)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(flights), 1));
+	ListCell *cell;
+
+	foreach(cell, flights)
+		values[foreach_current_index(cell)] = Int64GetDatum(((Flight *) lfirst(cell))->job->job_id);
+	return PointerGetDatum(construct_array(values, list_length(flights), INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* A text member of an object, cut to what is kept; NULL if it is none. */
@@ -85,21 +156,38 @@ member_text(JsonbContainer *object, const char *name)
 					pg_mbcliplen(value->val.string.val, value->val.string.len, MESSAGE_MAX));
 }
 
-/* Summit's error object {code, message, field, correlation_id} as four arguments, from the first on. */
-static void
-error_arguments(JsonbContainer *error, const char *fallback_code, const char *fallback_message,
-				Datum *arguments, char *nulls)
+/* Summit's error objects {code, field, message, correlation_id} as columns, one entry a flight. */
+typedef struct ErrorColumns
 {
-	const char *texts[4] = {member_text(error, "code"), member_text(error, "field"),
-							member_text(error, "message"), member_text(error, "correlation_id")};
+	char **code;
+	char **field;
+	char **message;
+	char **correlation_id;
+} ErrorColumns;
 
-	texts[0] = texts[0] ? texts[0] : fallback_code;
-	texts[2] = texts[2] ? texts[2] : fallback_message;
-	for (int i = 0; i < lengthof(texts); i++)
-	{
-		nulls[i] = texts[i] ? ' ' : 'n';
-		arguments[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
-	}
+static ErrorColumns
+error_columns(int count)
+{
+	int size = sizeof(char *) * Max(count, 1);
+
+	return (ErrorColumns){palloc0(size), palloc0(size), palloc0(size), palloc0(size)};
+}
+
+/* Take the error object of an answer as entry `i`; what it does not say is said by the settlement. */
+static void
+error_take(ErrorColumns *columns, int i, Jsonb *json, const Settlement *settlement)
+{
+	JsonbValue *error = failure_error_object(json);
+	JsonbContainer *object = error ? error->val.binary.data : NULL;
+
+	columns->code[i] = member_text(object, "code");
+	columns->field[i] = member_text(object, "field");
+	columns->message[i] = member_text(object, "message");
+	columns->correlation_id[i] = member_text(object, "correlation_id");
+	if (columns->code[i] == NULL && settlement->code != NULL)
+		columns->code[i] = pstrdup(settlement->code);
+	if (columns->message[i] == NULL)
+		columns->message[i] = pstrdup(settlement->outcome);
 }
 
 /* The job_id in an answer of Summit, wherever it is; NULL if there is none. */
@@ -115,57 +203,44 @@ answer_job_id(Jsonb *json)
 	return job_id || error == NULL ? job_id : member_text(error->val.binary.data, "job_id");
 }
 
-/* Ask for the state of a job of Summit's after so many milliseconds. */
-static void
-poll_enqueue(const Job *job, const char *summit_job_id, int64 delay)
+/* upload-policy succeeded: remember Summit's jobs, and watch them. */
+void
+upload_accepted(List *flights)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue value = {.type = jbvString};
-	JobSpec spec = {.server = job->server, .operation = "get-job", .owner = job->owner};
+	char **summit_job_ids = palloc(sizeof(char *) * list_length(flights));
+	ListCell *cell;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	value.val.string.val = "jobId";
-	value.val.string.len = strlen("jobId");
-	pushJsonbValue(&state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, summit_job_id);
-	value.val.string.len = strlen(summit_job_id);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	spec.params = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	spec.priority = job->priority;
-	spec.run_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
-	(void) job_insert(&spec);
+	foreach(cell, flights)
+		summit_job_ids[foreach_current_index(cell)] =
+			answer_job_id(((Flight *) lfirst(cell))->answer->json);
+	statement_run(UPLOAD_ACCEPT, (Datum[]){job_column(flights),
+										   text_column(summit_job_ids, list_length(flights))});
+	poll_announce();
 }
 
-/* upload-policy succeeded: remember Summit's job, and watch it. */
+/* upload-policy failed for good: keep Summit's errors, field by field. */
 void
-upload_accepted(Flight *flight)
+upload_ended(List *flights)
 {
-	char *summit_job_id = answer_job_id(flight->answer->json);
-	Datum arguments[3] = {Int64GetDatum(flight->job->job_id),
-						  summit_job_id ? CStringGetTextDatum(summit_job_id) : (Datum) 0,
-						  CStringGetTextDatum(summit_job_id ? "accepted" : "unresolved")};
+	int count = list_length(flights);
+	ErrorColumns errors = error_columns(count);
+	ListCell *cell;
 
-	statement_run(UPLOAD_ACCEPT, arguments, summit_job_id ? "   " : " n ");
-	if (summit_job_id != NULL)
-		poll_enqueue(flight->job, summit_job_id, POLL_FIRST);
-}
+	foreach(cell, flights)
+	{
+		const Settlement *settlement = &((Flight *) lfirst(cell))->settlement;
+		const HttpResponse *response = settlement->response;
+		const char *problem;
+		Jsonb *json = response && response->outcome == HTTP_COMPLETE
+						  ? json_read(response->body, response->body_len, NULL, &problem)
+						  : NULL;
 
-/* upload-policy failed for good: keep Summit's error, field by field. */
-void
-upload_ended(Flight *flight)
-{
-	const HttpResponse *response = flight->settlement.response;
-	const char *problem;
-	Jsonb *json = response && response->outcome == HTTP_COMPLETE
-					  ? json_read(response->body, response->body_len, NULL, &problem)
-					  : NULL;
-	JsonbValue *error = failure_error_object(json);
-	Datum arguments[6] = {Int64GetDatum(flight->job->job_id), CStringGetTextDatum("failed")};
-	char nulls[7] = "      ";
-
-	error_arguments(error ? error->val.binary.data : NULL, flight->settlement.code,
-					flight->settlement.outcome, &arguments[2], &nulls[2]);
-	statement_run(UPLOAD_END_BY_JOB, arguments, nulls);
+		error_take(&errors, foreach_current_index(cell), json, settlement);
+	}
+	statement_run(UPLOAD_END_BY_JOB,
+				  (Datum[]){job_column(flights), text_column(errors.code, count),
+							text_column(errors.field, count), text_column(errors.message, count),
+							text_column(errors.correlation_id, count)});
 }
 
 /*
@@ -201,57 +276,59 @@ is_one_of(const char *status, const char *const *words)
 	return false;
 }
 
-/* Let the uploads of a Summit job end. */
-static void
-uploads_end(const Job *job, const char *summit_job_id, const char *status, JsonbContainer *error,
-			const char *message)
-{
-	Datum arguments[7] = {CStringGetTextDatum(summit_job_id), CStringGetTextDatum(status)};
-	char nulls[8] = "       ";
-
-	error_arguments(error, NULL, message, &arguments[2], &nulls[2]);
-	arguments[6] = CStringGetTextDatum(job->server);
-	statement_run(UPLOAD_END, arguments, nulls);
-}
-
-/* When the upload of a Summit job that has no end yet was accepted; DT_NOEND: none waits for it. */
-static TimestampTz
-upload_accepted_at(const Job *job, const char *summit_job_id)
-{
-	Datum arguments[2] = {CStringGetTextDatum(summit_job_id), CStringGetTextDatum(job->server)};
-	bool isnull;
-
-	if (statement_run(UPLOAD_FIND, arguments, NULL) == 0)
-		return DT_NOEND;
-	return DatumGetTimestampTz(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-/* get-job ended: the upload has come to its end, or is polled again, or is given up. */
-void
-upload_polled(Flight *flight)
+/* What the end of a poll says of the upload; NULL = nothing yet. */
+static const char *
+poll_end(const Flight *flight)
 {
 	static const char *const good[] = {"verified", "completed", "succeeded", NULL};
 	static const char *const bad[] = {"failed", "rejected", "error", NULL};
-	const Job *job = flight->job;
-	const char *summit_job_id = json_text_field(job->params, "jobId");
 	Jsonb *json = flight->answer ? flight->answer->json : NULL;
 	const char *status = json && JB_ROOT_IS_OBJECT(json) ? json_text_field(json, "status") : NULL;
-	JsonbValue *error = failure_error_object(json);
-	TimestampTz accepted_at = upload_accepted_at(job, summit_job_id);
-	int64 age;
 
-	if (accepted_at == DT_NOEND)
-		return;
-	age = TimestampDifferenceMilliseconds(accepted_at, GetCurrentTimestamp());
-	if (is_one_of(status, good))
-		uploads_end(job, summit_job_id, "verified", NULL, NULL);
-	else if (is_one_of(status, bad))
-		uploads_end(job, summit_job_id, "failed", error ? error->val.binary.data : NULL, NULL);
-	else if (flight->settlement.state != JOB_SUCCEEDED)
-		uploads_end(job, summit_job_id, "unresolved", NULL, flight->settlement.outcome);
-	else if (age > 1000 * (int64) setting_upload_poll_limit)
-		uploads_end(job, summit_job_id, "unresolved", NULL, "no end within upload_poll_limit");
-	else
-		poll_enqueue(job, summit_job_id, Min(Max(age / 2, POLL_FIRST), POLL_LONGEST));
+	if (flight->settlement.state != JOB_SUCCEEDED)
+		return "unresolved";
+	return is_one_of(status, good) ? "verified" : is_one_of(status, bad) ? "failed" : NULL;
+}
+
+/* get-job ended: the uploads have come to their ends, or are polled again, or are given up. */
+void
+upload_polled(List *flights)
+{
+	ErrorColumns errors = error_columns(list_length(flights));
+	char **statuses = palloc(sizeof(char *) * list_length(flights));
+	List *ended = NIL;
+	List *pending = NIL;
+	ListCell *cell;
+	int count;
+
+	foreach(cell, flights)
+	{
+		Flight *flight = lfirst(cell);
+		const char *status = poll_end(flight);
+
+		if (status == NULL)
+			pending = lappend(pending, flight);
+		else
+		{
+			count = list_length(ended);
+			statuses[count] = unconstify(char *, status);
+			if (strcmp(status, "verified") != 0)
+				error_take(&errors, count, flight->answer ? flight->answer->json : NULL,
+						   &flight->settlement);
+			ended = lappend(ended, flight);
+		}
+	}
+	count = list_length(ended);
+	if (ended != NIL)
+		statement_run(UPLOAD_END,
+					  (Datum[]){job_column(ended), text_column(statuses, count),
+								text_column(errors.code, count), text_column(errors.field, count),
+								text_column(errors.message, count),
+								text_column(errors.correlation_id, count)});
+	if (pending != NIL)
+	{
+		statement_run(UPLOAD_POLL,
+					  (Datum[]){job_column(pending), Int32GetDatum(setting_upload_poll_limit)});
+		poll_announce();
+	}
 }
