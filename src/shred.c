@@ -114,12 +114,21 @@ array_misfits(JsonbContainer *array)
 	return misfits ? pushJsonbValue(&misfits, WJB_END_ARRAY, NULL) : NULL;
 }
 
-/* Whether a field that may be a column or rows is rows: an array of objects. */
+/* Whether a field that may be a column or rows is rows: an array of objects, with nulls among them. */
 static bool
 is_rows(const JsonbValue *value)
 {
-	return is_array(value) && JsonContainerSize(value->val.binary.data) > 0 &&
-		   array_misfits(value->val.binary.data) == NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue element;
+
+	if (!is_array(value) || array_misfits(value->val.binary.data) != NULL)
+		return false;
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+		if (token == WJB_ELEM && is_object(&element))
+			return true;
+	return false;
 }
 
 /* Take a field that holds rows of another entity. */

@@ -20,8 +20,13 @@ if [ -n "${PG_CONFIG:-}" ]; then
 	}
 	server_packages=()
 else
-	PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
-	server_packages=(postgresql-15 postgresql-server-dev-15)
+	# The PostgreSQL of the Debian release: 15 in Debian 12.
+	case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
+		trixie) major=17 ;;
+		*) major=15 ;;
+	esac
+	PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
+	server_packages=("postgresql-$major" "postgresql-server-dev-$major")
 fi
 
 # Results must not depend on who calls, reach a server of theirs, or use programs of their home.
@@ -29,7 +34,9 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 for variable in "${!PG@}"; do
 	[ "$variable" = PG_CONFIG ] || unset "$variable"
 done
-export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
+# PostgreSQL's test modules delete LC_ALL: then LANG decides the encoding of their clusters.
+unset LANGUAGE "${!LC_@}"
+export LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
 

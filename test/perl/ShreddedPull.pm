@@ -134,8 +134,8 @@ sub rows_schema
 	return $node->{ref} if exists $node->{ref} && has_fields($schemas->{ $node->{ref} });
 	return rows_schema($node->{items}, $value) if ($node->{type} // '') eq 'array';
 	return undef if !exists $node->{any};
-	# Of several forms, rows are an array of nothing but objects.
-	return undef if ref $value ne 'ARRAY' || !@$value || grep { ref ne 'HASH' } @$value;
+	# Of several forms, rows are an array of objects; nulls among them say nothing.
+	return undef if ref $value ne 'ARRAY' || !(grep { ref eq 'HASH' } @$value) || grep { defined && ref ne 'HASH' } @$value;
 	return (grep { defined } map { rows_schema($_, $value) } @{ $node->{any} })[0];
 }
 

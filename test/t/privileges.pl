@@ -115,7 +115,10 @@ sub define_actual
 				WHEN d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'v', 'm') THEN 'table' END AS kind
 		FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
 			LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
-		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e';
+		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+			-- PostgreSQL 17 lists row types of relations, and array types, beside what they belong to.
+			AND NOT EXISTS (SELECT FROM pg_depend i WHERE d.classid = 'pg_type'::regclass
+				AND i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i');
 
 		CREATE VIEW privilege AS
 		SELECT kind, unnest(string_to_array(names, ' ')) AS privilege
