@@ -19,9 +19,11 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "upload.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
@@ -30,31 +32,20 @@ PG_FUNCTION_INFO_V1(canopy_summit_job_fill);
 
 #define ORDERING_LOCKS 1024 /* at most so many locks a transaction, however many keys it has */
 
-/* The next key of the job table, whoever asks. */
-int64
-job_next_id(void)
-{
-	Oid sequence = get_relname_relid("job_id_seq", get_namespace_oid("canopy_summit", false));
-
-	return nextval_internal(sequence, false);
-}
-
 /* Refuse what must not be sent by job, or not by this role. */
 static void
 enqueue_check_right(const Operation *operation)
 {
-	if (operation->provider == PROVIDER_SUMMIT)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("operation \"%s\" cannot be enqueued by itself", operation->name),
-			 errhint(
-				 "Upload with summit_upload_policy() or by INSERT INTO summit.upload; tokens and job status are the worker's.")));
+	if (operation->auth == OPERATION_AUTH_CLIENT)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("operation \"%s\" cannot be enqueued", operation->name),
+						errhint("Workers get access tokens by themselves.")));
 	if (operation->envelope == ENVELOPE_REDIRECT)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("operation \"%s\" cannot be enqueued", operation->name),
 						errhint("It downloads a file: call it with canopy_call().")));
-	if ((operation->class != OPERATION_SAFE || (operation->flags & OPERATION_SECRET)) &&
+	if ((operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE ||
+		 (operation->flags & OPERATION_SECRET)) &&
 		!privilege_is_admin())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -121,9 +112,9 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 static void
 enqueue_fill_engine(NewRow *row)
 {
-	static const char *const empty[] = {"epoch",       "lease_until",  "first_sent_at",
-										"finished_at", "outcome",      "outcome_code",
-										"reconciles",  "request_hash", "outcome_status"};
+	static const char *const empty[] = {"epoch",       "lease_until",   "first_sent_at",
+										"finished_at", "outcome",       "outcome_code",
+										"reconciles",  "outcome_status"};
 
 	new_row_put(row, "owner",
 				DirectFunctionCall1(namein,
@@ -142,6 +133,13 @@ enqueue_fill_engine(NewRow *row)
 	new_row_put(row, "job_id", Int64GetDatum(job_next_id()));
 }
 
+/* What the server's option with_property_data adds to a fetch that does not say. */
+static Datum
+property_data_param(void)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"withPropertyData\": true}"));
+}
+
 /* Check what is asked for, as canopy_call() does, and complete the row. */
 static void
 enqueue_fill(NewRow *row)
@@ -152,30 +150,23 @@ enqueue_fill(NewRow *row)
 	const Operation *operation = operation_find(new_row_required_text(row, "operation"), provider);
 	Jsonb *params;
 
-	if (row->nulls[new_row_column(row, "params")])
+	if (new_row_is_null(row, "params"))
 		new_row_put(row, "params", DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	params = new_row_json(row, "params");
+	new_row_clear(row, "request_hash");
 	enqueue_check_right(operation);
+	if (connection->with_property_data && strcmp(operation->name, "get-pull-by-id") == 0)
+		new_row_put(row, "params",
+					DirectFunctionCall2(jsonb_concat, property_data_param(),
+										JsonbPGetDatum(new_row_json(row, "params"))));
+	if (operation->class == OPERATION_KEYED)
+		upload_fill_job(row);
+	params = new_row_json(row, "params");
 	request_check(operation, params, new_row_json(row, "body"));
 	request_check_confirmation(connection, operation, params);
 	enqueue_fill_input(row, operation);
 	if (new_row_text(row, "ordering_key") != NULL)
 		enqueue_lock_order(server, new_row_text(row, "ordering_key"));
 	enqueue_fill_engine(row);
-}
-
-/* Say once a transaction that nothing will be sent. */
-void
-enqueue_notice(void)
-{
-	static LocalTransactionId noticed = InvalidLocalTransactionId;
-
-	if (shared != NULL || noticed == my_lxid)
-		return;
-	noticed = my_lxid;
-	ereport(NOTICE,
-			(errmsg("no worker will send this job"),
-			 errhint("Add canopy_summit to shared_preload_libraries and restart the server.")));
 }
 
 /* trigger job_fill: BEFORE INSERT ON canopy_summit.job FOR EACH ROW */
@@ -190,6 +181,6 @@ canopy_summit_job_fill(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	enqueue_fill(&row);
 	wake_at_commit(DatumGetTimestampTz(row.values[new_row_column(&row, "run_at")]));
-	enqueue_notice();
+	shared_notice_absence();
 	return new_row_tuple(&row);
 }

@@ -10,7 +10,9 @@
 #include "job.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "shared.h"
@@ -215,6 +217,15 @@ text_array(List *texts)
 	foreach(cell, texts)
 		values[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
 	return array_datum(values, NULL, list_length(texts), TEXTOID);
+}
+
+/* The next key of the job table, whoever asks. */
+int64
+job_next_id(void)
+{
+	Oid sequence = get_relname_relid("job_id_seq", get_namespace_oid("canopy_summit", false));
+
+	return nextval_internal(sequence, false);
 }
 
 /* Enqueue a job of the engine's own, and wake the worker at COMMIT; returns its key. */

@@ -96,6 +96,7 @@ extern int64 instance_current(void);
 extern void instance_notice_promotion(void);
 
 /* job.c; the caller is inside engine_begin() */
+extern int64 job_next_id(void);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_owners,
 					   int64 epoch, TimestampTz now, TimestampTz lease, MemoryContext parent);
@@ -106,9 +107,5 @@ extern List *job_servers(void);
 extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease);
 extern Datum operation_names(OperationClass class, int flag);
 extern void epoch_lock(int64 epoch);
-
-/* enqueue.c */
-extern int64 job_next_id(void);
-extern void enqueue_notice(void);
 
 #endif /* CANOPY_SUMMIT_JOB_H */

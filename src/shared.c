@@ -188,6 +188,20 @@ wake_at_commit(TimestampTz run_at)
 	pending_wake = Min(pending_wake, run_at);
 }
 
+/* Say once a transaction, where there are no workers, that nobody will send what was enqueued. */
+void
+shared_notice_absence(void)
+{
+	static LocalTransactionId noticed = InvalidLocalTransactionId;
+
+	if (shared != NULL || noticed == my_lxid)
+		return;
+	noticed = my_lxid;
+	ereport(NOTICE,
+			(errmsg("no worker will send this job"),
+			 errhint("Add canopy_summit to shared_preload_libraries and restart the server.")));
+}
+
 /* Transaction callback, registered once a process. */
 static void
 wake_on_xact(XactEvent event, void *argument)

@@ -85,5 +85,6 @@ extern void shared_wake(Oid database, TimestampTz run_at);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
 extern void wake_at_commit(TimestampTz run_at);
+extern void shared_notice_absence(void);
 
 #endif /* CANOPY_SUMMIT_SHARED_H */

@@ -18,6 +18,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "new_row.h"
+#include "shared.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -140,6 +141,34 @@ upload_params(const char *key)
 	value.val.string.len = strlen(key);
 	pushJsonbValue(&state, WJB_VALUE, &value);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * Complete a row of the job table that uploads without summit.upload: the same
+ * validator, key and hash, but nobody follows the upload to its end.
+ */
+void
+upload_fill_job(NewRow *row)
+{
+	const char *key = new_row_text(row, "idempotency_key");
+	Jsonb *body = new_row_json(row, "body");
+	uint8 hash[PG_SHA256_DIGEST_LENGTH];
+
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("body of an upload cannot be NULL"),
+				 errhint("Upload with summit_upload_policy() to have it followed to its end.")));
+	if (key == NULL)
+		key = json_text_field(new_row_json(row, "params"), "Idempotency-Key");
+	if (key == NULL)
+		key = upload_new_key();
+	body = certificate_read(body, NULL, NULL)->body;
+	upload_hash(body, hash);
+	new_row_put(row, "body", JsonbPGetDatum(body));
+	new_row_put(row, "params", JsonbPGetDatum(upload_params(key)));
+	new_row_put_text(row, "idempotency_key", key);
+	new_row_put(row, "request_hash", hash_datum(hash));
 }
 
 /* Fill the columns that say what is insured, for whom. */
@@ -295,7 +324,7 @@ canopy_summit_upload_fill(PG_FUNCTION_ARGS)
 								   content_type);
 	if (upload_enqueue(&row, certificate, connection->server))
 	{
-		enqueue_notice();
+		shared_notice_absence();
 		return new_row_tuple(&row);
 	}
 	ereport(NOTICE, (errmsg("the same payload is upload %lld already", (long long) absorbed_by)));

@@ -6,6 +6,7 @@
 #ifndef CANOPY_SUMMIT_UPLOAD_H
 #define CANOPY_SUMMIT_UPLOAD_H
 
+#include "new_row.h"
 #include "worker.h"
 
 /* The row of an app's table that an upload is for. */
@@ -20,6 +21,7 @@ typedef struct UploadSource
 /* upload.c */
 extern UploadSource *upload_source;
 extern void upload_hash(Jsonb *body, uint8 *hash);
+extern void upload_fill_job(NewRow *row);
 
 /* upload_effect.c */
 extern void upload_accepted(List *flights);

@@ -52,9 +52,10 @@ static const struct
 		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id' END,"
 		"  accepted_at = now(),"
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
-		"  FROM a WHERE u.job_id = a.job_id AND u.status = 'queued')"
+		"  FROM a WHERE u.job_id = a.job_id AND u.status = 'queued'"
+		"  RETURNING u.job_id, u.summit_job_id)"
 		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now()"
-		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
 		" WHERE a.summit_job_id IS NOT NULL"},
 	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 			TEXTARRAYOID},

@@ -277,7 +277,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
 {
 	int room = lane_room(worker, lane, now, claimed);
 	TimestampTz lease =
-		TimestampTzPlusMilliseconds(now, 2 * (int64) lane->timeout + setting_lease_margin);
+		TimestampTzPlusMilliseconds(now, (int64) lane->timeout + setting_lease_margin);
 	List *jobs;
 	ListCell *cell;
 
@@ -677,7 +677,18 @@ canopy_summit_worker_main(Datum argument)
 {
 	static Worker worker;
 
-	worker_start(&worker, DatumGetInt32(argument));
-	for (;;)
-		worker_turn(&worker);
+	PG_TRY();
+	{
+		worker_start(&worker, DatumGetInt32(argument));
+		for (;;)
+			worker_turn(&worker);
+	}
+	PG_CATCH();
+	{
+		/* The launcher decides when to try again; one line in the log is enough. */
+		EmitErrorReport();
+		proc_exit(0);
+	}
+	PG_END_TRY();
+	pg_unreachable();
 }

@@ -24,6 +24,7 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
+	UNION ALL SELECT 'pii_reader', 'table', 'summit.upload', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
