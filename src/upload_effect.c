@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "shared.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
@@ -254,11 +255,17 @@ upload_adopt_conflict(Flight *flight)
 	const HttpResponse *response = flight->settlement.response;
 	const char *problem;
 	uint8 hash[PG_SHA256_DIGEST_LENGTH];
+	ResourceOwner owner;
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
 	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL)
 		return false;
+	/* Outside a transaction there is no owner, and a digest wants one. */
+	owner = ResourceOwnerCreate(NULL, "canopy_summit digest");
+	CurrentResourceOwner = owner;
 	upload_hash(flight->job->body, hash);
+	CurrentResourceOwner = NULL;
+	ResourceOwnerDelete(owner);
 	if (memcmp(hash, flight->job->request_hash, sizeof(hash)) != 0)
 		return false;
 	flight->answer = palloc0(sizeof(Answer));
