@@ -247,7 +247,9 @@ upload_ended(List *flights)
 
 /*
  * A 409: the key is known there.  Its job is ours if what was sent is what the
- * key was made for; then the answer counts as accepted.
+ * key was made for, and this is not the first time that we send it, or else
+ * somebody before us used the key for something else; then the answer counts as
+ * accepted.
  */
 bool
 upload_adopt_conflict(Flight *flight)
@@ -258,7 +260,8 @@ upload_adopt_conflict(Flight *flight)
 	ResourceOwner owner;
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
-	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL)
+	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
+		flight->job->fence <= 1)
 		return false;
 	/* Outside a transaction there is no owner, and a digest wants one. */
 	owner = ResourceOwnerCreate(NULL, "canopy_summit digest");
