@@ -228,8 +228,10 @@ token_arrived(Worker *worker, Flight *flight)
 	{
 		waiting = credential->waiting;
 		credential->waiting = NIL;
+		/* Meanwhile the role, its mapping or its right may have gone. */
 		foreach(cell, waiting)
-			flight_launch(worker, lfirst(cell));
+			if (!flight_is_refused(worker, lfirst(cell)))
+				flight_launch(worker, lfirst(cell));
 		list_free(waiting);
 	}
 	else
