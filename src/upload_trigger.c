@@ -37,11 +37,14 @@ static Datum
 trigger_column(const TriggerData *trigger, int argument, Oid type, bool *isnull)
 {
 	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	const char *name = trigger->tg_trigger->tgargs[argument];
+	const char *name;
 	int number;
 
 	*isnull = true;
-	if (argument >= trigger->tg_trigger->tgnargs || name[0] == '\0')
+	if (argument >= trigger->tg_trigger->tgnargs)
+		return (Datum) 0;
+	name = trigger->tg_trigger->tgargs[argument];
+	if (name[0] == '\0')
 		return (Datum) 0;
 	number = SPI_fnumber(descriptor, name);
 	if (number <= 0)
