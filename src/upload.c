@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
@@ -74,6 +75,27 @@ upload_lock(const uint8 *hash)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+/*
+ * Run a SELECT with three arguments, of one row at most.  It sees what others
+ * have committed while we waited for the lock, whatever the transaction's
+ * snapshot, and the rows of this very statement.
+ */
+static void
+upload_look_up(const char *sql, Oid *types, Datum *arguments)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, 3, types);
+	Snapshot snapshot;
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (SPI_execute_snapshot(plan, arguments, NULL, snapshot, InvalidSnapshot, true, false, 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not read summit.upload");
+	UnregisterSnapshot(snapshot);
+}
+
 /* The first upload of the same body by the same role within a day; 0 = there is none. */
 static int64
 upload_find_same(const char *server, const char *owner, const uint8 *hash)
@@ -86,9 +108,7 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
 						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
 	bool isnull;
 
-	if (SPI_execute_with_args(sql, 3, (Oid[]){BYTEAOID, TEXTOID, NAMEOID}, arguments, NULL, false,
-							  1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read summit.upload");
+	upload_look_up(sql, (Oid[]){BYTEAOID, TEXTOID, NAMEOID}, arguments);
 	return SPI_processed == 0 ? 0
 							  : DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 															SPI_tuptable->tupdesc, 1, &isnull));
@@ -106,9 +126,7 @@ upload_find_key(const char *server, const char *key, const uint8 *hash)
 	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server), hash_datum(hash)};
 	bool isnull;
 
-	if (SPI_execute_with_args(sql, 3, (Oid[]){TEXTOID, TEXTOID, BYTEAOID}, arguments, NULL, false,
-							  1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read summit.upload");
+	upload_look_up(sql, (Oid[]){TEXTOID, TEXTOID, BYTEAOID}, arguments);
 	if (SPI_processed == 0)
 		return 0;
 	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
