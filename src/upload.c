@@ -101,9 +101,11 @@ static int64
 upload_find_same(const char *server, const char *owner, const uint8 *hash)
 {
 	static const char *const sql =
-		"SELECT upload_id FROM summit.upload WHERE request_hash = $1 AND server = $2"
-		" AND owner = $3 AND uploaded_at > now() - interval '24 hours'"
-		" AND status NOT IN ('failed', 'refused') ORDER BY upload_id LIMIT 1";
+		"SELECT u.upload_id FROM summit.upload u WHERE u.request_hash = $1 AND u.server = $2"
+		" AND u.owner = $3 AND u.uploaded_at > now() - interval '24 hours'"
+		" AND u.status NOT IN ('failed', 'refused') AND NOT EXISTS ("
+		"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
+		" ORDER BY u.upload_id LIMIT 1";
 	Datum arguments[3] = {hash_datum(hash), CStringGetTextDatum(server),
 						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
 	bool isnull;
