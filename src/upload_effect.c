@@ -39,6 +39,7 @@ typedef enum Statement
 	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
 	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
 
+/* An upload is failed, and its job not finished, once retry_job() has queued it again. */
 /* clang-format off */
 static const struct
 {
@@ -51,9 +52,9 @@ static const struct
 		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
 		"  status = CASE WHEN a.summit_job_id IS NULL THEN 'unresolved' ELSE 'accepted' END,"
 		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id' END,"
-		"  accepted_at = now(),"
+		"  error_code = NULL, error_field = NULL, correlation_id = NULL, accepted_at = now(),"
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
-		"  FROM a WHERE u.job_id = a.job_id AND u.status = 'queued'"
+		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
 		"  RETURNING u.job_id, u.summit_job_id)"
 		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now()"
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
@@ -63,7 +64,7 @@ static const struct
 		"UPDATE summit.upload u SET status = 'failed', error_code = a.code, error_field = a.field,"
 		" error_message = a.message, correlation_id = a.correlation_id, finished_at = now()"
 		" FROM unnest($1, $2, $3, $4, $5) AS a(job_id, code, field, message, correlation_id)"
-		" WHERE u.job_id = a.job_id AND u.status = 'queued'"},
+		" WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"},
 	[UPLOAD_END] = {6, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 			TEXTARRAYOID},
 		"UPDATE summit.upload u SET status = a.status, error_code = a.code,"

@@ -80,8 +80,9 @@ CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
 
 CREATE VIEW summit.upload_status AS
 SELECT u.upload_id, u.server, u.owner,
-	CASE WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
+	CASE WHEN j.state = 'queued' THEN 'queued'
 		WHEN j.state = 'running' THEN 'sending'
+		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
 		WHEN j.state = 'succeeded' THEN 'accepted'
 		ELSE j.state::text END AS status,
 	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.policy_number WHEN u.policy_number IS NOT NULL THEN '***' END AS policy_number,
