@@ -222,6 +222,14 @@ on_tls_context(CURL *handle, void *context, void *argument)
 														   #option, curl_easy_strerror(set_))));  \
 	} while (0)
 
+/* libcurl callback: a connection is there, and the request goes out. */
+static int
+on_send(void *argument, char *remote_address, char *local_address, int remote_port, int local_port)
+{
+	((HttpTransfer *) argument)->response.sends++;
+	return CURL_PREREQFUNC_OK;
+}
+
 /* What holds for every transfer, whatever it asks for. */
 static void
 set_safety(HttpTransfer *transfer)
@@ -253,6 +261,8 @@ set_safety(HttpTransfer *transfer)
 	SET(handle, CURLOPT_WRITEDATA, transfer);
 	SET(handle, CURLOPT_HEADERFUNCTION, on_header);
 	SET(handle, CURLOPT_HEADERDATA, transfer);
+	SET(handle, CURLOPT_PREREQFUNCTION, on_send);
+	SET(handle, CURLOPT_PREREQDATA, transfer);
 	SET(handle, CURLOPT_ERRORBUFFER, transfer->error);
 	SET(handle, CURLOPT_ACCEPT_ENCODING, "gzip");
 	SET(handle, CURLOPT_USERAGENT, "canopy_summit");

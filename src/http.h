@@ -58,6 +58,7 @@ typedef struct HttpResponse
 	const char *body;         /* followed by a zero byte */
 	size_t body_len;
 	bool was_sent;    /* some of the request may have reached the server */
+	int sends;        /* more than one: a reused connection was dead, and libcurl sent again */
 	bool multiplexed; /* HTTP/2: one connection carries many requests */
 	HttpTimes times;
 	int64 sent_bytes; /* head and content */

@@ -262,7 +262,7 @@ upload_adopt_conflict(Flight *flight)
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
 	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
-		flight->job->fence <= 1)
+		(flight->job->fence <= 1 && response->sends <= 1))
 		return false;
 	/* Outside a transaction there is no owner, and a digest wants one. */
 	owner = ResourceOwnerCreate(NULL, "canopy_summit digest");
