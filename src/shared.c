@@ -97,7 +97,8 @@ shared_worker_ended(WorkerSlot *worker)
 	worker->database = InvalidOid;
 	if (slot == NULL)
 		return;
-	slot->failures = end == WORKER_CRASHED ? slot->failures + 1 : 0;
+	/* One that was ended in the middle of its work says nothing about the next. */
+	slot->failures = end != WORKER_CRASHED ? 0 : worker->settled > 0 ? 1 : slot->failures + 1;
 	slot->wanted = end != WORKER_ABSENT && end != WORKER_IDLE;
 	if (end == WORKER_ABSENT && slot->rescan_from == DT_NOEND)
 		slot->database = InvalidOid; /* an enqueue makes a new slot */
