@@ -1,0 +1,190 @@
+# Does every upload have exactly one effect, whatever process is killed, and when?
+use strict;
+use warnings;
+
+use CanopyTest;
+use CanopyUpload;
+use List::Util qw(sum0);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $seed = test_seed();
+my $sandbox = start_sandbox();
+my $node = new_node(conf => <<~'END');
+	shared_preload_libraries = 'canopy_summit'
+	restart_after_crash = on
+	log_statement = none
+	log_min_messages = fatal
+	canopy_summit.max_in_flight = 16
+	END
+create_summit_server($node, $sandbox);
+# Answers take long enough that there is always something on the wire.
+$sandbox->arm(match => { listener => 'summit' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.04 });
+$node->safe_psql('postgres', 'CREATE FUNCTION payload(number integer) RETURNS jsonb LANGUAGE sql AS $$'
+	. q{SELECT jsonb_set('} . payload('x') . q{', '{policy,policy_number}', to_jsonb('POL-' || number))$$});
+
+my $uploads = 0;
+
+# More uploads, each of a policy of its own.
+sub enqueue
+{
+	my ($count) = @_;
+	my ($first, $last) = ($uploads + 1, $uploads + $count);
+	wait_until('uploads are enqueued', sub {
+		defined answer("SET client_min_messages = error; SELECT count(summit_upload_policy(payload(n))) FROM generate_series($first, $last) n");
+	});
+	$uploads = $last;
+	return;
+}
+
+# A value, or undef while the server does not answer.
+sub answer
+{
+	my ($sql) = @_;
+	my ($status, $stdout) = $node->psql('postgres', $sql, on_error_die => 0);
+	return defined $status && $status == 0 ? $stdout : undef;
+}
+
+# The process of the worker that has settled something, and has more to do.
+sub busy_worker
+{
+	return wait_until('a worker settles jobs', sub { answer('SELECT pid FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 0') });
+}
+
+sub queued { return wait_until('the queue is counted', sub { answer(q{SELECT count(*) + 1 FROM (SELECT FROM canopy_summit.job WHERE operation = 'upload-policy' AND state IN ('queued', 'running') LIMIT 300) q}) }) - 1 }
+
+my (%seen, %seen_at_kill); # of each key, and job asked for: how its last request ended
+my $last_seq = 0;
+
+# Reads what the sandbox has received since the last look.
+sub look_at_requests
+{
+	my $requests = $sandbox->control(GET => "log?after=$last_seq&path=/v1/&fields=seq,path,idempotency_key,outcome")->{requests};
+	for my $request (@$requests)
+	{
+		my $name = $request->{idempotency_key} // $request->{path} =~ s{.*/}{}r;
+		$last_seq = $request->{seq};
+		$seen{$name} = $request->{outcome};
+	}
+	return;
+}
+
+# What the kill interrupted: claimed jobs that were not settled, and how far the first of them, in
+# order of their life, had got. Returns 'none', 'claim' (none had been sent), 'send' or 'settle'.
+sub step_of
+{
+	my ($epoch) = @_;
+	my $keys = wait_until('lost claims are taken back', sub {
+		my $open = answer("SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND epoch = $epoch");
+		return undef if !defined $open || $open;
+		return 'keys:' . (answer("SELECT string_agg(coalesce(j.params ->> 'Idempotency-Key', j.params ->> 'jobId'), ' ') FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE a.code = 'worker_lost' AND a.epoch = $epoch") // return undef);
+	});
+	my @keys = split ' ', $keys =~ s/^keys://r;
+	return 'none' if !@keys;
+	my %states = map { (($seen_at_kill{$_} // 'claim') => 1) } @keys;
+	return 'settle' if $states{answered};
+	return $states{claim} && keys %states == 1 ? 'claim' : 'send';
+}
+
+# Kills in the given way until it has been done so many times, while uploads drain.
+sub kill_many
+{
+	my ($name, $count, $total, $kill) = @_;
+	my %steps = (none => 0, claim => 0, send => 0, settle => 0);
+	my $slowest = 0;
+
+	enqueue($total);
+	for my $turn (1 .. $count)
+	{
+		enqueue(300) if queued() < 200;
+		my $pid = busy_worker();
+		my $epoch = answer("SELECT epoch FROM canopy_summit.worker_status WHERE pid = $pid") // next;
+		sleep rand 0.1;
+		look_at_requests();
+		%seen_at_kill = %seen;
+		my $killed_at = time;
+		$kill->($pid);
+		wait_until("a worker goes on after $name $turn", sub { answer("SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $epoch") });
+		my $pause = time - $killed_at;
+		$slowest = $pause if $pause > $slowest;
+		$steps{ step_of($epoch) }++;
+	}
+	my $hit = $count - $steps{none};
+	diag(sprintf '%s: %d of %d hit work in flight (claim %d, send %d, settle %d); slowest pause %.1f s', $name, $hit, $count, @steps{qw(claim send settle)}, $slowest);
+	cmp_ok($hit, '>=', 0.75 * $count, "$name: at least three quarters hit work in flight");
+	cmp_ok($slowest, '<', 10, "$name: draining goes on within 10 s");
+	all_uploaded($name);
+	return;
+}
+
+sub all_uploaded
+{
+	my ($name) = @_;
+	wait_until("all is sent after $name", sub { my $left = answer(q{SELECT count(*) FROM canopy_summit.job WHERE operation = 'upload-policy' AND state IN ('queued', 'running')}); defined $left && $left == 0 }, 300);
+	is(answer(q{SELECT string_agg(DISTINCT status, ' ' ORDER BY status) FROM summit.upload WHERE status NOT IN ('verified', 'accepted')}), '', "$name: every upload is accepted or verified");
+	is(answer('SELECT count(*), count(DISTINCT policy_number), count(DISTINCT idempotency_key) FROM summit.upload'), "$uploads|$uploads|$uploads", "$name: and there");
+
+	my $keys = wait_until('keys are read', sub { answer('SELECT string_agg(policy_number || \' \' || idempotency_key, \',\') FROM summit.upload') });
+	my %key = map { split ' ' } split /,/, $keys;
+	my (%effects, %keys_of);
+	for my $row (effect_rows($sandbox))
+	{
+		$effects{ $row->{policy_number} } += $row->{effects};
+		$keys_of{ $row->{policy_number} }{ $row->{idempotency_key} } = $row->{bodies};
+	}
+	is(scalar(grep { !$effects{$_} } keys %key), 0, "$name: none is lost");
+	is(scalar(grep { $effects{$_} > 1 } keys %effects), 0, "$name: none has two effects");
+	is(scalar(grep { my $key = $key{$_}; join(' ', %{ $keys_of{$_} // {} }) ne "$key 1" } keys %key), 0, "$name: each was sent with its one key and one body");
+	is($sandbox->control(GET => 'log?after=999999999')->{dropped}, 0, "$name: the sandbox has seen everything");
+	return;
+}
+
+sub signal_worker { my ($signal) = @_; return sub { kill $signal => $_[0] } }
+
+# The server comes back, if it has to be started.
+sub start_again
+{
+	wait_until('the server starts', sub { $node->{_pid} = undef; $node->start(fail_ok => 1) });
+	return;
+}
+
+kill_many('kill -9 of the worker', scaled(200), scaled(10_000), signal_worker('KILL'));
+kill_many('SIGTERM of the worker', scaled(50), scaled(2_500), signal_worker('TERM'));
+kill_many('SIGSEGV of the worker', scaled(50), scaled(2_500), signal_worker('SEGV'));
+kill_many('immediate stop', scaled(50), scaled(2_500), sub { $node->stop('immediate'); $node->start });
+kill_many('kill -9 of the postmaster', scaled(50), scaled(2_500), sub {
+	my ($worker) = @_;
+	$node->kill9;
+	wait_until('the worker ends, too', sub { !kill 0 => $worker });
+	start_again();
+});
+stopped_worker();
+done_testing();
+
+# A worker that stands still past its lease has lost its claims, whatever it does later.
+sub stopped_worker
+{
+	$node->append_conf('postgresql.conf', "canopy_summit.workers = 2\ncanopy_summit.lease_margin = 0\n");
+	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (ADD timeout '1s')});
+	$node->restart;
+	enqueue(200);
+	my ($pid, $epoch);
+	wait_until('two workers have jobs on the wire', sub {
+		($pid, $epoch) = split /\|/, answer('SELECT pid, epoch FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 3 AND (SELECT count(*) FROM canopy_summit.worker_status) = 2 LIMIT 1') // '';
+		enqueue(200) if queued() < 100;
+		return $epoch;
+	});
+	kill STOP => $pid;
+	my $lost = "FROM canopy_summit.job_attempt WHERE epoch = $epoch AND";
+	wait_until('the other takes its claims', sub { (answer("SELECT count(*) $lost code = 'worker_lost'") // 0) > 0 });
+	my @taken = split /\n/, answer("SELECT job_id $lost code = 'worker_lost'");
+	wait_until('and has sent them', sub { (answer('SELECT count(*) FROM canopy_summit.job WHERE state = \'queued\' AND job_id IN (' . join(', ', @taken) . ')') // 1) == 0 });
+	kill CONT => $pid;
+	wait_until('the late results are there', sub { (answer("SELECT count(*) $lost NOT settled") // 0) > 0 });
+	is(answer("SELECT count(*) $lost settled AND code = 'worker_lost' AND received_bytes > 0"), '0', 'a stopped worker: no late result counts');
+	is(answer(q{SELECT count(*) FROM canopy_summit.job p JOIN canopy_summit.job q ON q.params = p.params AND q.operation = p.operation AND q.job_id > p.job_id
+		WHERE p.operation = 'get-job' AND q.enqueued_at - p.enqueued_at < interval '0.5 s'}), '0', 'a stopped worker: nor has it an effect');
+	all_uploaded('a stopped worker');
+	return;
+}
