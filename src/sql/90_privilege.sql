@@ -38,11 +38,13 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.operations()', 'EXECUTE'
 	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.operation', 'SELECT'
 	-- The input columns; RETURNING needs the key.
-	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.job',
+	UNION ALL SELECT l.level, 'table', 'canopy_summit.job',
 		'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)'
-	UNION ALL SELECT 'fetcher', 'schema', 'summit', 'USAGE'
-	UNION ALL SELECT 'fetcher', 'table', 'summit.upload',
+		FROM (VALUES ('fetcher'), ('admin')) AS l(level)
+	UNION ALL SELECT l.level, 'table', 'summit.upload',
 		'INSERT (payload, coi, content_type, server, idempotency_key), SELECT (upload_id)'
+		FROM (VALUES ('fetcher'), ('admin')) AS l(level)
+	UNION ALL SELECT 'fetcher', 'schema', 'summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_status', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_warning', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.check_certificate(jsonb,bytea,text)', 'EXECUTE'
@@ -54,7 +56,8 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
 		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'),
 			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
+	UNION ALL SELECT l.level, 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
+		FROM (VALUES ('operator'), ('admin')) AS l(level)
 	UNION ALL SELECT 'operator', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f
 		WHERE f.pronamespace = 'canopy_summit'::regnamespace
@@ -131,7 +134,7 @@ BEGIN
 				UNION ALL
 				SELECT 'TYPE', t.oid::regtype::text, coalesce(t.typacl, acldefault('T', t.typowner)), t.typowner
 				FROM pg_type t
-				WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND t.typtype IN ('d', 'c')
+				WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND t.typtype IN ('d', 'c', 'e')
 					AND NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = t.typrelid AND r.relkind <> 'c')
 			) AS o(kind, name, acl, owner),
 			LATERAL aclexplode(o.acl) AS a

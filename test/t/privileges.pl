@@ -75,14 +75,17 @@ sub matrix
 		'', 'every kind of object is tested');
 	cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM actual'), '>', 5000, 'every cell is tested');
 	is($node->safe_psql('postgres', q{
-		SELECT r.* FROM canopy_summit.access_rules() r WHERE r.level <> 'admin'
-		EXCEPT SELECT o.level, r.kind, r.object, r.privilege
-			FROM canopy_summit.access_rules() r, canopy_summit.access_levels() o WHERE r.level = 'admin'}),
+		SELECT level, object, privilege, column_name FROM rule WHERE level <> 'admin'
+		EXCEPT SELECT l.level, r.object, r.privilege, c.name
+			FROM rule r, canopy_summit.access_levels() l, LATERAL (SELECT r.column_name UNION SELECT attname FROM pg_attribute
+				WHERE r.column_name IS NULL AND r.kind = 'table' AND attrelid = r.objid AND attnum > 0) c(name)
+			WHERE r.level = 'admin'}),
 		'', 'an admin may do whatever any other level may');
 	for my $level ('nothing', @levels)
 	{
 		is($node->safe_psql('postgres', cells($level, 'granted', 'rule')), '', "$level has no right that is not in the rules");
 		is($node->safe_psql('postgres', cells($level, 'rule', 'granted')), '', "$level has every right that is in the rules");
+		is($node->safe_psql('postgres', columns($level)), '', "$level has rights on columns of tables as in the rules");
 	}
 	is($node->safe_psql('postgres', q{SELECT * FROM rule WHERE level = 'nothing' OR object IS NULL}), '', 'the rules name objects of the extension');
 	is(scalar sqlstate_of($node, q{SELECT canopy_summit.grant_access('somebody', 'root')}), '22023', 'an unknown level is refused');
@@ -98,6 +101,20 @@ sub cells
 	return qq{
 		SELECT kind, object, privilege FROM $in WHERE level = '$level'
 		EXCEPT SELECT kind, object, privilege FROM $not_in WHERE level = '$level' ORDER BY 1, 2, 3};
+}
+
+# Columns of tables on which a level has another right than by the rules.
+sub columns
+{
+	my ($level) = @_;
+	return qq{
+		SELECT object, attname, privilege
+		FROM member m JOIN pg_attribute a ON a.attrelid = m.objid AND a.attnum > 0 AND NOT a.attisdropped,
+			unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege
+		WHERE m.kind = 'table' AND has_column_privilege('has_$level', m.objid, a.attnum, privilege) <> EXISTS (
+			SELECT FROM rule r WHERE r.level = '$level' AND r.objid = m.objid AND r.privilege = privilege.privilege
+				AND (r.column_name IS NULL OR r.column_name = a.attname))
+		ORDER BY 1, 2, 3};
 }
 
 # Views: member, the extension's objects; actual, all cells; granted, those that are; rule, those that should be.
@@ -140,12 +157,15 @@ sub define_actual
 
 		CREATE VIEW granted AS SELECT * FROM actual WHERE granted;
 
-		CREATE VIEW rule AS
-		SELECT l.level, r.kind, m.object, r.privilege
+		CREATE TABLE rule AS
+		SELECT l.level, r.kind, m.object, m.objid, p.item[1] AS privilege, nullif(trim(c.name), '') AS column_name
 		FROM canopy_summit.access_levels() l
 			JOIN canopy_summit.access_rules() r ON r.level IN (l.level, l.includes)
 			LEFT JOIN member m ON m.kind = r.kind AND m.objid = CASE r.kind WHEN 'table' THEN to_regclass(r.object)::oid
-				WHEN 'function' THEN to_regprocedure(r.object)::oid WHEN 'schema' THEN to_regnamespace(r.object)::oid END;
+				WHEN 'function' THEN to_regprocedure(r.object)::oid WHEN 'schema' THEN to_regnamespace(r.object)::oid END,
+			-- "INSERT (a, b), SELECT (a)"; without columns: all.
+			LATERAL regexp_matches(r.privilege, '([A-Z]+)(?: \(([^)]*)\))?', 'g') AS p(item)
+			LEFT JOIN LATERAL string_to_table(p.item[2], ',') AS c(name) ON true;
 		SQL
 	return;
 }
