@@ -163,7 +163,7 @@ sub unsafe_refused
 	{
 		my $error = attempts([ $name => call_sql($name, 'canopy') ])->{$name};
 		is($error->{sqlstate}, '0A000', "$name is not called synchronously");
-		like($error->{hint}, qr/job/, "$name: the hint names the other way");
+		like($error->{hint}, qr/canopy_enqueue/, "$name: the hint names the other way");
 	}
 	is(scalar $sandbox->log, 0, 'none of them was sent');
 	return;
