@@ -148,6 +148,7 @@ LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.instance() IS
 	'this database as jobs remember it: a digest of system identifier, database OID and the content of setting instance_file';
 
+-- The library, which defines the settings, may not be loaded yet.
 CREATE FUNCTION @extschema@.canopy_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
 	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL)
@@ -155,7 +156,7 @@ RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.job (server, operation, params, body, priority, run_at, ordering_key, dedupe_key)
-	VALUES (coalesce(canopy_enqueue.server::text, pg_catalog.current_setting('canopy_summit.canopy_server')),
+	VALUES (coalesce(canopy_enqueue.server::text, nullif(pg_catalog.current_setting('canopy_summit.canopy_server', true), ''), 'canopy'),
 			canopy_enqueue.operation, canopy_enqueue.params, canopy_enqueue.body, canopy_enqueue.priority,
 			canopy_enqueue.run_at, canopy_enqueue.ordering_key, canopy_enqueue.dedupe_key)
 	RETURNING job_id;
@@ -170,7 +171,7 @@ RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.job (server, operation, params, body, priority, run_at, ordering_key, dedupe_key)
-	VALUES (coalesce(summit_enqueue.server::text, pg_catalog.current_setting('canopy_summit.summit_server')),
+	VALUES (coalesce(summit_enqueue.server::text, nullif(pg_catalog.current_setting('canopy_summit.summit_server', true), ''), 'summit'),
 			summit_enqueue.operation, summit_enqueue.params, summit_enqueue.body, summit_enqueue.priority,
 			summit_enqueue.run_at, summit_enqueue.ordering_key, summit_enqueue.dedupe_key)
 	RETURNING job_id;
@@ -182,7 +183,7 @@ CREATE FUNCTION @extschema@.canopy_enqueue_fetch(VARIADIC pull_ids text[]) RETUR
 LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 10
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.job (server, operation, params, dedupe_key)
-	SELECT pg_catalog.current_setting('canopy_summit.canopy_server'), 'get-pull-by-id',
+	SELECT coalesce(nullif(pg_catalog.current_setting('canopy_summit.canopy_server', true), ''), 'canopy'), 'get-pull-by-id',
 		pg_catalog.jsonb_build_object('pullId', id), 'fetch ' || id
 	FROM pg_catalog.unnest(canopy_enqueue_fetch.pull_ids) AS id
 	RETURNING job_id;
