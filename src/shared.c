@@ -97,9 +97,10 @@ shared_worker_ended(WorkerSlot *worker)
 	worker->database = InvalidOid;
 	if (slot == NULL)
 		return;
-	/* One that was ended in the middle of its work says nothing about the next. */
+	/* One that got something done has not failed like the last one. */
 	slot->failures = end != WORKER_CRASHED ? 0 : worker->settled > 0 ? 1 : slot->failures + 1;
-	slot->wanted = end != WORKER_ABSENT && end != WORKER_IDLE;
+	/* What was announced while it left, it has not seen. */
+	slot->wanted = (end != WORKER_ABSENT && end != WORKER_IDLE) || slot->rescan_from != DT_NOEND;
 	if (end == WORKER_ABSENT && slot->rescan_from == DT_NOEND)
 		slot->database = InvalidOid; /* an enqueue makes a new slot */
 	else if (end == WORKER_YIELDED)
