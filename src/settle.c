@@ -48,10 +48,11 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 
 /* A refused credential: one new token, then all jobs of the credential wait. */
 static void
-conclude_credential(Flight *flight)
+conclude_credential(Worker *worker, Flight *flight)
 {
 	Settlement *settlement = &flight->settlement;
 	Credential *credential = flight->credential;
+	MemoryContext old;
 
 	settlement->state = JOB_QUEUED;
 	settlement->attempts = flight->job->attempts;
@@ -65,6 +66,10 @@ conclude_credential(Flight *flight)
 			return;
 	}
 	flight->holds_credential = true;
+	/* The claim of this very turn must know it already; the settle makes a scan read the holds. */
+	old = MemoryContextSwitchTo(worker->context);
+	flight->lane->held_owners = lappend(flight->lane->held_owners, pstrdup(credential->owner));
+	MemoryContextSwitchTo(old);
 }
 
 /* Let the server's throttle know how the attempt ended. */
@@ -113,7 +118,7 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 						   settlement->response ? settlement->response->retry_after : 0);
 			break;
 		case RETRY_CREDENTIAL:
-			conclude_credential(flight);
+			conclude_credential(worker, flight);
 			break;
 		case RETRY_IN_DOUBT:
 			settlement->state = JOB_IN_DOUBT;
