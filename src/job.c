@@ -79,7 +79,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		"   AND (q.dedupe_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
 		"    WHERE e.dedupe_key = q.dedupe_key AND e.server = q.server AND e.state = 'queued'"
-		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.run_at <= $5"
+		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.owner = q.owner AND e.run_at <= $5"
 		"     AND (e.priority, e.run_at, e.job_id) < (q.priority, q.run_at, q.job_id)))"
 		"   AND q.owner <> ALL ($7::name[])"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
@@ -96,7 +96,8 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" FROM canopy_summit.job c"
 		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
 		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
-		" AND d.instance IS NOT DISTINCT FROM c.instance AND d.job_id <> c.job_id"},
+		" AND d.instance IS NOT DISTINCT FROM c.instance AND d.owner = c.owner"
+		" AND d.job_id <> c.job_id"},
 	/* "settled" has the settlements as rows, see settled_descriptor(). */
 	[JOB_SETTLE] = {0, {0},
 		"UPDATE canopy_summit.job j"

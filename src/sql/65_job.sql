@@ -65,7 +65,7 @@ COMMENT ON COLUMN canopy_summit.job.priority IS '0 is sent first, 9 last; 5 unle
 COMMENT ON COLUMN canopy_summit.job.run_at IS 'not sent before; now unless given';
 COMMENT ON COLUMN canopy_summit.job.max_attempts IS 'attempts that reach the server; 10 unless given, at most 2 for billable operations';
 COMMENT ON COLUMN canopy_summit.job.ordering_key IS 'jobs of one server and key are sent one after the other in commit order';
-COMMENT ON COLUMN canopy_summit.job.dedupe_key IS 'of the queued jobs of one server and key one is sent, the others are cancelled';
+COMMENT ON COLUMN canopy_summit.job.dedupe_key IS 'of the queued jobs of one server, owner and key one is sent, the others are cancelled';
 COMMENT ON COLUMN canopy_summit.job.idempotency_key IS 'of keyed operations: the Idempotency-Key of every attempt; made unless given';
 COMMENT ON COLUMN canopy_summit.job.owner IS 'role that enqueued it, and whose user mapping it is sent with';
 COMMENT ON COLUMN canopy_summit.job.instance IS 'canopy_summit.instance() where it was enqueued; workers elsewhere leave it alone until arm()';
