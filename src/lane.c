@@ -174,6 +174,18 @@ lanes_read(Worker *worker)
 	lanes_rescan(worker, DT_NOBEGIN);
 }
 
+/* Whether the jobs of some credential wait because it was refused. */
+bool
+lanes_hold_credential(const Worker *worker)
+{
+	ListCell *cell;
+
+	foreach(cell, worker->lanes)
+		if (((Lane *) lfirst(cell))->held_owners != NIL)
+			return true;
+	return false;
+}
+
 /* How many requests may be started now, when so many have been claimed for other lanes already. */
 int
 lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed)

@@ -38,6 +38,7 @@
 
 #define SCAN_INTERVAL  (60 * 1000) /* ms between looks that no wake-up asked for */
 #define SCAN_AGAIN     1000        /* ms until the next while retention has more to do */
+#define HELD_INTERVAL  (10 * 1000) /* ms between looks while a credential is refused */
 #define YIELD_INTERVAL 1000        /* ms between looks for somebody who waits for the database */
 #define SETTLE_PAUSE   1000        /* ms before a settle that failed is tried again */
 #define TURN_LIMIT     (5 * 1000)  /* ms that a worker goes on while other databases wait */
@@ -245,16 +246,21 @@ worker_take_wakes(Worker *worker)
 static void
 worker_scan(Worker *worker, TimestampTz now)
 {
+	bool more;
+
 	if (!OidIsValid(get_extension_oid("canopy_summit", true)))
 		worker_leave(worker, WORKER_ABSENT);
 	if (worker->scan_at == 0)
 		instance_notice_promotion();
 	credential_forget_all();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
-	worker->scan_at = TimestampTzPlusMilliseconds(now, upkeep() ? SCAN_AGAIN : SCAN_INTERVAL);
+	more = upkeep();
 	lanes_read(worker);
 	worker->scan_wanted = false;
 	worker->next_due = DT_NOBEGIN;
+	worker->scan_at = TimestampTzPlusMilliseconds(now, more				               ? SCAN_AGAIN
+													 : lanes_hold_credential(worker) ? HELD_INTERVAL
+																					 : SCAN_INTERVAL);
 	catalogs_changed = false;
 }
 
@@ -523,10 +529,32 @@ worker_has_work(Worker *worker, TimestampTz now)
 	return false;
 }
 
+/*
+ * When the database needs a worker again: what is due and was left behind, by a
+ * hold or a lock that somebody had on its row, is looked at as if one were connected.
+ */
+static TimestampTz
+worker_next_look(Worker *worker)
+{
+	TimestampTz next = Min(worker->next_due, worker->next_lease);
+	List *servers = NIL;
+	ListCell *cell;
+
+	foreach(cell, worker->lanes)
+		if (!((Lane *) lfirst(cell))->is_held)
+			servers = lappend(servers, unconstify(char *, ((Lane *) lfirst(cell))->server));
+	work_begin("looking for what is left behind");
+	if (job_next_due(servers, DT_NOBEGIN) <= GetCurrentTimestamp())
+		next = Min(next, worker->scan_at);
+	work_commit();
+	return next;
+}
+
 /* Leave for want of work, unless some was enqueued this very moment. */
 static void
 worker_leave_idle(Worker *worker)
 {
+	TimestampTz next = worker_next_look(worker);
 	DatabaseSlot *slot;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -537,7 +565,7 @@ worker_leave_idle(Worker *worker)
 		return;
 	}
 	if (slot != NULL)
-		slot->run_at = Min(slot->run_at, Min(worker->next_due, worker->next_lease));
+		slot->run_at = Min(slot->run_at, next);
 	shared->workers[worker->slot].procno = -1;
 	shared->workers[worker->slot].end = WORKER_IDLE;
 	LWLockRelease(shared->lock);

@@ -81,6 +81,7 @@ extern void launcher_register(void);
 
 /* lane.c */
 extern void lanes_read(Worker *worker);
+extern bool lanes_hold_credential(const Worker *worker);
 extern void lanes_rescan(Worker *worker, TimestampTz from);
 extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed);
 extern TimestampTz lanes_next(const Worker *worker, TimestampTz now);
