@@ -176,6 +176,8 @@ wait_for_end(Waited *waited, int64 id, Datum timeout)
 							timeout));
 	long pause = WAIT_FIRST;
 
+	/* So that what this very statement has enqueued is seen, and refused with its reason. */
+	CommandCounterIncrement();
 	for (;;)
 	{
 		bool is_open;
