@@ -1,0 +1,278 @@
+# What becomes of a safe, an idempotent and an unsafe job after each way in which an attempt can end?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyShim;
+use CanopyTest;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my $sandbox = start_sandbox();
+my $shim = CanopyShim->new;
+$shim->hosts(localhost => "127.0.0.1");
+my $node = new_worker_node(env => $shim->env);
+my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
+my %operation = (safe => 'get-pull-by-id', idempotent => 'patch-pull-by-id', unsafe => 'post-widgets');
+
+create_canopy_server($node, $sandbox);
+subtest 'answers' => \&answers;
+subtest 'no connection' => \&no_connection;
+subtest 'jitter' => \&jitter;
+subtest 'attempts run out' => \&exhausted;
+subtest 'circuit breaker' => \&breaker;
+subtest 'a refused credential' => \&refused_credential;
+subtest 'a lost response' => \&lost_response;
+subtest 'Retry-After' => \&retry_after;
+done_testing();
+
+# A server of its own for each case: one's throttle is none of the other's business.
+sub make_case
+{
+	my ($name, %options) = @_;
+	create_canopy_server($node, $sandbox, server => $name, options => { max_connections => 50, %options });
+	$sandbox->put_pull("$name-$_", { %$template, pull_id => "$name-$_" }) for qw(safe idempotent);
+	return;
+}
+
+# Enqueues an operation of each class; its keys by class.
+sub enqueue_classes
+{
+	my ($name) = @_;
+	return (
+		safe => enqueue($node, $operation{safe}, { pullId => "$name-safe" }, undef, "server => '$name'"),
+		idempotent => enqueue($node, $operation{idempotent}, { pullId => "$name-idempotent" }, { is_archived => JSON::PP::false }, "server => '$name'"),
+		unsafe => enqueue($node, $operation{unsafe}, {}, { intro_title => "$name-unsafe" }, "server => '$name'"));
+}
+
+sub arm_classes
+{
+	my ($name, $fault, $times) = @_;
+	$sandbox->arm(match => { path => "/pulls/$name-", method => $_ }, times => $times // 1, fault => $fault) for qw(GET PATCH);
+	$sandbox->arm(match => { path => '/widgets', body => "$name-unsafe" }, times => $times // 1, fault => $fault);
+	return;
+}
+
+# Each fault strikes the first attempt. What follows, of a safe, idempotent and unsafe job: again, a
+# second attempt that succeeds; fail; doubt. Then the code that the first attempt is kept with.
+sub answers
+{
+	my %status = map { ("status $_->[0]" => [ { kind => 'status', status => $_->[0], %{ $_->[2] // {} } }, $_->[1] ]) } (
+		[ 400, 'fail fail fail' ], [ 403, 'fail fail fail' ], [ 404, 'fail fail fail' ], [ 408, 'again again again' ],
+		[ 409, 'fail fail fail' ], [ 410, 'fail fail fail' ], [ 422, 'fail fail fail' ], [ 425, 'again again again' ],
+		[ 429, 'again again again' ], [ 500, 'again again doubt' ], [ 501, 'again again doubt' ], [ 502, 'again again doubt' ],
+		[ 503, 'again again again' ], [ 504, 'again again doubt' ]);
+	my %cases = (
+		%status,
+		'redirect' => [ { kind => 'redirect', status => 302, location => 'https://localhost/elsewhere' }, 'fail fail fail' ],
+		'bad JSON' => [ { kind => 'body', body => '{"success": tr', content_type => 'application/json' }, 'fail again doubt' ],
+		'reset before the answer' => [ { kind => 'reset', after_bytes => 0 }, 'again again doubt' ],
+		'reset in the answer' => [ { kind => 'reset', after_bytes => 60 }, 'again again doubt' ],
+		'truncated answer' => [ { kind => 'lying_length', delta => 100 }, 'again again doubt' ],
+		'API code 400 UNAUTHORIZED as text' => [ { kind => 'status', status => 400, body => { success => JSON::PP::false, error => 'NOT_FOUND' } }, 'fail fail fail' ],
+		'API code rate_limited' => [ { kind => 'status', status => 400, body => { error => 'rate_limited' } }, 'again again doubt' ]);
+	my %jobs;
+	my $number = 0;
+
+	for my $what (sort keys %cases)
+	{
+		my $name = 'case' . ++$number . 'x';
+		make_case($name);
+		arm_classes($name, $cases{$what}[0]);
+		$jobs{$what} = { enqueue_classes($name) };
+	}
+	all_settled($node, undef, 60);
+	for my $what (sort keys %cases)
+	{
+		my %expected;
+		@expected{qw(safe idempotent unsafe)} = split / /, $cases{$what}[1];
+		for my $class (qw(safe idempotent unsafe))
+		{
+			my $job = job($node, $jobs{$what}{$class});
+			my @sends = @{ $job->{sends} };
+			my ($state, $count) = @{ { again => [ 'succeeded', 2 ], fail => [ 'failed', 1 ], doubt => [ 'in_doubt', 1 ] }->{ $expected{$class} } };
+			is("$job->{state} after " . @sends . " sends, $job->{attempts} attempts", "$state after $count sends, $count attempts", "$what, $class: $expected{$class}")
+			  or diag explain $job;
+			is($sends[0]{status} // 0, $cases{$what}[0]{kind} eq 'status' ? $cases{$what}[0]{status} : $sends[0]{status} // 0, '… its first attempt is kept');
+			ok(!grep({ !$_->{settled} || $_->{outcome} eq '' } @sends), '… with its outcome');
+			is($job->{outcome}, $sends[-1]{outcome}, '… and the job has that of the last');
+			is(defined $job->{finished_at} ? 1 : 0, $state eq 'in_doubt' ? 0 : 1, '… and its end');
+		}
+	}
+	return;
+}
+
+# What never got through is no attempt, whatever the class.
+sub no_connection
+{
+	my %cases = (
+		'no such name' => [ base_url => 'https://gone.canopy.test:1', base_url => $sandbox->base_url, 'not_resolved' ],
+		'refused' => [ base_url => 'https://localhost:' . closed_port(), base_url => $sandbox->base_url ],
+		'untrusted' => [ base_url => 'https://localhost:' . $sandbox->listener('cert_self_signed'), base_url => $sandbox->base_url ]);
+	my (%jobs, %name);
+	my $number = 0;
+
+	for my $what (sort keys %cases)
+	{
+		$name{$what} = 'lost' . ++$number . 'x';
+		make_case($name{$what}, @{ $cases{$what} }[ 0, 1 ]);
+		$jobs{$what} = { enqueue_classes($name{$what}) };
+	}
+	for my $what (sort keys %cases)
+	{
+		for my $class (qw(safe idempotent unsafe))
+		{
+			wait_until("$what, $class: it was tried", sub { @{ job($node, $jobs{$what}{$class})->{sends} } > 1 });
+			my $job = job($node, $jobs{$what}{$class});
+			ok($job->{state} eq 'queued' || $job->{state} eq 'running', "$what, $class: it stays queued");
+			is($job->{attempts}, 0, '… and has used no attempt');
+		}
+		query($node, "ALTER SERVER $name{$what} OPTIONS (SET $cases{$what}[2] '$cases{$what}[3]')");
+	}
+	all_settled($node, undef, 30);
+	for my $what (sort keys %cases)
+	{
+		is(query($node, "SELECT DISTINCT state, attempts FROM canopy_summit.job WHERE server = '$name{$what}'"), 'succeeded|1', "$what: sent in the end");
+	}
+	return;
+}
+
+sub closed_port
+{
+	my $port = $sandbox->listener('trap');
+	$sandbox->close_listener($port);
+	return $port;
+}
+
+sub retry_after
+{
+	my %given = (seconds => [ retry_after => 2 ], date => [ retry_after_date => 3 ]);
+	my %jobs;
+
+	for my $form (sort keys %given)
+	{
+		make_case("after$form");
+		arm_classes("after$form", { kind => 'status', status => $_, @{ $given{$form} } }) for 429;
+		$jobs{$form} = { enqueue_classes("after$form") };
+	}
+	all_settled($node, undef, 30);
+	for my $form (sort keys %given)
+	{
+		for my $class (sort keys %{ $jobs{$form} })
+		{
+			my $gap = query($node, qq{SELECT extract(epoch FROM max(started_at) - min(started_at)) FROM canopy_summit.job_attempt WHERE job_id = $jobs{$form}{$class}});
+			cmp_ok($gap, '>=', 1.9, "$form, $class: not before it");
+			cmp_ok($gap, '<=', 8, "$form, $class: nor much later");
+		}
+	}
+	make_case('farahead');
+	$sandbox->arm(match => { path => '/pulls/farahead' }, fault => { kind => 'status', status => 429, retry_after => 10 * 365 * 86400 });
+	my $job_id = enqueue($node, 'get-pull-by-id', { pullId => 'farahead-safe' }, undef, q{server => 'farahead'});
+	wait_until('it was tried', sub { @{ job($node, $job_id)->{sends} } == 1 });
+	is(query($node, "SELECT run_at BETWEEN now() + interval '5 h 50 min' AND now() + interval '6 h 10 min' FROM canopy_summit.job WHERE job_id = $job_id"), 't', 'ten years are cut to six hours');
+	query($node, "SELECT canopy_summit.cancel_job($job_id)");
+	return;
+}
+
+sub jitter
+{
+	my $count = 100;
+	make_case('jitter');
+	$sandbox->arm(match => { path => '/pulls/jitter' }, times => undef, fault => { kind => 'status', status => 500 });
+	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "jitter-safe"}', server => 'jitter') FROM generate_series(1, $count)});
+	wait_until('each was tried', sub { query($node, q{SELECT count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'jitter'}) == $count });
+	$sandbox->clear;
+	all_settled($node, q{server = 'jitter'}, 60);
+	my $spread = query($node, q{
+		SELECT max(gap) - min(gap) FROM (
+			SELECT extract(epoch FROM (array_agg(started_at ORDER BY a.fence))[2] - (array_agg(started_at ORDER BY a.fence))[1]) AS gap
+			FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id) WHERE server = 'jitter' GROUP BY job_id) g});
+	cmp_ok($spread, '>=', 1, "second attempts of $count jobs are spread over $spread s, at least half of the interval");
+	return;
+}
+
+sub exhausted
+{
+	make_case('exhausted');
+	arm_classes('exhausted', { kind => 'status', status => 500 }, 100);
+	query($node, q{INSERT INTO canopy_summit.job (server, operation, params, max_attempts) VALUES ('exhausted', 'get-pull-by-id', '{"pullId": "exhausted-safe"}', 2)});
+	my $job_id = query($node, 'SELECT max(job_id) FROM canopy_summit.job');
+	is(settled($node, $job_id), 'failed', 'a job fails after its last attempt');
+	is(scalar @{ job($node, $job_id)->{sends} }, 2, 'which was the second');
+	is(job($node, $job_id)->{outcome_status}, 500, 'with what the server said');
+	$sandbox->clear;
+	return;
+}
+
+sub breaker
+{
+	my $count = 200;
+	make_case('outage', max_connections => 10);
+	$sandbox->clear_log;
+	$sandbox->arm(match => { path => '/pulls/outage' }, times => undef, fault => { kind => 'status', status => 503 });
+	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "outage-safe"}', server => 'outage') FROM generate_series(1, $count)});
+	wait_until('the breaker opens', sub { query($node, q{SELECT breaker_until > now() FROM canopy_summit.server_health WHERE server = 'outage'}) eq 't' });
+	wait_until('it lets a few through', sub { requests($sandbox, 'pulls/outage', 'path') >= 12 }, 20);
+	cmp_ok(scalar(requests($sandbox, 'pulls/outage', 'path')), '<=', 30, 'an outage costs a handful of requests');
+	my $probes = requests($sandbox, 'pulls/outage', 'path');
+	$sandbox->clear;
+	all_settled($node, q{server = 'outage'}, 60);
+	is(jobs_by_state($node, q{server = 'outage'}), "succeeded $count", 'and no job');
+	cmp_ok(scalar(requests($sandbox, 'pulls/outage', 'path')), '<=', $probes + $count + 10, 'afterwards each is sent');
+	is(query($node, q{SELECT breaker_until FROM canopy_summit.server_health WHERE server = 'outage'}), '', 'the breaker is closed');
+	return;
+}
+
+# All jobs of the credential wait, those of others do not, and a rotated file is enough to go on.
+sub refused_credential
+{
+	my $file = CanopyTest::secret_file('wrong');
+	my $count = 100;
+
+	create_canopy_server($node, $sandbox, server => 'refused', mapping => { client_secret_file => $file }, options => { max_connections => 4 });
+	query($node, 'CREATE ROLE other_owner SUPERUSER');
+	query($node, sprintf q{CREATE USER MAPPING FOR other_owner SERVER refused OPTIONS (client_id %s, client_secret_file %s)},
+		map { CanopyTest::quoted($_) } $sandbox->client_id, CanopyTest::secret_file($sandbox->client_secret));
+	$sandbox->clear_log;
+	my $enqueue = qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "refused-safe"}', server => 'refused') FROM generate_series(1, %d)};
+	$sandbox->put_pull('refused-safe', { %$template, pull_id => 'refused-safe' });
+	query($node, sprintf $enqueue, $count);
+	wait_until('the credential is held', sub { query($node, q{SELECT owner <> '' FROM canopy_summit.server_hold WHERE server = 'refused'}) eq 't' });
+	wait_until('nothing runs', sub { jobs_by_state($node, q{server = 'refused'}) eq "queued $count" });
+	cmp_ok(scalar(requests($sandbox, 'pulls/refused', 'path')), '<=', 4, "of $count jobs no more are sent than connections are allowed");
+	like(query($node, q{SELECT canopy_summit.explain_job(min(job_id)) FROM canopy_summit.job WHERE server = 'refused'}), qr/credential of .* was refused/, 'explain_job() says why they wait');
+	like(query($node, q{SELECT held FROM canopy_summit.server_health WHERE server = 'refused'}), qr/401/, 'so does server_health');
+	is(query($node, q{SELECT max(attempts) FROM canopy_summit.job WHERE server = 'refused'}), 0, 'no attempt is used');
+	query($node, 'SET ROLE other_owner;' . sprintf $enqueue, 3);
+	all_settled($node, q{owner = 'other_owner'});
+	is(jobs_by_state($node, q{owner = 'other_owner'}), 'succeeded 3', 'another role\'s jobs go on');
+
+	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '500ms'; SELECT pg_reload_conf()});
+	wait_until('the worker has left', sub { !worker_pids($node) }, 20);
+	my $before = requests($sandbox, 'pulls/refused', 'path');
+	open my $out, '>', $file or die $!;
+	print $out $sandbox->client_secret, "\n";
+	close $out;
+	all_settled($node, q{server = 'refused'}, 90);
+	is(jobs_by_state($node, q{server = 'refused'}), 'succeeded ' . ($count + 3), 'a rotated secret ends it by itself');
+	is(query($node, 'SELECT count(*) FROM canopy_summit.server_hold'), 0, 'and the hold is gone');
+	query($node, q{ALTER SYSTEM RESET canopy_summit.worker_idle_timeout; SELECT pg_reload_conf()});
+	return;
+}
+
+# An unsafe operation that took effect and whose answer was lost is never sent again by itself.
+sub lost_response
+{
+	make_case('doubt');
+	$sandbox->clear_log;
+	$sandbox->arm(match => { path => '/monitorings', method => 'POST' }, fault => { kind => 'reset', after_bytes => 0 });
+	my $pull_id = $sandbox->pull_id('user_good');
+	my $job_id = enqueue($node, 'post-monitoring', {}, { pull_id => $pull_id, interval => 'MONTHLY' }, q{server => 'doubt'});
+	like(settled($node, $job_id), qr/^(in_doubt|succeeded)$/, 'it is in doubt, unless it was looked up');
+	like(query($node, "SELECT canopy_summit.explain_job($job_id)"), qr/may have taken effect|succeeded/, 'explain_job() says so');
+	query($node, 'SELECT canopy_summit.wake()');
+	is(settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'doubt'})), 'succeeded', 'others go on');
+	is(scalar(grep { $_->{method} eq 'POST' } requests($sandbox, 'monitorings', 'method,path')), 1, 'one request was sent');
+	is_deeply([ map { $_->{effects} } grep { $_->{operation} eq 'post-monitoring' } @{ $sandbox->control(GET => 'effects/canopy')->{operations} } ], [1], 'with one effect');
+	return;
+}
