@@ -1,0 +1,248 @@
+# In which order, how many at once and how fast are jobs sent, and whom does a slow or broken one delay?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $seed = test_seed();
+my $sandbox = start_sandbox();
+my $node = new_worker_node(conf => "max_connections = 60\n");
+my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
+
+create_canopy_server($node, $sandbox);
+$sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(plain slow);
+
+subtest 'priority and run_at' => \&priority;
+subtest 'ordering_key' => \&ordering;
+subtest 'concurrent enqueuers of one key' => \&concurrent;
+subtest 'dedupe_key' => \&dedupe;
+subtest 'limits' => \&limits;
+subtest 'a straggler and a poison job' => \&straggler;
+subtest 'rows that were locked' => \&locked;
+subtest 'enqueued as the worker leaves' => \&leaving;
+done_testing();
+
+# A server that sends one after the other; the pulls that were fetched from it, in order.
+sub single_server { my ($name, %options) = @_; create_canopy_server($node, $sandbox, server => $name, options => { max_connections => 1, %options }); return }
+sub fetched { my ($pattern) = @_; return map { $_->{path} =~ m{/pulls/([^/?]+)} ? $1 : () } requests($sandbox, $pattern, 'path') }
+
+sub priority
+{
+	single_server('single');
+	query($node, q{SELECT canopy_summit.pause_server('single')});
+	my @wanted;
+	for my $priority (qw(9 5 0 7 3))
+	{
+		enqueue($node, 'get-pull-by-id', { pullId => "p$priority-$_" }, undef, "server => 'single', priority => $priority") for 1 .. 3;
+	}
+	enqueue($node, 'get-pull-by-id', { pullId => 'p5-early' }, undef, q{server => 'single', run_at => now() - interval '1 hour'});
+	my $job_id = enqueue($node, 'get-pull-by-id', { pullId => 'later' }, undef, q{server => 'single', priority => 0, run_at => now() + interval '3 s'});
+	query($node, q{SELECT canopy_summit.resume_server('single')});
+	all_settled($node, q{server = 'single'});
+	@wanted = map { my $p = $_; ($p == 5 ? 'p5-early' : (), map { "p$p-$_" } 1 .. 3) } qw(0 3 5 7 9);
+	is_deeply([ grep { $_ ne 'later' } fetched('pulls/(p\d|later)') ], \@wanted, 'by priority, then run_at, then key');
+	is(query($node, "SELECT a.started_at BETWEEN j.enqueued_at + interval '3 s' AND j.enqueued_at + interval '4 s' FROM canopy_summit.job j JOIN canopy_summit.job_attempt a USING (job_id) WHERE job_id = $job_id"),
+		't', 'run_at is kept');
+	return;
+}
+
+sub ordering
+{
+	$sandbox->arm(match => { path => '/pulls/o-1-' }, times => 2, fault => { kind => 'status', status => 500 });
+	$sandbox->arm(match => { path => '/widgets', body => 'holds the key' }, fault => { kind => 'reset' });
+	query($node, q{SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'o-' || n % 3 || '-' || n), ordering_key => 'key ' || n % 3)
+		FROM generate_series(1, 60) n});
+	query($node, q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "holds the key"}', ordering_key => 'held');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "behind"}', ordering_key => 'held')});
+	all_settled($node, q{ordering_key LIKE 'key %'}, 60);
+	for my $key (0 .. 2)
+	{
+		my %seen;
+		my @order = grep { !$seen{$_}++ } fetched("pulls/o-$key-");
+		is_deeply(\@order, [ map { "o-$key-$_" } grep { $_ % 3 == $key } 1 .. 60 ], "key $key: one after the other, also behind one that is tried again or fails");
+	}
+	is(query($node, q{
+		SELECT count(*) FROM (SELECT started_at, lag(started_at + total_us * interval '1 us') OVER (PARTITION BY ordering_key ORDER BY started_at) AS ended
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key LIKE 'key %') a WHERE started_at < ended}), 0, 'never two of a key at once');
+
+	my ($doubtful, $behind) = split /\n/, query($node, q{SELECT job_id FROM canopy_summit.job WHERE ordering_key = 'held' ORDER BY 1});
+	is(settled($node, $doubtful), 'in_doubt', 'one in doubt');
+	query($node, 'SELECT canopy_summit.wake()');
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'while others go on');
+	is(job($node, $behind)->{state}, 'queued', 'holds its key');
+	like(query($node, "SELECT canopy_summit.explain_job($behind)"), qr/job $doubtful of its ordering_key comes first/, 'explain_job() says so');
+	query($node, "SELECT canopy_summit.retry_job($doubtful, confirm => true)");
+	like(settled($node, $behind), qr/failed|succeeded/, 'until it has ended');
+	return;
+}
+
+# Keys are in the order of commits, so that what committed first is sent first.
+sub concurrent
+{
+	my ($clients, $each) = (8, scaled(200));
+	my $file = PostgreSQL::Test::Utils::tempdir('pgbench') . '/script';
+
+	single_server('many', max_connections => 8);
+	query($node, q{CREATE TABLE committed (number bigserial, job_id bigint); SELECT canopy_summit.pause_server('many')});
+	append_to_file($file, <<~'SQL');
+		BEGIN;
+		INSERT INTO committed (job_id) SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "c"}', server => 'many', ordering_key => 'one key') RETURNING pg_sleep(random() * 0.003);
+		COMMIT;
+		SQL
+	command_ok([ 'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 2, '--transactions', $each, "--random-seed=$seed", '--file', $file, $node->connstr('postgres') ], 'enqueuers');
+	query($node, q{SELECT canopy_summit.resume_server('many')});
+	all_settled($node, q{server = 'many'}, 120);
+	is(query($node, q{
+		SELECT count(*) FROM (SELECT job_id, lag(job_id) OVER (ORDER BY started_at) AS earlier
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key = 'one key') a WHERE job_id < earlier}), 0,
+		'sent in the order of their keys');
+
+	# A later enqueuer waits for the commit of an earlier one, so that it cannot overtake.
+	my $first = $node->background_psql('postgres');
+	$first->query_safe(q{BEGIN; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "first"}', ordering_key => 'race')});
+	my $second = $node->background_psql('postgres');
+	$second->query_until(qr/started/, qq{\\echo started\nSELECT canopy_enqueue('get-pull-by-id', '{"pullId": "second"}', ordering_key => 'race');\n});
+	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) });
+	$first->query_safe('COMMIT');
+	$first->quit;
+	$second->quit;
+	all_settled($node, q{ordering_key = 'race'});
+	is_deeply([ fetched('pulls/(first|second)') ], [qw(first second)], 'and in the order of commits');
+	return;
+}
+
+sub dedupe
+{
+	single_server('dedupe');
+	query($node, q{SELECT canopy_summit.pause_server('dedupe')});
+	query($node, q{SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'd-' || n % 3), server => 'dedupe', dedupe_key => 'd' || n % 3) FROM generate_series(1, 30) n});
+	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'dedupe', dedupe_key => 'running')});
+	query($node, q{SELECT canopy_summit.resume_server('dedupe')});
+	all_settled($node, q{server = 'dedupe'});
+	is_deeply([ sort(fetched('pulls/d-')) ], [qw(d-0 d-1 d-2)], 'of each key one is sent');
+	is(query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'dedupe' AND state = 'cancelled' AND outcome_code = 'duplicate'}), 27, 'the others are cancelled as duplicates');
+	$sandbox->arm(match => { path => '/pulls/slow' }, fault => { kind => 'stall', at => 'before_headers', seconds => 2 });
+	my $running = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
+	wait_until('it runs', sub { job($node, $running)->{state} eq 'running' });
+	my $next = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
+	is(settled($node, $next), 'succeeded', 'one that runs already does not count');
+
+	# A role must not be able to have another's jobs cancelled.
+	query($node, q{CREATE ROLE broke; SELECT canopy_summit.grant_access('broke', 'fetcher'); GRANT USAGE ON FOREIGN SERVER canopy TO broke;
+		SELECT canopy_summit.pause_server('canopy')});
+	query($node, q{CREATE USER MAPPING FOR broke SERVER canopy OPTIONS (client_id 'x', client_secret 'y')});
+	query($node, q{SET ROLE broke; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "plain"}', priority => 0, dedupe_key => 'fetch plain')});
+	query($node, q{DROP USER MAPPING FOR broke SERVER canopy});
+	my $mine = query($node, q{SELECT canopy_enqueue_fetch('plain')});
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+	is(settled($node, $mine), 'succeeded', 'another role\'s job with the same key cancels none of mine');
+	return;
+}
+
+sub limits
+{
+	my ($most, $rate) = (3, 20);
+	create_canopy_server($node, $sandbox, server => 'narrow', options => { max_connections => $most });
+	$sandbox->arm(match => { path => '/pulls/narrow' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.1 });
+	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "narrow"}', server => 'narrow') FROM generate_series(1, 60)});
+	my $seen = 0;
+	while (jobs_by_state($node, q{server = 'narrow'}) =~ /queued/)
+	{
+		my $now = grep { ($_->{outcome} // '') eq 'open' } requests($sandbox, 'pulls/narrow', 'outcome');
+		$seen = $now if $now > $seen;
+	}
+	all_settled($node, q{server = 'narrow'});
+	is($seen, $most, "never more than max_connections requests at once, and as many");
+	is(query($node, qq{
+		SELECT max(c) <= $most FROM (SELECT (SELECT count(*) FROM canopy_summit.job_attempt b JOIN canopy_summit.job k USING (job_id) WHERE k.server = 'narrow'
+			AND b.started_at <= a.started_at AND b.started_at + b.total_us * interval '1 us' > a.started_at) AS c
+			FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE j.server = 'narrow') x}), 't', 'by the attempts as well');
+
+	create_canopy_server($node, $sandbox, server => 'slowly', options => { requests_per_second => $rate });
+	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slowly"}', server => 'slowly') FROM generate_series(1, 80)});
+	all_settled($node, q{server = 'slowly'}, 30);
+	my ($span, $burst) = split /\|/, query($node, q{
+		SELECT extract(epoch FROM max(started_at) - min(started_at)), max(n) FROM (
+			SELECT started_at, count(*) OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'slowly') x});
+	cmp_ok($burst, '<=', $rate * 1.15 + 1, "requests_per_second is kept: at most $burst in a second");
+	cmp_ok($span, '<=', 80 / $rate * 1.5, 'and used');
+	return;
+}
+
+# One request stalls, one answer is too deep: all others end first, and no transaction is open meanwhile.
+sub straggler
+{
+	my $count = scaled(10_000);
+	$sandbox->clear;
+	$sandbox->put_pull('poison', '{"success": true, "pull": {"pull_id": "poison", "x": ' . '[' x 2000 . ']' x 2000 . '}}');
+	$sandbox->arm(match => { path => '/pulls/slow' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 60 });
+	create_canopy_server($node, $sandbox, server => 'busy', options => { max_connections => 20 });
+	query($node, sprintf q{
+		INSERT INTO canopy_summit.job (server, operation, params)
+		SELECT 'busy', 'get-pull-by-id', jsonb_build_object('pullId', CASE n WHEN 5 THEN 'slow' WHEN 7 THEN 'poison' ELSE 'plain' END) FROM generate_series(1, %d) n}, $count);
+	my ($oldest, $samples, $start) = (0, 0, time);
+	my $session = $node->background_psql('postgres');
+	my $open = q{SELECT count(*) FROM canopy_summit.job WHERE server = 'busy' AND state IN ('queued', 'running')};
+	while (time - $start < 55 && $session->query($open) > 1)
+	{
+		my $age = $session->query(q{SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'});
+		$oldest = $age if $age > $oldest;
+		$samples++;
+		sleep 0.005;
+	}
+	# And while nothing but the straggler is left.
+	for (1 .. 20)
+	{
+		my $age = $session->query(q{SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'});
+		$oldest = $age if $age > $oldest;
+		sleep 0.05;
+	}
+	$session->quit;
+	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'slow'}), 'running 1', 'the straggler is still on its way');
+	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'poison'}), 'failed 1', 'the poison has failed');
+	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'plain'}), 'succeeded ' . ($count - 2), 'all others have succeeded');
+	cmp_ok($oldest, '<', 0.1, sprintf 'no transaction of a worker was older than 100 ms in %d samples (%.1f ms)', $samples, 1000 * $oldest);
+	$sandbox->clear;
+	return;
+}
+
+# A job whose row somebody else had locked when it was due is sent once it is free.
+sub locked
+{
+	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '1s'; SELECT pg_reload_conf()});
+	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '2 s'});
+	my $session = $node->background_psql('postgres');
+	$session->query_safe("BEGIN; SELECT canopy_summit.cancel_job($job_id)");
+	sleep 3;
+	wait_until('the worker has left', sub { !worker_pids($node) }, 90);
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	is(settled($node, $job_id, 75), 'succeeded', 'a job whose cancelling was rolled back is sent');
+	return;
+}
+
+# However near to the end of a worker's patience a job is enqueued, it is sent.
+sub leaving
+{
+	my $lost = 0;
+	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '100ms'; SELECT pg_reload_conf()});
+	wait_until('the worker has left', sub { !worker_pids($node) }, 90);
+	my $session = $node->background_psql('postgres');
+	my $enqueue = q{SELECT canopy_enqueue('get-carriers')};
+	for my $round (1 .. scaled(1000))
+	{
+		my $job_id = $session->query($enqueue);
+		my $ended = eval { wait_until('settled', sub { $session->query("SELECT state FROM canopy_summit.job WHERE job_id = $job_id") eq 'succeeded' }, 5); 1 };
+		$lost++ unless $ended;
+		sleep 0.095 + rand 0.025;
+	}
+	$session->quit;
+	is($lost, 0, 'no job is left lying');
+	query($node, q{ALTER SYSTEM RESET canopy_summit.worker_idle_timeout; SELECT pg_reload_conf()});
+	return;
+}
