@@ -1,0 +1,99 @@
+# Do statements on whole databases, and the extension coming and going, work while jobs wait or are in flight?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $seed = test_seed();
+my $sandbox = start_sandbox();
+my $space = PostgreSQL::Test::Utils::tempdir('space');
+my $node = new_worker_node(conf => "allow_in_place_tablespaces = on\ncanopy_summit.worker_idle_timeout = 2s\n");
+my $pull_id = $sandbox->pull_id('user_good');
+my $count = scaled(100);
+my ($slowest, $return) = (0, 0);
+
+query($node, "CREATE TABLESPACE other LOCATION ''");
+make_database('app');
+$sandbox->arm(match => { path => '/widgets' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 60 });
+
+for my $number (1 .. $count)
+{
+	work('app');
+	timed('CREATE DATABASE TEMPLATE', "CREATE DATABASE copy_$number TEMPLATE app");
+	works('app', 'CREATE DATABASE TEMPLATE');
+	work('app');
+	timed('RENAME', 'ALTER DATABASE app RENAME TO moved');
+	works('moved', 'RENAME');
+	work('moved');
+	timed('SET TABLESPACE', 'ALTER DATABASE moved SET TABLESPACE ' . ($number % 2 ? 'other' : 'pg_default'));
+	works('moved', 'SET TABLESPACE');
+	query($node, 'ALTER DATABASE moved RENAME TO app');
+	work('app');
+	timed('DROP EXTENSION', 'DROP EXTENSION canopy_summit CASCADE', 'app');
+	extend('app');
+	works('app', 'DROP EXTENSION and CREATE EXTENSION');
+	work('app');
+	timed('DROP DATABASE', $number % 2 ? 'DROP DATABASE app' : 'DROP DATABASE app WITH (FORCE)');
+	timed('DROP DATABASE of a copy', "DROP DATABASE copy_$number");
+	make_database('app');
+	works('app', $number % 2 ? 'DROP DATABASE' : 'DROP DATABASE WITH (FORCE)');
+}
+cmp_ok($slowest, '<', 5, sprintf 'no statement took 5 s; the slowest %.1f s', $slowest);
+cmp_ok($return, '<', 10, sprintf 'the worker was always back within 10 s; the slowest after %.1f s', $return);
+is(query($node, 'SELECT count(*) FROM pg_database WHERE datconnlimit = -2'), 0, 'no half-dropped database is left');
+my $log = slurp_file($node->logfile);
+unlike($log, qr/terminated by signal|PANIC/, 'nothing has crashed');
+done_testing();
+
+sub make_database
+{
+	my ($name) = @_;
+	query($node, "CREATE DATABASE $name");
+	extend($name);
+	return;
+}
+
+sub extend
+{
+	my ($name) = @_;
+	create_canopy_server($node, $sandbox, database => $name);
+	return;
+}
+
+# Has the worker wait for an answer that does not come, or, as often, only for a job that is due later.
+sub work
+{
+	my ($database) = @_;
+	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "$pull_id"}', run_at => now() + interval '1 day')}, $database);
+	query($node, q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "a"}')}, $database) if rand() < 0.7;
+	wait_until('a worker is there', sub { worker_pids($node, $database) }, 20);
+	sleep rand 0.3;
+	return;
+}
+
+sub timed
+{
+	my ($what, $sql, $database) = @_;
+	my $start = time;
+	my @error = sqlstate_of($node, $sql, database => $database // 'postgres');
+	my $seconds = time - $start;
+
+	is("@error", '', sprintf '%s succeeds (%.2f s)', $what, $seconds);
+	$slowest = $seconds if $seconds > $slowest;
+	return;
+}
+
+sub works
+{
+	my ($database, $after) = @_;
+	my $start = time;
+	my $job_id = query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "$pull_id"}')}, $database);
+
+	is(settled($node, $job_id, 30, $database), 'succeeded', "after $after the worker works");
+	$return = time - $start if time - $start > $return;
+	return;
+}
