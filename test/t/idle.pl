@@ -1,0 +1,70 @@
+# Does a queue without work cost nothing: no queries, no WAL, and after a while no connection?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyProcess;
+use CanopyTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $sandbox = start_sandbox();
+# Checkpoints and autovacuum would write.
+my $node = new_worker_node(conf => "canopy_summit.worker_idle_timeout = 1h\nautovacuum = off\ncheckpoint_timeout = 1d\n");
+my %changes; # when the worker last changed its state: at most two, before and after
+my $seconds = scaled(300) > 55 ? 55 : scaled(300);
+
+create_canopy_server($node, $sandbox);
+is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker works');
+enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '1 day'});
+my ($pid) = wait_until('it is idle', sub { query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND state = 'idle'}) });
+sleep 2;
+quiet('connected', "a worker that is connected and idle for $seconds s");
+ok(is_alive($pid), 'it is still the same one');
+like(query($node, "SELECT application_name FROM pg_stat_activity WHERE pid = $pid"), qr/canopy_summit worker/, 'and names itself');
+
+query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '500ms'; SELECT pg_reload_conf()});
+wait_until('the worker disconnects', sub { !worker_pids($node) }, 70);
+quiet('disconnected', 'no worker at all');
+is(settled($node, enqueue($node, 'get-carriers'), 10), 'succeeded', 'the next job brings one');
+my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '4 s'});
+wait_until('the worker disconnects', sub { !worker_pids($node) }, 10);
+is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
+done_testing();
+
+# Transactions but our own, WAL and processor time, over a while in which nobody does anything.
+sub quiet
+{
+	my ($what, $who) = @_;
+	my @pids = ($pid, query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit launcher'}));
+	# Catalogs that were just read are tidied up by whoever reads them next.
+	measure() for 1 .. 3;
+	my ($before, @before) = (measure(), map { ticks($_) } @pids);
+	sleep $seconds;
+	my ($after, @after) = (measure(), map { ticks($_) } @pids);
+
+	cmp_ok($after->{transactions} - $before->{transactions}, '<=', 1, "$who runs no query");
+	is($after->{wal} - $before->{wal}, 0, "$what: no WAL");
+	cmp_ok($after[$_] - $before[$_], '<=', 2, "$what: no processor time") for 0 .. $#pids;
+	return;
+}
+
+# Of the whole database, without the session that asks, which counts what it did when it ends.
+sub measure
+{
+	my ($transactions, $wal) = split /\|/, query($node, q{
+		SELECT (SELECT coalesce(sum(xact_commit + xact_rollback), 0) FROM pg_stat_database WHERE datname IN ('template1')) , pg_current_wal_insert_lsn() - '0/0'});
+	my $worker = query($node, q{SELECT coalesce(max(extract(epoch FROM state_change)), 0) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'});
+	$changes{$worker} = 1;
+	return { transactions => scalar(keys %changes), wal => $wal };
+}
+
+sub ticks
+{
+	my ($process) = @_;
+	my $file = "/proc/$process/stat";
+	return 0 unless -e $file;
+	my @fields = split ' ', slurp_file($file) =~ s/^.*\) //r;
+	return $fields[11] + $fields[12];
+}

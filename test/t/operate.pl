@@ -1,0 +1,118 @@
+# Can jobs be steered and watched from SQL, by whom, and with what in sight?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use Test::More;
+
+my $sandbox = start_sandbox();
+my $node = new_worker_node();
+my $pull_id = $sandbox->pull_id('user_good');
+
+create_canopy_server($node, $sandbox);
+query($node, q{CREATE ROLE has_operator; SELECT canopy_summit.grant_access('has_operator', 'operator')});
+
+subtest 'cancel' => \&cancel;
+subtest 'retry' => \&retry;
+subtest 'pause and resume' => \&pause;
+subtest 'wait' => \&wait_for;
+subtest 'what an operator sees' => \&operator;
+done_testing();
+
+sub as_operator { my ($sql) = @_; return query($node, "SET ROLE has_operator; $sql") }
+
+sub cancel
+{
+	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{run_at => 'infinity'});
+	is(as_operator("SELECT canopy_summit.cancel_job($job_id)"), 't', 'a queued job is cancelled');
+	is(as_operator("SELECT canopy_summit.cancel_job($job_id)"), 'f', 'once');
+	is(job($node, $job_id)->{state}, 'cancelled', 'it says so');
+	like(job($node, $job_id)->{outcome}, qr/^cancelled by /, 'and by whom');
+	is(as_operator('SELECT canopy_summit.cancel_job(-1)'), 'f', 'one that does not exist is not');
+	$sandbox->arm(match => { path => '/carriers' }, fault => { kind => 'stall', at => 'before_headers', seconds => 1 });
+	my $running = enqueue($node, 'get-carriers');
+	wait_until('it runs', sub { job($node, $running)->{state} eq 'running' });
+	is(as_operator("SELECT canopy_summit.cancel_job($running)"), 'f', 'nor is one on its way');
+	is(settled($node, $running), 'succeeded', 'which ends as it would have');
+	is(as_operator("SELECT canopy_summit.retry_job($job_id)"), 'f', 'a cancelled job is not retried');
+	return;
+}
+
+sub retry
+{
+	my @failed = map { enqueue($node, 'get-pull-by-id', { pullId => "retry-$_" }) } 1 .. 3;
+	is(settled($node, $_), 'failed', 'it fails') for @failed;
+	my $since = query($node, 'SELECT clock_timestamp()');
+	$sandbox->put_pull("retry-$_", { %{ $sandbox->pull($pull_id) }, pull_id => "retry-$_" }) for 1 .. 3;
+	is(as_operator("SELECT canopy_summit.retry_job($failed[0])"), 't', 'a failed job is retried');
+	is(settled($node, $failed[0]), 'succeeded', 'and succeeds');
+	is(as_operator("SELECT canopy_summit.retry_job($failed[0])"), 'f', 'one that succeeded is not');
+	is(scalar sqlstate_of($node, 'SELECT canopy_summit.retry_job(-1)'), 'P0002', 'nor one that does not exist');
+	is(as_operator("SELECT canopy_summit.retry_failed(since => '$since')"), 0, 'none has failed since');
+	is(as_operator(q{SELECT canopy_summit.retry_failed(server => 'other')}), 0, 'nor of another server');
+	is(as_operator(q{SELECT canopy_summit.retry_failed(operation => 'get-carriers')}), 0, 'nor another operation');
+	is(as_operator(q{SELECT canopy_summit.retry_failed('canopy', 'get-pull-by-id')}), 2, 'the others are retried');
+	all_settled($node);
+	is(jobs_by_state($node, q{params ->> 'pullId' LIKE 'retry-%'}), 'succeeded 3', 'and succeed');
+
+	$sandbox->arm(match => { path => '/widgets', method => 'POST' }, fault => { kind => 'reset' });
+	my $doubtful = enqueue($node, 'post-widgets', {}, { intro_title => 'in doubt' });
+	is(settled($node, $doubtful), 'in_doubt', 'a job in doubt');
+	my (@error) = sqlstate_of($node, "SET ROLE has_operator; SELECT canopy_summit.retry_job($doubtful)");
+	is($error[0], '55000', 'is not retried without confirmation');
+	like($error[3], qr/confirm => true/, 'the hint says how');
+	is(as_operator('SELECT canopy_summit.retry_failed()'), 0, 'nor with the failed');
+	is(as_operator("SELECT canopy_summit.retry_job($doubtful, true)"), 't', 'but with it');
+	is(settled($node, $doubtful), 'succeeded', 'and succeeds');
+	return;
+}
+
+sub pause
+{
+	as_operator(q{SELECT canopy_summit.pause_server('canopy', 'lunch')});
+	my $job_id = enqueue($node, 'get-carriers');
+	create_canopy_server($node, $sandbox, server => 'beside');
+	is(settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'beside'})), 'succeeded', 'another server goes on');
+	is(job($node, $job_id)->{state}, 'queued', 'the paused one\'s job waits');
+	like(as_operator("SELECT canopy_summit.explain_job($job_id)"), qr/paused \(lunch\).*resume_server\('canopy'\)/, 'explain_job() says why');
+	is(as_operator(q{SELECT held FROM canopy_summit.server_health WHERE server = 'canopy'}), 'lunch', 'so does server_health');
+	is(as_operator(q{SELECT canopy_summit.resume_server('canopy')}), 't', 'resumed');
+	is(as_operator(q{SELECT canopy_summit.resume_server('canopy')}), 'f', 'once');
+	is(settled($node, $job_id), 'succeeded', 'it is sent');
+	return;
+}
+
+sub wait_for
+{
+	my (@error) = sqlstate_of($node, q{BEGIN; SELECT canopy_summit.wait_for_job(canopy_enqueue('get-carriers')); COMMIT});
+	is($error[0], '55000', 'one\'s own uncommitted job is not waited for');
+	like($error[3], qr/COMMIT/, 'the hint says what to do');
+	is(scalar sqlstate_of($node, 'SELECT canopy_summit.wait_for_job(-1)'), 'P0002', 'nor one that does not exist');
+	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '1 s'});
+	is(as_operator("SELECT canopy_summit.wait_for_job($job_id, '10 ms')"), 'queued', 'a wait ends in time');
+	is(query($node, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class LIMIT 1; SELECT canopy_summit.wait_for_job($job_id); COMMIT") =~ s/^\s+//r, 'succeeded',
+		'or with the job, whatever the snapshot');
+	my $never = enqueue($node, 'get-carriers', {}, undef, q{run_at => 'infinity'});
+	is(scalar sqlstate_of($node, "SET statement_timeout = '200ms'; SELECT canopy_summit.wait_for_job($never)"), '57014', 'it can be cancelled');
+	return;
+}
+
+sub operator
+{
+	enqueue($node, 'patch-pull-by-id', { pullId => $pull_id }, { is_archived => JSON::PP::false });
+	all_settled($node, q{run_at < 'infinity'});
+	is(scalar sqlstate_of($node, "SET ROLE has_operator; $_"), '42501', "$_ is refused") for
+	  'SELECT * FROM canopy_summit.job', 'SELECT params FROM canopy_summit.job', 'SELECT body FROM canopy_summit.job', 'SELECT dedupe_key FROM canopy_summit.job',
+	  'SELECT * FROM canopy_summit.job_response', q{SELECT canopy_enqueue('get-carriers')}, 'UPDATE canopy_summit.job SET state = state', 'DELETE FROM canopy_summit.server_hold';
+	cmp_ok(as_operator('SELECT count(job_id) FROM canopy_summit.job'), '>', 5, 'an operator sees jobs');
+	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_attempt'), '>', 5, 'and attempts');
+	cmp_ok(as_operator('SELECT sum(jobs) FROM canopy_summit.job_stats'), '>', 5, 'and counts');
+	is(as_operator('SELECT count(*), bool_and(in_flight = 0 AND settled > 5 AND sent > 5) FROM canopy_summit.worker_status'), '1|t', 'and workers');
+	is(as_operator(q{SELECT sent > 5 AND succeeded > 5 AND failed = 3 AND in_doubt = 1 AND array_length(latency_ms, 1) = 18 FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'and servers');
+	is(as_operator(q{SELECT (SELECT sum(n) FROM unnest(latency_ms) n) = sent FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'whose histogram holds every answer');
+	unlike(as_operator(join ';', map { "SELECT * FROM canopy_summit.$_" } qw(job_attempt job_stats worker_status server_health server_hold)), qr/\Q$pull_id\E|retry-\d/, 'nowhere what was sent');
+	query($node, q{SET ROLE has_operator; INSERT INTO canopy_summit.retention_rule VALUES ('job', '1 day')});
+	is(as_operator('SELECT keep FROM canopy_summit.retention_rule'), '1 day', 'an operator sets retention');
+	return;
+}
