@@ -258,9 +258,10 @@ worker_scan(Worker *worker, TimestampTz now)
 	lanes_read(worker);
 	worker->scan_wanted = false;
 	worker->next_due = DT_NOBEGIN;
-	worker->scan_at = TimestampTzPlusMilliseconds(now, more				               ? SCAN_AGAIN
-													 : lanes_hold_credential(worker) ? HELD_INTERVAL
-																					 : SCAN_INTERVAL);
+	worker->scan_at =
+		TimestampTzPlusMilliseconds(now, more                            ? SCAN_AGAIN
+										 : lanes_hold_credential(worker) ? HELD_INTERVAL
+																		 : SCAN_INTERVAL);
 	catalogs_changed = false;
 }
 
