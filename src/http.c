@@ -20,15 +20,10 @@
 #define HTTP_SLOW_BYTES       1024     /* a second, over half of the total timeout */
 #define CURL_MINIMUM          0x075700 /* 7.87.0: CURLOPT_QUICK_EXIT */
 
-/* Handles between two transfers: reset, they know nothing of the last one. */
-#define HTTP_SPARE_HANDLES 64
-static CURL *spare_handles[HTTP_SPARE_HANDLES];
-static int spare_count = 0;
-
 struct HttpTransfer
 {
-	CURL *handle;
-	bool is_running; /* in a pool */
+	CURL *
+		handle; /* never used twice: libcurl keeps TLS sessions in it, which skip the check of trust */
 	struct curl_slist *headers;
 	char error[CURL_ERROR_SIZE];
 	char *body; /* malloc: libcurl's callbacks fill it */
@@ -72,26 +67,6 @@ http_initialize(void)
 	initialized = true;
 }
 
-/* A libcurl handle with every option at its default; NULL if memory is out. */
-static CURL *
-handle_take(void)
-{
-	return spare_count > 0 ? spare_handles[--spare_count] : curl_easy_init();
-}
-
-/* Keep a handle for the next transfer: making one costs more than a request on an open connection. */
-static void
-handle_give_back(CURL *handle, bool is_running)
-{
-	if (is_running || spare_count == HTTP_SPARE_HANDLES)
-	{
-		curl_easy_cleanup(handle);
-		return;
-	}
-	curl_easy_reset(handle);
-	spare_handles[spare_count++] = handle;
-}
-
 /* Memory context callback: free everything that libcurl or malloc gave. */
 static void
 transfer_free(void *argument)
@@ -99,7 +74,7 @@ transfer_free(void *argument)
 	HttpTransfer *transfer = argument;
 
 	if (transfer->handle)
-		handle_give_back(transfer->handle, transfer->is_running);
+		curl_easy_cleanup(transfer->handle);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
 	for (; transfer->sockets > 0; transfer->sockets--)
@@ -346,7 +321,7 @@ http_start(const HttpRequest *request)
 	callback->func = transfer_free;
 	callback->arg = transfer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	transfer->handle = handle_take();
+	transfer->handle = curl_easy_init();
 	if (transfer->handle == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	transfer->max_size = request->max_size;
@@ -358,11 +333,9 @@ http_start(const HttpRequest *request)
 	return transfer;
 }
 
-/* The libcurl handle of a transfer that is put into a pool. */
 void *
-http_transfer_run(HttpTransfer *transfer)
+http_transfer_handle(HttpTransfer *transfer)
 {
-	transfer->is_running = true;
 	return transfer->handle;
 }
 
@@ -450,7 +423,6 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	long status = 0;
 	char *text = NULL;
 
-	transfer->is_running = false;
 	response->outcome = transfer_outcome(transfer, code);
 	response->reason = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 	curl_easy_getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);

@@ -79,7 +79,7 @@ extern void *http_transfer_tag(HttpTransfer *transfer);
 extern char *http_url_host(const char *url);
 
 /* http.c, for loop.c: the libcurl handle, and what happened to it */
-extern void *http_transfer_run(HttpTransfer *transfer);
+extern void *http_transfer_handle(HttpTransfer *transfer);
 extern void http_transfer_finish(HttpTransfer *transfer, int code);
 
 /* loop.c: a loop waits for the transfers of its pools; connections are shared within a pool only */

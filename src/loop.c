@@ -226,7 +226,7 @@ loop_next_finished(HttpLoop *loop)
 void
 loop_add(HttpPool *pool, HttpTransfer *transfer)
 {
-	CURL *handle = http_transfer_run(transfer);
+	CURL *handle = http_transfer_handle(transfer);
 	CURLMcode code;
 
 	curl_easy_setopt(handle, CURLOPT_PRIVATE, transfer);

@@ -64,12 +64,13 @@ sub extend
 	return;
 }
 
-# Has the worker wait for an answer that does not come, or, as often, only for a job that is due later.
+# Has the worker wait for an answer that does not come, or only for a job that is due later.
 sub work
 {
 	my ($database) = @_;
 	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "$pull_id"}', run_at => now() + interval '1 day')}, $database);
-	query($node, q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "a"}')}, $database) if rand() < 0.7;
+	my $now = rand() < 0.7 ? q{'post-widgets', '{}', '{"intro_title": "a"}'} : qq{'get-pull-by-id', '{"pullId": "$pull_id"}'};
+	query($node, "SELECT canopy_enqueue($now)", $database);
 	wait_until('a worker is there', sub { worker_pids($node, $database) }, 20);
 	sleep rand 0.3;
 	return;

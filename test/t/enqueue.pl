@@ -93,9 +93,10 @@ sub rights
 	is(scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT ' . sprintf $delete, ', "confirm": "a"'), '42501', 'a fetcher not at all');
 	query($node, qq{CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
 		CREATE USER MAPPING FOR PUBLIC SERVER summit OPTIONS (client_id 'a', client_secret 'b')});
-	@error = sqlstate_of($node, q{SELECT summit_enqueue('upload-policy')});
-	is($error[0], '0A000', 'summit_enqueue() sends no upload');
-	like($error[3], qr/summit_upload_policy/, 'the hint says what does');
+	@error = sqlstate_of($node, q{SELECT summit_enqueue('create-token', '{}', '{"grant_type": "client_credentials", "scope": "a"}')});
+	is($error[0], '0A000', 'summit_enqueue() asks for no token');
+	like($error[3], qr/by themselves/, 'the hint says who does');
+	is(scalar sqlstate_of($node, q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": {}}')}), '22023', 'an upload by name has the same validator');
 	is(scalar sqlstate_of($node, q{SELECT canopy_enqueue('download-document-by-id', '{"pullId": "a", "documentId": "b"}')}), '0A000', 'files are not fetched by job');
 	query($node, 'CREATE ROLE has_nothing; CREATE ROLE no_usage; SELECT canopy_summit.grant_access(\'no_usage\', \'fetcher\')');
 	is(scalar sqlstate_of($node, "SET ROLE has_nothing; SELECT $fetch)"), '42501', 'without a level nothing can be enqueued');
