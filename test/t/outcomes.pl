@@ -267,7 +267,7 @@ sub lost_response
 	$sandbox->clear_log;
 	$sandbox->arm(match => { path => '/monitorings', method => 'POST' }, fault => { kind => 'reset', after_bytes => 0 });
 	my $pull_id = $sandbox->pull_id('user_good');
-	my $job_id = enqueue($node, 'post-monitoring', {}, { pull_id => $pull_id, interval => 'MONTHLY' }, q{server => 'doubt'});
+	my $job_id = enqueue($node, 'post-monitoring', {}, { pull_id => $pull_id, interval => 'P2M' }, q{server => 'doubt'});
 	like(settled($node, $job_id), qr/^(in_doubt|succeeded)$/, 'it is in doubt, unless it was looked up');
 	like(query($node, "SELECT canopy_summit.explain_job($job_id)"), qr/may have taken effect|succeeded/, 'explain_job() says so');
 	query($node, 'SELECT canopy_summit.wake()');
