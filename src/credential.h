@@ -26,8 +26,9 @@ typedef struct Credential
 	TimestampTz token_until;
 	TimestampTz token_not_before; /* a refused request for one is not repeated earlier */
 	bool token_requested;
-	int refusals;  /* 401s in a row with a fresh token */
-	List *waiting; /* of the worker's flights */
+	int token_failures; /* requests for one in a row that got none */
+	int refusals;       /* 401s in a row with a fresh token */
+	List *waiting;      /* of the worker's flights */
 } Credential;
 
 extern Credential *credential_find(HttpLoop *loop, const char *server, const char *owner);

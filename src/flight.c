@@ -10,9 +10,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define KEY_LIFE    (INT64CONST(24) * SECS_PER_HOUR * USECS_PER_SEC) /* of an Idempotency-Key */
-#define KEY_SLACK   (INT64CONST(10) * SECS_PER_MINUTE * USECS_PER_SEC)
-#define TOKEN_PAUSE (10 * 1000) /* ms after a refused request for a token */
+#define KEY_LIFE            (INT64CONST(24) * SECS_PER_HOUR * USECS_PER_SEC) /* of an Idempotency-Key */
+#define KEY_SLACK           (INT64CONST(10) * SECS_PER_MINUTE * USECS_PER_SEC)
+#define TOKEN_PAUSE         (5 * 1000) /* ms after a request for a token that failed, doubled each time */
+#define TOKEN_LONGEST_PAUSE (5 * 60 * 1000)
 
 /* A flight for a claimed job, in the job's memory context; the credential has been read. */
 Flight *
@@ -141,7 +142,10 @@ waiting_refuse(Worker *worker, Credential *credential, RetryAction action, const
 
 	credential->waiting = NIL;
 	foreach(cell, waiting)
+	{
+		((Flight *) lfirst(cell))->not_before = credential->token_not_before;
 		flight_refuse(worker, lfirst(cell), action, code, outcome);
+	}
 	list_free(waiting);
 }
 
@@ -226,6 +230,7 @@ token_arrived(Worker *worker, Flight *flight)
 	credential->token_requested = false;
 	if (failure == NULL)
 	{
+		credential->token_failures = 0;
 		waiting = credential->waiting;
 		credential->waiting = NIL;
 		/* Meanwhile the role, its mapping or its right may have gone. */
@@ -240,7 +245,11 @@ token_arrived(Worker *worker, Flight *flight)
 						  response->status < 500 && response->status != 408 &&
 						  response->status != 429;
 
-		credential->token_not_before = TimestampTzPlusMilliseconds(now, TOKEN_PAUSE);
+		credential->token_not_before =
+			TimestampTzPlusMilliseconds(now, Min((int64) TOKEN_PAUSE
+													 << Min(credential->token_failures, 10),
+												 TOKEN_LONGEST_PAUSE));
+		credential->token_failures++;
 		credential->refusals =
 			is_refused ? 2 : 0; /* no second try: the secret itself was refused */
 		waiting_refuse(worker, credential, is_refused ? RETRY_CREDENTIAL : RETRY_OUTAGE, "no_token",

@@ -10,6 +10,7 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 
 #define HTTP_MAX_HEADER_BYTES 65536    /* of all headers of a response */
 #define HTTP_SLOW_BYTES       1024     /* a second, over half of the total timeout */
+#define HTTP_MAX_FD           65536    /* above any descriptor */
 #define CURL_MINIMUM          0x075700 /* 7.87.0: CURLOPT_QUICK_EXIT */
 
 struct HttpTransfer
@@ -30,7 +32,6 @@ struct HttpTransfer
 	size_t body_len;
 	size_t body_size;
 	size_t header_len;
-	int sockets;        /* opened for libcurl and not yet closed through us */
 	bool head_complete; /* the empty line behind the headers came */
 	size_t max_size;
 	const char *ca_file;
@@ -77,9 +78,50 @@ transfer_free(void *argument)
 		curl_easy_cleanup(transfer->handle);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
-	for (; transfer->sockets > 0; transfer->sockets--)
-		ReleaseExternalFD();
 	*transfer = (HttpTransfer){0};
+}
+
+/*
+ * Which descriptors PostgreSQL counts as libcurl's.  A connection outlives the
+ * transfer that opened it, and libcurl closes some sockets without telling, so
+ * this belongs to the process and is put right by http_sweep_sockets().
+ */
+static uint64 counted_sockets[HTTP_MAX_FD / 64];
+static int highest_socket = -1;
+
+static bool
+socket_is_counted(int fd)
+{
+	return (counted_sockets[fd / 64] & (UINT64CONST(1) << (fd % 64))) != 0;
+}
+
+/* Stop counting a descriptor. */
+static void
+socket_discount(int fd)
+{
+	if (fd >= HTTP_MAX_FD || !socket_is_counted(fd))
+		return;
+	counted_sockets[fd / 64] &= ~(UINT64CONST(1) << (fd % 64));
+	ReleaseExternalFD();
+}
+
+/* Count a descriptor, for which AcquireExternalFD() has succeeded. */
+static void
+socket_count(int fd)
+{
+	if (socket_is_counted(fd))
+		ReleaseExternalFD(); /* its number was closed without a word, and counts already */
+	counted_sockets[fd / 64] |= UINT64CONST(1) << (fd % 64);
+	highest_socket = Max(highest_socket, fd);
+}
+
+/* Stop counting the descriptors that are closed. */
+void
+http_sweep_sockets(void)
+{
+	for (int fd = 0; fd <= highest_socket; fd++)
+		if (socket_is_counted(fd) && fcntl(fd, F_GETFD) < 0)
+			socket_discount(fd);
 }
 
 /* libcurl callback: keep content up to the cap. */
@@ -152,26 +194,22 @@ on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *addre
 		return CURL_SOCKET_BAD;
 	}
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd < 0)
+	if (fd < 0 || fd >= HTTP_MAX_FD)
 	{
 		ReleaseExternalFD();
+		if (fd >= 0)
+			close(fd);
 		return CURL_SOCKET_BAD;
 	}
-	transfer->sockets++;
+	socket_count(fd);
 	return fd;
 }
 
-/*
- * libcurl callback: the counterpart of on_open_socket(), though not for sockets
- * that are closed while they connect; transfer_free() accounts for those.
- */
+/* libcurl callback: close a socket; the transfer that opened it may be gone. */
 static int
 on_close_socket(void *argument, curl_socket_t fd)
 {
-	HttpTransfer *transfer = argument;
-
-	ReleaseExternalFD();
-	transfer->sockets--;
+	socket_discount(fd);
 	return close(fd);
 }
 
@@ -231,7 +269,6 @@ set_safety(HttpTransfer *transfer)
 	SET(handle, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(handle, CURLOPT_OPENSOCKETDATA, transfer);
 	SET(handle, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-	SET(handle, CURLOPT_CLOSESOCKETDATA, transfer);
 	SET(handle, CURLOPT_WRITEFUNCTION, on_content);
 	SET(handle, CURLOPT_WRITEDATA, transfer);
 	SET(handle, CURLOPT_HEADERFUNCTION, on_header);

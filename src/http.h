@@ -77,6 +77,7 @@ extern HttpResponse *http_perform(const HttpRequest *request);
 extern HttpResponse *http_transfer_response(HttpTransfer *transfer);
 extern void *http_transfer_tag(HttpTransfer *transfer);
 extern char *http_url_host(const char *url);
+extern void http_sweep_sockets(void);
 
 /* http.c, for loop.c: the libcurl handle, and what happened to it */
 extern void *http_transfer_handle(HttpTransfer *transfer);

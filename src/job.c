@@ -108,6 +108,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
 		"  THEN j.body - 'insurerPassword' ELSE j.body END"
 		" FROM settled s WHERE j.job_id = s.job_id AND j.fence = s.fence"
+		" AND j.state::text = 'running'" /* as text, or the planner would take another index */
 		" RETURNING j.job_id"},
 	[ATTEMPT_INSERT] = {2, {INT8OID, INT8ARRAYOID},
 		"INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome,"
@@ -149,16 +150,24 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" WHERE w.fdwname IN ('canopy_api', 'summit_api')"},
 	[JOB_EPOCHS] = {0, {0},
 		"SELECT epoch, min(lease_until) FROM canopy_summit.job WHERE state = 'running' GROUP BY epoch"},
-	/* $3 are the operations that must not be repeated, $4 those whose repeats are counted. */
+	/*
+	 * $3 are the operations that must not be repeated, $4 those whose repeats are
+	 * counted.  A job that loses its worker again and again is what ends it.
+	 */
 	[JOB_RECOVER] = {4, {INT8OID, BOOLOID, TEXTARRAYOID, TEXTARRAYOID},
 		"WITH lost AS ("
 		" UPDATE canopy_summit.job j"
 		" SET state = CASE WHEN j.operation = ANY ($3) THEN 'in_doubt'"
-		"  ELSE 'queued' END::canopy_summit.job_state,"
+		"  WHEN l.times >= 20 THEN 'failed' ELSE 'queued' END::canopy_summit.job_state,"
+		" finished_at = CASE WHEN j.operation <> ALL ($3) AND l.times >= 20 THEN now() END,"
 		" run_at = least(j.run_at, now()), fence = j.fence + 1, epoch = NULL, lease_until = NULL,"
 		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
 		" outcome_code = 'worker_lost'"
-		" WHERE j.state = 'running' AND j.epoch = $1 AND (NOT $2 OR j.lease_until < now())"
+		" FROM canopy_summit.job r, LATERAL (SELECT count(*) AS times"
+		"  FROM canopy_summit.job_attempt a"
+		"  WHERE a.job_id = r.job_id AND a.code = 'worker_lost') AS l"
+		" WHERE r.state = 'running' AND r.epoch = $1 AND (NOT $2 OR r.lease_until < now())"
+		" AND j.job_id = r.job_id AND j.fence = r.fence"
 		" RETURNING j.job_id, j.fence - 1 AS fence)"
 		" INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome, code)"
 		" SELECT job_id, fence, $1, now(), true, 'the worker that sent it was lost', 'worker_lost'"

@@ -71,6 +71,7 @@ loop_free(void *argument)
 	foreach(cell, loop->pools)
 		if (lfirst(cell) != NULL)
 			loop_close_pool(lfirst(cell));
+	http_sweep_sockets();
 	if (loop->epoll >= 0)
 	{
 		close(loop->epoll);

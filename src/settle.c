@@ -44,6 +44,7 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 	settlement->run_at =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									retry_delay(Max(settlement->attempts, 1), retry_after));
+	settlement->run_at = Max(settlement->run_at, flight->not_before);
 }
 
 /* A refused credential: one new token, then all jobs of the credential wait. */
@@ -101,9 +102,14 @@ void
 settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 {
 	Settlement *settlement = &flight->settlement;
+	bool was_open = flight->lane->throttle.is_open;
 	MemoryContext old;
 
 	conclude_throttle(flight);
+	/* A probe of a server that is out is not the job's failure. */
+	if (action == RETRY_AGAIN && was_open && settlement->response != NULL &&
+		retry_is_outage(settlement->response))
+		action = RETRY_OUTAGE;
 	settlement->started_at = flight->started_at;
 	settlement->attempts = flight->job->attempts + 1;
 	switch (action)

@@ -230,7 +230,6 @@ worker_take_wakes(Worker *worker)
 		from = slot->rescan_from;
 		slot->rescan_from = DT_NOEND;
 	}
-	shared->workers[worker->slot].in_flight = worker->in_flight;
 	LWLockRelease(shared->lock);
 	if (from == DT_NOEND)
 		return;
@@ -240,6 +239,14 @@ worker_take_wakes(Worker *worker)
 		worker->scan_wanted = true;
 	else if (from <= GetCurrentTimestamp())
 		lanes_rescan(worker, from);
+}
+
+/* Milliseconds between scans: other workers of the database may stop and let their leases run out. */
+static int
+scan_interval(void)
+{
+	return setting_workers > 1 ? Min(SCAN_INTERVAL, Max(setting_lease_margin, 1000))
+							   : SCAN_INTERVAL;
 }
 
 /* Look at everything: lost claims, servers, holds, and when the next job is due. */
@@ -253,6 +260,7 @@ worker_scan(Worker *worker, TimestampTz now)
 	if (worker->scan_at == 0)
 		instance_notice_promotion();
 	credential_forget_all();
+	http_sweep_sockets();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
 	more = upkeep();
 	lanes_read(worker);
@@ -261,7 +269,7 @@ worker_scan(Worker *worker, TimestampTz now)
 	worker->scan_at =
 		TimestampTzPlusMilliseconds(now, more                            ? SCAN_AGAIN
 										 : lanes_hold_credential(worker) ? HELD_INTERVAL
-																		 : SCAN_INTERVAL);
+																		 : scan_interval());
 	catalogs_changed = false;
 }
 
@@ -639,6 +647,7 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
+	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
 	worker_consider_leaving(worker, now);
 	loop_wait(worker->loop, worker_timeout(worker, now));
