@@ -366,7 +366,7 @@ subtest 'a job without end' => sub {
 	$node->reload;
 	my $upload_id = upload($node, payload($policy));
 	is(settles_as($node, $upload_id, 'unresolved'), 'unresolved', 'is given up');
-	is(upload_has($upload_id, q{error_message, finished_at - accepted_at BETWEEN interval '3 s' AND interval '8 s'}), 'no end within upload_poll_limit|t', 'after upload_poll_limit');
+	is(upload_has($upload_id, q{error_message, finished_at - accepted_at BETWEEN interval '3 s' AND interval '8 s'}), 'no end within canopy_summit.upload_poll_limit|t', 'after upload_poll_limit');
 	my ($row) = effect_rows($sandbox, $policy);
 	cmp_ok($sandbox->control(GET => "job/$row->{job_id}")->{polls}, '<=', 4, 'and few polls');
 	$sandbox->control(DELETE => 'outcome');
