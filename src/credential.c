@@ -59,13 +59,15 @@ credential_find(HttpLoop *loop, const char *server, const char *owner)
 	return credential;
 }
 
-/* What tells one credential from the next, without being it. */
+/* What tells one credential, and where it is good for, from the next, without being it. */
 static void
 credential_digest(Credential *credential)
 {
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	const Connection *connection = credential->connection;
-	const char *parts[] = {connection->client_id, connection->client_secret};
+	const char *parts[] = {connection->client_id, connection->client_secret, connection->base_url,
+						   connection->auth_url ? connection->auth_url : "",
+						   connection->scope ? connection->scope : ""};
 
 	if (hash == NULL || pg_cryptohash_init(hash) < 0)
 		elog(ERROR, "could not compute a digest");
@@ -106,9 +108,11 @@ credential_read(Credential *credential, TimestampTz now)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	uint8 hash[sizeof(credential->hash)];
 
 	if (credential->read_at != 0 && now - credential->read_at < CREDENTIAL_AGE)
 		return;
+	memcpy(hash, credential->hash, sizeof(hash));
 	MemoryContextReset(credential->read_context);
 	credential->connection = NULL;
 	credential->problem = NULL;
@@ -135,6 +139,12 @@ credential_read(Credential *credential, TimestampTz now)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
+	if (memcmp(hash, credential->hash, sizeof(hash)) == 0)
+		return;
+	/* Another one: what is known of the last one says nothing about it. */
+	oauth_forget(credential);
+	credential->token_not_before = 0;
+	credential->refusals = 0;
 }
 
 /* Have every credential read again before its next use. */
