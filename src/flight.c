@@ -142,10 +142,7 @@ waiting_refuse(Worker *worker, Credential *credential, RetryAction action, const
 
 	credential->waiting = NIL;
 	foreach(cell, waiting)
-	{
-		((Flight *) lfirst(cell))->not_before = credential->token_not_before;
 		flight_refuse(worker, lfirst(cell), action, code, outcome);
-	}
 	list_free(waiting);
 }
 

@@ -44,7 +44,9 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 	settlement->run_at =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									retry_delay(Max(settlement->attempts, 1), retry_after));
-	settlement->run_at = Max(settlement->run_at, flight->not_before);
+	/* Without a token there is nothing to try before one is asked for again. */
+	if (flight->transfer == NULL)
+		settlement->run_at = Max(settlement->run_at, flight->credential->token_not_before);
 }
 
 /* A refused credential: one new token, then all jobs of the credential wait. */

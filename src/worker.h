@@ -46,7 +46,6 @@ typedef struct Flight
 	TimestampTz started_at;
 	const char *environment;
 	int token_number;       /* which token it was sent with */
-	TimestampTz not_before; /* it need not be tried again earlier; 0 = at any time */
 	Answer *answer;         /* NULL = none */
 	Settlement settlement;
 	bool holds_credential; /* the settle has to write a hold */
