@@ -1,0 +1,47 @@
+# Does an upload whose result cannot be stored stand in the way of the others?
+use strict;
+use warnings;
+
+use CanopyTest;
+use CanopyUpload;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $sandbox = start_sandbox();
+my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'\nlog_statement = none");
+create_summit_server($node, $sandbox);
+
+# Every settle of the poisoned upload fails; the message's detail has personal data.
+$node->safe_psql('postgres', <<~'SQL');
+	CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF NEW.policy_number = 'POISON' AND NEW.status = 'accepted' THEN
+			RAISE EXCEPTION 'poisoned' USING DETAIL = 'CANARY7319';
+		END IF;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER poison BEFORE UPDATE ON summit.upload FOR EACH ROW EXECUTE FUNCTION poison();
+	SQL
+# All are sent, and answered, together.
+$node->safe_psql('postgres', q{SELECT canopy_summit.pause_server('summit')});
+my @ids = map { upload($node, payload($_)) } (map { "POL-$_" } 1 .. 20), 'POISON', map { "POL-$_" } 21 .. 40;
+my ($poisoned) = splice @ids, 20, 1;
+$node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
+
+wait_until('the others are verified', sub {
+	$node->safe_psql('postgres', q{SELECT count(*) FROM summit.upload WHERE status = 'verified'}) == 40;
+});
+pass('the others are verified');
+my $job = $node->safe_psql('postgres', "SELECT job_id FROM summit.upload WHERE upload_id = $poisoned");
+wait_until('the poisoned one is quarantined', sub { $node->safe_psql('postgres', "SELECT state FROM canopy_summit.job WHERE job_id = $job") eq 'failed' });
+is($node->safe_psql('postgres', "SELECT outcome_code, outcome FROM canopy_summit.job WHERE job_id = $job"), 'quarantined|its answer could not be stored: poisoned', 'it fails with the reason');
+is($node->safe_psql('postgres', "SELECT response ->> 'status', response ->> 'job_id' LIKE 'job%' FROM canopy_summit.job_response WHERE job_id = $job"), 'accepted|t', 'and its answer is kept');
+is($node->safe_psql('postgres', "SELECT status, error_code FROM summit.upload_status WHERE upload_id = $poisoned"), 'failed|quarantined', 'the upload says so');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.job_attempt WHERE NOT settled'), '0', 'every attempt is settled');
+my @rows = effect_rows($sandbox);
+is(scalar(grep { $_->{effects} == 1 && $_->{requests} == 1 } @rows), 41, 'each was sent once');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM canopy_summit.job WHERE operation = 'upload-policy' AND state <> 'succeeded'}), '1', 'it alone is quarantined');
+ok(slurp_file($node->logfile) !~ /CANARY7319/, 'the detail is not in the log');
+is(upload($node, payload('POL-41')) =~ /^\d+$/ ? 1 : 0, 1, 'the worker goes on');
+is(settles_as($node, $node->safe_psql('postgres', 'SELECT max(upload_id) FROM summit.upload'), 'verified'), 'verified', 'with the next');
+done_testing();
