@@ -167,8 +167,10 @@ sub stopped_worker
 {
 	$node->append_conf('postgresql.conf', "canopy_summit.workers = 2\ncanopy_summit.lease_margin = 0\n");
 	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (ADD timeout '1s')});
+	wait_until('the queue is empty', sub { (answer(q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')}) // 1) == 0 }, 300);
 	$node->restart;
-	enqueue(200);
+	wait_until('the worker that looked for jobs has left', sub { (answer('SELECT pg_sleep(0.5), (SELECT count(*) FROM canopy_summit.worker_status)') // 1) eq '|0' });
+	enqueue(400);
 	my ($pid, $epoch);
 	wait_until('two workers have jobs on the wire', sub {
 		($pid, $epoch) = split /\|/, answer('SELECT pid, epoch FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 3 AND (SELECT count(*) FROM canopy_summit.worker_status) = 2 LIMIT 1') // '';
