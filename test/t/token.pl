@@ -1,0 +1,243 @@
+# Whose access token is sent, how often is one asked for, and what happens while there is none?
+use strict;
+use warnings;
+
+use CanopyTest;
+use CanopyUpload;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $sandbox = start_sandbox();
+my $node = new_node(conf => <<~'END');
+	shared_preload_libraries = 'canopy_summit'
+	restart_after_crash = on
+	log_statement = none
+	log_min_messages = debug1
+	END
+my $secret = $sandbox->{ready}{summit_client_secret};
+my $secret_file = CanopyTest::secret_file($secret);
+create_summit_server($node, $sandbox, mapping => { client_secret_file => $secret_file });
+$node->safe_psql('postgres', <<~'SQL');
+	CREATE ROLE app LOGIN;
+	SELECT canopy_summit.grant_access('app', 'fetcher');
+	GRANT USAGE ON FOREIGN SERVER summit TO app;
+	SQL
+$node->safe_psql('postgres', 'CREATE FUNCTION payload(number integer) RETURNS jsonb LANGUAGE sql AS $$'
+	. q{SELECT jsonb_set('} . payload('x') . q{', '{policy,policy_number}', to_jsonb('POL-' || number))$$});
+
+my $uploads = 0;
+
+# Enqueues so many uploads in one statement; returns their ids as SQL takes them in a list.
+sub enqueue
+{
+	my ($count, $before) = @_;
+	my $first = $uploads + 1;
+	$uploads += $count;
+	return join ', ', split /\n/, $node->safe_psql('postgres', ($before // '') . "SET client_min_messages = error; SELECT summit_upload_policy(payload(n)) FROM generate_series($first, $uploads) n");
+}
+
+# Waits until all of them are verified; the statuses that they have, if one of them ended otherwise.
+sub outcome
+{
+	my ($ids) = @_;
+	return wait_until("uploads are verified", sub {
+		my $statuses = $node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ' ') FROM summit.upload_status WHERE upload_id IN ($ids)");
+		return $statuses !~ /queued|sending|accepted/ && $statuses;
+	});
+}
+
+sub tokens { return $sandbox->control(GET => 'tokens') }
+sub holds { return $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.server_hold') }
+
+sub write_secret
+{
+	my ($content) = @_;
+	open my $file, '>', $secret_file or die "could not write: $!";
+	print $file "$content\n";
+	close $file;
+	return;
+}
+
+# Ends the worker, and with it the tokens that it has.
+sub new_worker
+{
+	$node->restart;
+	$sandbox->control(DELETE => 'tokens');
+	return;
+}
+
+subtest 'one token for many uploads' => sub {
+	$sandbox->arm(match => { listener => 'summit_auth' }, fault => { kind => 'stall', at => 'before_headers', seconds => 0.5 });
+	my $before = tokens()->{requests};
+	my $ids = enqueue(300);
+	is(outcome($ids), 'verified', 'all are verified');
+	is(tokens()->{requests} - $before, 1, 'one token was asked for');
+	my ($request) = summit_log($sandbox, 'create-token');
+	my %form = map { my ($name, $value) = split /=/; ($name => $value =~ s/\+/ /gr =~ s/%([0-9a-f]{2})/chr hex $1/gier) } split /&/, $request->{body};
+	is_deeply(\%form, { grant_type => 'client_credentials', client_id => $sandbox->{ready}{summit_client_id}, client_secret => $secret,
+			scope => 'policies:write policies:read webhooks:read' }, 'with client, secret and scope');
+	is($request->{auth}, 'none', 'and no credential elsewhere');
+	my %sent;
+	$sent{ (grep { lc $_->[0] eq 'authorization' } @{ $_->{headers} })[0][1] }++ for summit_log($sandbox, 'upload-policy');
+	is(scalar keys %sent, 1, 'one token was sent');
+};
+
+subtest 'a token that ends' => sub {
+	new_worker();
+	$sandbox->control(PUT => 'tokens', { expires_in => 4 });
+	my $before = tokens();
+	my $refused = () = grep { $_->{status} == 401 } $sandbox->log;
+	my $until = time + 5;
+	while (time < $until)
+	{
+		is(outcome(enqueue(1)), 'verified', 'verified');
+	}
+	my $issued = tokens()->{issued} - $before->{issued};
+	cmp_ok($issued, '>=', 2, 'is renewed');
+	cmp_ok($issued, '<=', 6, 'now and then');
+	is(scalar(grep { ($_->{status} // 0) == 401 } $sandbox->log), $refused, 'before its end: none is refused');
+
+	# It says nothing about its life, and has a short one.
+	new_worker();
+	$sandbox->control(PUT => 'tokens', { expires_in => 1, announced => JSON::PP::false });
+	is(outcome(enqueue(3)), 'verified', 'one that does not say when: asked for again once it is refused');
+	$sandbox->control(PUT => 'tokens', { expires_in => 3600, announced => undef });
+};
+
+subtest 'a token that is revoked' => sub {
+	new_worker();
+	is(outcome(enqueue(1)), 'verified', 'a token');
+	$sandbox->clear_log;
+	$sandbox->control(DELETE => 'tokens');
+	my $before = tokens()->{requests};
+	my $ids = enqueue(50);
+	is(outcome($ids), 'verified', 'is revoked: everything goes on');
+	is(tokens()->{requests} - $before, 1, 'with one other');
+	my %keys = map { ($_->{idempotency_key} => 1) } summit_log($sandbox, 'upload-policy');
+	is(scalar keys %keys, 50, 'and the same Idempotency-Keys');
+	is($node->safe_psql('postgres', "SELECT max(attempts) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)"), '1', 'and no attempt is lost');
+	is(holds(), '0', 'nothing is held');
+};
+
+subtest 'a secret that is wrong' => sub {
+	new_worker();
+	write_secret('wrong');
+	my $before = tokens();
+	my $ids = enqueue(200);
+	wait_until('jobs are held', sub { holds() == 1 });
+	is($node->safe_psql('postgres', 'SELECT server, owner = current_user, reason ~ \'no access token\' FROM canopy_summit.server_hold'), 'summit|t|t', 'a hold says so');
+	my $more = enqueue(50);
+	# Whatever the worker still does, it does at the next scan, at the latest.
+	$node->safe_psql('postgres', 'SELECT canopy_summit.wake()') for 1 .. 5;
+	cmp_ok(tokens()->{requests} - $before->{requests}, '<=', 2, 'one or two requests');
+	is($node->safe_psql('postgres', "SELECT count(*), max(attempts) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids, $more) AND state = 'queued'"), '250|0', 'all wait, and no attempt is lost');
+	like($node->safe_psql('postgres', "SELECT canopy_summit.explain_job(job_id) FROM summit.upload WHERE upload_id IN ($ids) LIMIT 1"), qr/credential/, 'explain_job() says why');
+	write_secret($secret);
+	$node->safe_psql('postgres', 'SELECT canopy_summit.wake()');
+	is(outcome("$ids, $more"), 'verified', 'with the right one all goes on');
+	is(holds(), '0', 'and the hold is gone');
+};
+
+subtest 'a token endpoint that is down' => sub {
+	my %faults = (
+		'500' => { kind => 'status', status => 500 },
+		'no JSON' => { kind => 'body', status => 200, body => '{"access_token": "abc' },
+		'no access_token' => { kind => 'garble', without => ['access_token'] },
+		'reset' => { kind => 'reset', after_bytes => 0 });
+	for my $name (sort keys %faults)
+	{
+		new_worker();
+		my $before = () = summit_log($sandbox, 'create-token');
+		$sandbox->arm(match => { listener => 'summit_auth' }, times => 1, fault => $faults{$name});
+		my $ids = enqueue(20);
+		is(outcome($ids), 'verified', "$name: all is sent afterwards");
+		is($node->safe_psql('postgres', "SELECT max(attempts) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)"), '1', "$name: and no attempt is lost");
+		is(scalar(() = summit_log($sandbox, 'create-token')) - $before, 2, "$name: two requests");
+		is(holds(), '0', "$name: nothing is held");
+	}
+};
+
+# While there is no token, jobs wait, and do not go round and round.
+subtest 'a token endpoint that is down for long' => sub {
+	new_worker();
+	$sandbox->arm(match => { listener => 'summit_auth' }, times => undef, fault => { kind => 'status', status => 500 });
+	my $before = () = summit_log($sandbox, 'create-token');
+	my $ids = enqueue(500);
+	wait_until('a second request', sub { (() = summit_log($sandbox, 'create-token')) - $before >= 2 });
+	cmp_ok($node->safe_psql('postgres', "SELECT max(fence) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)"), '<=', 4, 'a job is claimed a few times');
+	cmp_ok((() = summit_log($sandbox, 'create-token')) - $before, '<=', 3, 'few requests');
+	$sandbox->clear;
+	is(outcome($ids), 'verified', 'all is sent afterwards');
+};
+
+# What was read before the token was asked for may be gone when it comes.
+subtest 'a mapping that goes while a token is awaited' => sub {
+	new_worker();
+	$sandbox->clear_log;
+	add_summit_mapping($node, $sandbox, role => 'app');
+	$sandbox->arm(match => { listener => 'summit_auth' }, fault => { kind => 'stall', at => 'before_headers', seconds => 3 });
+	my $ids = enqueue(1, 'SET ROLE app;');
+	wait_until('a token is awaited', sub { grep { $_->{outcome} eq 'open' } summit_log($sandbox, 'create-token') });
+	$node->safe_psql('postgres', 'DROP USER MAPPING FOR app SERVER summit');
+	my $epoch = $node->safe_psql('postgres', 'SELECT max(epoch) FROM canopy_summit.worker_status');
+	my $other = $node->safe_psql('postgres', "SET client_min_messages = error; INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts, enqueued_at)"
+		. " VALUES (nextval('canopy_summit.job_id_seq'), 'summit', 'get-job', '{\"jobId\": \"none\"}', 5, now(), 10, 'app', 'queued', canopy_summit.instance(), 0, 0, now()) RETURNING job_id; SELECT canopy_summit.wake()");
+	is(outcome($ids), 'failed', 'the upload fails');
+	like($node->safe_psql('postgres', "SELECT error_message FROM summit.upload WHERE upload_id = $ids"), qr/mapping/, 'for want of a mapping');
+	is($node->safe_psql('postgres', 'SELECT max(epoch) FROM canopy_summit.worker_status'), $epoch, 'and the worker lives');
+};
+
+subtest 'two roles' => sub {
+	new_worker();
+	add_summit_mapping($node, $sandbox, role => 'app');
+	my $before = tokens()->{requests};
+	$sandbox->clear_log;
+	$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION payload(integer) TO app');
+	is(outcome(enqueue(5) . ', ' . enqueue(5, 'SET ROLE app;')), 'verified', 'both upload');
+	is(tokens()->{requests} - $before, 2, 'with two tokens');
+	my %sent;
+	$sent{ (grep { lc $_->[0] eq 'authorization' } @{ $_->{headers} })[0][1] }++ for summit_log($sandbox, 'upload-policy');
+	is_deeply([ sort values %sent ], [ 5, 5 ], 'each with its own');
+};
+
+# A mapping that is another one has no use for the token of the last.
+subtest 'another client' => sub {
+	is(outcome(enqueue(1)), 'verified', 'a token');
+	my $before = tokens()->{requests};
+	$node->safe_psql('postgres', q{ALTER USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (SET client_id 'another')});
+	my $ids = enqueue(3);
+	wait_until('a hold, or an end', sub { holds() > 0 || $node->safe_psql('postgres', "SELECT count(*) FROM summit.upload WHERE upload_id IN ($ids) AND status <> 'queued'") > 0 });
+	is(holds(), '1', 'another client_id is tried at once, and refused');
+	$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (SET client_id '$sandbox->{ready}{summit_client_id}')");
+	is(outcome($ids), 'verified', 'the right one again');
+
+	$before = tokens()->{requests};
+	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (ADD scope 'policies:write')});
+	$ids = enqueue(1);
+	settles_as($node, $ids, 'unresolved', 30);
+	cmp_ok(tokens()->{requests} - $before, '>=', 1, 'another scope is asked for at once');
+	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (DROP scope)});
+	$ids = enqueue(1);
+	is(outcome($ids), 'verified', 'the full one again');
+};
+
+subtest 'nothing is told' => sub {
+	my @secrets = ($secret);
+	my %tokens = map { ((grep { lc $_->[0] eq 'authorization' } @{ $_->{headers} })[0][1] =~ s/^Bearer //r => 1) } summit_log($sandbox, 'upload-policy');
+	push @secrets, keys %tokens;
+	cmp_ok(scalar @secrets, '>', 2, 'the secret and some tokens are looked for');
+	my $log = slurp_file($node->logfile);
+	ok(!(grep { index($log, $_) >= 0 } @secrets), 'not in the log at debug1');
+	my $activity = $node->safe_psql('postgres', 'SELECT string_agg(a::text, E\'\n\') FROM pg_stat_activity a');
+	ok(!(grep { index($activity, $_) >= 0 } @secrets), 'not in pg_stat_activity');
+	my @tables = split /\n/, $node->safe_psql('postgres', q{SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace IN ('summit'::regnamespace, 'canopy'::regnamespace, 'canopy_summit'::regnamespace)});
+	my $found = join ' ', grep {
+		my $rows = $node->safe_psql('postgres', "SELECT t::text FROM $_ t");
+		grep { index($rows, $_) >= 0 } @secrets
+	} @tables;
+	is($found, '', 'not in a table');
+};
+
+done_testing();
