@@ -159,34 +159,4 @@ kill_many('kill -9 of the postmaster', scaled(50), scaled(2_500), sub {
 	wait_until('the worker ends, too', sub { !kill 0 => $worker });
 	start_again();
 });
-stopped_worker();
 done_testing();
-
-# A worker that stands still past its lease has lost its claims, whatever it does later.
-sub stopped_worker
-{
-	$node->append_conf('postgresql.conf', "canopy_summit.workers = 2\ncanopy_summit.lease_margin = 0\n");
-	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (ADD timeout '1s')});
-	wait_until('the queue is empty', sub { (answer(q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')}) // 1) == 0 }, 300);
-	$node->restart;
-	wait_until('the worker that looked for jobs has left', sub { (answer('SELECT pg_sleep(0.5), (SELECT count(*) FROM canopy_summit.worker_status)') // 1) eq '|0' });
-	enqueue(400);
-	my ($pid, $epoch);
-	wait_until('two workers have jobs on the wire', sub {
-		($pid, $epoch) = split /\|/, answer('SELECT pid, epoch FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 3 AND (SELECT count(*) FROM canopy_summit.worker_status) = 2 LIMIT 1') // '';
-		enqueue(200) if queued() < 100;
-		return $epoch;
-	});
-	kill STOP => $pid;
-	my $lost = "FROM canopy_summit.job_attempt WHERE epoch = $epoch AND";
-	wait_until('the other takes its claims', sub { (answer("SELECT count(*) $lost code = 'worker_lost'") // 0) > 0 });
-	my @taken = split /\n/, answer("SELECT job_id $lost code = 'worker_lost'");
-	wait_until('and has sent them', sub { (answer('SELECT count(*) FROM canopy_summit.job WHERE state = \'queued\' AND job_id IN (' . join(', ', @taken) . ')') // 1) == 0 });
-	kill CONT => $pid;
-	wait_until('the late results are there', sub { (answer("SELECT count(*) $lost NOT settled") // 0) > 0 });
-	is(answer("SELECT count(*) $lost settled AND code = 'worker_lost' AND received_bytes > 0"), '0', 'a stopped worker: no late result counts');
-	is(answer(q{SELECT count(*) FROM canopy_summit.job p JOIN canopy_summit.job q ON q.params = p.params AND q.operation = p.operation AND q.job_id > p.job_id
-		WHERE p.operation = 'get-job' AND q.enqueued_at - p.enqueued_at < interval '0.5 s'}), '0', 'a stopped worker: nor has it an effect');
-	all_uploaded('a stopped worker');
-	return;
-}
