@@ -45,8 +45,8 @@ typedef struct Flight
 	HttpTransfer *transfer; /* NULL = not sent */
 	TimestampTz started_at;
 	const char *environment;
-	int token_number;       /* which token it was sent with */
-	Answer *answer;         /* NULL = none */
+	int token_number; /* which token it was sent with */
+	Answer *answer;   /* NULL = none */
 	Settlement settlement;
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */
