@@ -1,11 +1,11 @@
 /*
  * worker.c
- *	  Drains one database's job table: claim, send, settle, and again.
+ *	  The life of a worker: it comes to a database, drains its job table turn by
+ *	  turn (drain.c), and leaves.
  *
- * A turn settles what has ended and claims what there is room for in one short
- * transaction, then sends; no transaction is open while anything is on the wire
- * or waited for.  The worker holds the lock of its epoch as long as it lives, so
- * that nobody needs a clock to know which claims are dead.
+ * No transaction is open while anything is on the wire or waited for.  The
+ * worker holds the lock of its epoch as long as it lives, so that nobody needs
+ * a clock to know which claims are dead.
  */
 #include "worker.h"
 
@@ -36,69 +36,16 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#define SCAN_INTERVAL  (60 * 1000) /* ms between looks that no wake-up asked for */
-#define SCAN_AGAIN     1000        /* ms until the next while retention has more to do */
-#define HELD_INTERVAL  (10 * 1000) /* ms between looks while a credential is refused */
-#define YIELD_INTERVAL 1000        /* ms between looks for somebody who waits for the database */
-#define SETTLE_PAUSE   1000        /* ms before a settle that failed is tried again */
-#define TURN_LIMIT     (5 * 1000)  /* ms that a worker goes on while other databases wait */
+#define YIELD_INTERVAL 1000       /* ms between looks for somebody who waits for the database */
+#define TURN_LIMIT     (5 * 1000) /* ms that a worker goes on while other databases wait */
 
 PGDLLEXPORT pg_noreturn void canopy_summit_worker_main(Datum argument);
-
-static bool catalogs_changed = false;
-static Engine engine;
-
-/* What the worker is doing, for pg_stat_activity. */
-static void
-report_activity(BackendState state, const char *activity)
-{
-	pgstat_report_activity(state, activity);
-}
-
-/* Begin a short transaction, in which the engine's statements can run. */
-static void
-work_begin(const char *activity)
-{
-	report_activity(STATE_RUNNING, activity);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	engine_begin(&engine);
-}
-
-static void
-work_commit(void)
-{
-	engine_end(&engine);
-	PopActiveSnapshot();
-	ForceSyncCommit();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	report_activity(STATE_IDLE, NULL);
-}
-
-/* Abort after an error, and take the error, in the turn's memory. */
-static ErrorData *
-work_abort(Worker *worker)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(worker->turn);
-	error = CopyErrorData();
-	FlushErrorState();
-	HOLD_INTERRUPTS();
-	AbortCurrentTransaction();
-	RESUME_INTERRUPTS();
-	MemoryContextSwitchTo(worker->turn);
-	report_activity(STATE_IDLE, NULL);
-	return error;
-}
 
 /* Syscache callback: servers, mappings or roles may be others now. */
 static void
 on_catalog_change(Datum argument, int cache, uint32 hash)
 {
-	catalogs_changed = true;
+	((Worker *) DatumGetPointer(argument))->catalogs_changed = true;
 }
 
 /* Exit callback: free the slot, and decide when the next worker may come. */
@@ -115,7 +62,7 @@ worker_detach(int code, Datum argument)
 }
 
 /* Note why the worker is about to end. */
-static void
+void
 worker_leave(Worker *worker, WorkerEnd end)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -239,303 +186,6 @@ worker_take_wakes(Worker *worker)
 		worker->scan_wanted = true;
 	else if (from <= GetCurrentTimestamp())
 		lanes_rescan(worker, from);
-}
-
-/* Milliseconds between scans: other workers of the database may stop and let their leases run out. */
-static int
-scan_interval(void)
-{
-	return setting_workers > 1 ? Min(SCAN_INTERVAL, Max(setting_lease_margin, 1000))
-							   : SCAN_INTERVAL;
-}
-
-/* Look at everything: lost claims, servers, holds, and when the next job is due. */
-static void
-worker_scan(Worker *worker, TimestampTz now)
-{
-	bool more;
-
-	if (!OidIsValid(get_extension_oid("canopy_summit", true)))
-		worker_leave(worker, WORKER_ABSENT);
-	if (worker->scan_at == 0)
-		instance_notice_promotion();
-	credential_forget_all();
-	http_sweep_sockets();
-	(void) job_recover(worker->epoch, now, &worker->next_lease);
-	more = upkeep();
-	lanes_read(worker);
-	worker->scan_wanted = false;
-	worker->next_due = DT_NOBEGIN;
-	worker->scan_at =
-		TimestampTzPlusMilliseconds(now, more                            ? SCAN_AGAIN
-										 : lanes_hold_credential(worker) ? HELD_INTERVAL
-																		 : scan_interval());
-	catalogs_changed = false;
-}
-
-/* Let the cursor of a lane go on behind the claimed jobs. */
-static void
-cursor_advance(ClaimCursor *cursor, const Job *job)
-{
-	int p = job->priority;
-
-	if (job->run_at < cursor->run_at[p] ||
-		(job->run_at == cursor->run_at[p] && job->job_id <= cursor->job_id[p]))
-		return;
-	cursor->run_at[p] = job->run_at;
-	cursor->job_id[p] = job->job_id;
-}
-
-/* Claim what a lane has room for; returns the jobs. */
-static List *
-lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
-{
-	int room = lane_room(worker, lane, now, claimed);
-	TimestampTz lease =
-		TimestampTzPlusMilliseconds(now, (int64) lane->timeout + setting_lease_margin);
-	List *jobs;
-	ListCell *cell;
-
-	if (room == 0)
-		return NIL;
-	jobs = job_claim(lane->server, &lane->cursor, room, lane->held_owners, worker->epoch, now,
-					 lease, worker->turn);
-	(void) job_cancel_duplicates(jobs);
-	foreach(cell, jobs)
-	{
-		cursor_advance(&lane->cursor, lfirst(cell));
-		credential_read(credential_find(worker->loop, lane->server, ((Job *) lfirst(cell))->owner),
-						now);
-	}
-	lane->may_have_due = list_length(jobs) == room;
-	return jobs;
-}
-
-/* A claimed job and its lane, until the claim has been committed. */
-typedef struct Claim
-{
-	Lane *lane;
-	Job *job;
-} Claim;
-
-/* Claim for every lane; returns a List of Claim *, which outlives the transaction. */
-static List *
-worker_claim(Worker *worker, TimestampTz now)
-{
-	List *claims = NIL;
-	List *servers = NIL;
-	ListCell *cell;
-
-	if (worker->is_leaving)
-		return NIL;
-	foreach(cell, worker->lanes)
-	{
-		Lane *lane = lfirst(cell);
-		ListCell *job;
-
-		lane->may_have_due |= worker->next_due <= now;
-		foreach(job, lane_claim(worker, lane, now, list_length(claims)))
-		{
-			MemoryContext old = MemoryContextSwitchTo(worker->turn);
-			Claim *claim = palloc(sizeof(Claim));
-
-			claim->lane = lane;
-			claim->job = lfirst(job);
-			claims = lappend(claims, claim);
-			MemoryContextSwitchTo(old);
-		}
-		servers = lappend(servers, unconstify(char *, lane->server));
-	}
-	if (worker->next_due <= now)
-		worker->next_due = job_next_due(servers, now);
-	return claims;
-}
-
-/* Count what came of a flight. */
-static void
-flight_count(Worker *worker, const Flight *flight)
-{
-	const Settlement *settlement = &flight->settlement;
-	ServerCounters *counters;
-	int bucket = 0;
-
-	if (settlement->response != NULL)
-		while (bucket < SHARED_LATENCIES - 1 &&
-			   settlement->response->times.total > (INT64CONST(1000) << bucket))
-			bucket++;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->workers[worker->slot].settled++;
-	counters = shared_server(flight->job->server);
-	if (counters != NULL)
-	{
-		counters->ended[settlement->state]++;
-		counters->breaker_until =
-			flight->lane->throttle.is_open ? flight->lane->throttle.not_before : DT_NOBEGIN;
-		if (settlement->response != NULL)
-		{
-			counters->sent++;
-			counters->latency[bucket]++;
-		}
-	}
-	LWLockRelease(shared->lock);
-}
-
-/* Free settled flights; what they held up may be claimed now. */
-static void
-flights_free(Worker *worker, List *flights)
-{
-	ListCell *cell;
-
-	foreach(cell, flights)
-	{
-		Flight *flight = lfirst(cell);
-		Settlement *settlement = &flight->settlement;
-
-		if (settlement->state == JOB_QUEUED)
-		{
-			if (settlement->run_at <= GetCurrentTimestamp())
-				lanes_rescan(worker, settlement->run_at);
-			else
-				worker->next_due = Min(worker->next_due, settlement->run_at);
-		}
-		if (flight->job->has_ordering_key)
-			lanes_rescan(worker, DT_NOBEGIN);
-		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
-			worker->scan_wanted = true;
-		flight_count(worker, flight);
-		MemoryContextDelete(flight->context);
-	}
-	list_free(flights);
-}
-
-/* Settle one flight in a transaction of its own; false if it has to be tried again. */
-static bool
-settle_alone(Worker *worker, Flight *flight)
-{
-	volatile bool settled = false;
-
-	flight->tries++;
-	PG_TRY();
-	{
-		work_begin("settling one job");
-		settle_batch(worker, list_make1(flight));
-		work_commit();
-		settled = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = work_abort(worker);
-
-		ereport(LOG, (errmsg("could not settle job %lld: %s", (long long) flight->job->job_id,
-							 error->message)));
-		if (flight->is_quarantined)
-			ThrowErrorData(error);
-		if (!settle_may_repeat(flight, error->sqlerrcode))
-			settle_quarantine(flight, error);
-	}
-	PG_END_TRY();
-	return settled;
-}
-
-/* Settle what a batch could not, one by one; what fails for its own reason is quarantined. */
-static void
-settle_one_by_one(Worker *worker, List *flights)
-{
-	List *left = NIL;
-	MemoryContext old;
-	ListCell *cell;
-
-	foreach(cell, flights)
-	{
-		Flight *flight = lfirst(cell);
-
-		if (settle_alone(worker, flight) ||
-			(flight->is_quarantined && settle_alone(worker, flight)))
-			flights_free(worker, list_make1(flight));
-		else
-			left = lappend(left, flight);
-	}
-	old = MemoryContextSwitchTo(worker->context);
-	worker->concluded = list_concat(worker->concluded, left);
-	MemoryContextSwitchTo(old);
-	if (left != NIL)
-		worker->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SETTLE_PAUSE);
-}
-
-/* Send what has been claimed; the claims are durable. */
-static void
-claims_send(Worker *worker, List *claims)
-{
-	ListCell *cell;
-
-	foreach(cell, claims)
-	{
-		Claim *claim = lfirst(cell);
-
-		throttle_take(&claim->lane->throttle, 1);
-		MemoryContextSetParent(GetMemoryChunkContext(claim->job), worker->context);
-		flight_start(worker, flight_create(worker, claim->lane, claim->job));
-		shared->workers[worker->slot].sent++;
-	}
-}
-
-/* Settle and claim in one transaction, then send. */
-static void
-worker_work(Worker *worker, TimestampTz now)
-{
-	List *settled = worker->settle_at <= now ? worker->concluded : NIL;
-	List *volatile claims = NIL;
-	ErrorData *volatile error = NULL;
-
-	if (settled != NIL)
-		worker->concluded = NIL;
-	PG_TRY();
-	{
-		work_begin("settling and claiming jobs");
-		if (settled != NIL)
-			settle_batch(worker, settled);
-		if (worker->scan_wanted || catalogs_changed || worker->scan_at <= now ||
-			worker->next_lease <= now)
-			worker_scan(worker, now);
-		claims = worker_claim(worker, now);
-		work_commit();
-	}
-	PG_CATCH();
-	{
-		error = work_abort(worker);
-	}
-	PG_END_TRY();
-	if (error == NULL)
-	{
-		flights_free(worker, settled);
-		claims_send(worker, claims);
-		return;
-	}
-	/* With nothing to settle and nothing on the wire there is nothing to lose: start anew, later. */
-	if (settled == NIL && worker->in_flight == 0)
-		ThrowErrorData(error);
-	ereport(LOG, (errmsg("could not settle and claim jobs: %s", error->message)));
-	settle_one_by_one(worker, settled);
-	worker->scan_wanted = true;
-	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
-}
-
-/* Whether a transaction would find something to do. */
-static bool
-worker_has_work(Worker *worker, TimestampTz now)
-{
-	ListCell *cell;
-
-	if (worker->work_at > now)
-		return false;
-	if ((worker->concluded != NIL && worker->settle_at <= now) || worker->scan_wanted ||
-		catalogs_changed || worker->scan_at <= now || worker->next_due <= now ||
-		worker->next_lease <= now)
-		return true;
-	foreach(cell, worker->lanes)
-		if (lane_room(worker, lfirst(cell), now, 0) > 0)
-			return !worker->is_leaving;
-	return false;
 }
 
 /*
@@ -694,9 +344,9 @@ worker_start(Worker *worker, int index)
 	if (!extension_is_ready())
 		worker_leave(worker, WORKER_ABSENT);
 	worker_begin_epoch(worker);
-	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, PointerGetDatum(worker));
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, PointerGetDatum(worker));
+	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, PointerGetDatum(worker));
 	worker->context =
 		AllocSetContextCreate(TopMemoryContext, "canopy_summit worker", ALLOCSET_DEFAULT_SIZES);
 	worker->turn =

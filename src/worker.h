@@ -8,6 +8,7 @@
 #include "credential.h"
 #include "job.h"
 #include "retry.h"
+#include "shared.h"
 #include "throttle.h"
 
 /* settings: canopy_summit.c */
@@ -71,6 +72,7 @@ typedef struct Worker
 	TimestampTz settle_at;  /* a settle that failed is tried again then */
 	TimestampTz work_at;    /* no transaction earlier: the last one failed */
 	TimestampTz yield_at;   /* look then for somebody who waits for the database */
+	bool catalogs_changed;  /* servers, mappings or roles may be others now */
 	bool is_leaving;        /* claim nothing more: other databases wait for a worker slot */
 	TimestampTz idle_since;
 	TimestampTz started_at;
@@ -96,6 +98,15 @@ extern void settle_conclude(Worker *worker, Flight *flight, RetryAction action);
 extern void settle_batch(Worker *worker, List *flights);
 extern void settle_quarantine(Flight *flight, const ErrorData *error);
 extern bool settle_may_repeat(const Flight *flight, int sqlstate);
+
+/* worker.c */
+extern void worker_leave(Worker *worker, WorkerEnd end);
+
+/* drain.c */
+extern void work_begin(const char *activity);
+extern void work_commit(void);
+extern bool worker_has_work(Worker *worker, TimestampTz now);
+extern void worker_work(Worker *worker, TimestampTz now);
 
 /* upkeep.c */
 extern bool upkeep(void);
