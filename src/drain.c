@@ -18,10 +18,12 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#define SCAN_INTERVAL (60 * 1000) /* ms between looks that no wake-up asked for */
-#define SCAN_AGAIN    1000        /* ms until the next while retention has more to do */
-#define HELD_INTERVAL (10 * 1000) /* ms between looks while a credential is refused */
-#define SETTLE_PAUSE  1000        /* ms before a settle that failed is tried again */
+#define SCAN_INTERVAL   (60 * 1000) /* ms between looks that no wake-up asked for */
+#define SCAN_AGAIN      1000        /* ms until the next while retention has more to do */
+#define HELD_INTERVAL   (10 * 1000) /* ms between looks while a credential is refused */
+#define PATIENCE        (10 * 1000) /* ms that a job of low priority waits at most while others are sent */
+#define PATIENCE_CLAIMS 8           /* every so many claims look for one */
+#define SETTLE_PAUSE    1000        /* ms before a settle that failed is tried again */
 
 static Engine engine;
 
@@ -121,15 +123,31 @@ static List *
 lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
 {
 	int room = lane_room(worker, lane, now, claimed);
-	TimestampTz lease =
-		TimestampTzPlusMilliseconds(now, (int64) lane->timeout + setting_lease_margin);
-	List *jobs;
+	ClaimOrder order = {.server = lane->server,
+						.cursor = &lane->cursor,
+						.held_owners = lane->held_owners,
+						.count = room,
+						.epoch = worker->epoch,
+						.now = now,
+						.due = now};
+	List *jobs = NIL;
 	ListCell *cell;
 
 	if (room == 0)
 		return NIL;
-	jobs = job_claim(lane->server, &lane->cursor, room, lane->held_owners, worker->epoch, now,
-					 lease, worker->turn);
+	order.lease = TimestampTzPlusMilliseconds(now, (int64) lane->timeout + setting_lease_margin);
+	if (++lane->claims % PATIENCE_CLAIMS == 0)
+	{
+		/* What has waited for long gets a turn, however many of a higher priority come. */
+		order.last_first = true;
+		order.due = TimestampTzPlusMilliseconds(now, -PATIENCE);
+		jobs = job_claim(&order, worker->turn);
+		order.last_first = false;
+		order.due = now;
+	}
+	lane->may_have_due = jobs != NIL; /* those were not all */
+	if (jobs == NIL)
+		jobs = job_claim(&order, worker->turn);
 	(void) job_cancel_duplicates(jobs);
 	foreach(cell, jobs)
 	{
@@ -137,7 +155,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
 		credential_read(credential_find(worker->loop, lane->server, ((Job *) lfirst(cell))->owner),
 						now);
 	}
-	lane->may_have_due = list_length(jobs) == room;
+	lane->may_have_due |= list_length(jobs) == room;
 	return jobs;
 }
 

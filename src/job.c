@@ -62,16 +62,16 @@ static const StatementText statements[STATEMENT_COUNT] = {
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 */
-	[JOB_CLAIM] = {9, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
-			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID},
+	[JOB_CLAIM] = {11, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID},
 		"WITH due AS MATERIALIZED ("
 		" SELECT d.job_id"
-		" FROM unnest($3, $4) WITH ORDINALITY AS p(run_at, job_id, number),"
+		" FROM unnest($3, $4, $10) AS p(run_at, job_id, priority),"
 		" LATERAL ("
 		"  SELECT q.job_id FROM canopy_summit.job q"
 		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = $2"
-		"   AND q.priority = (p.number - 1)::smallint"
-		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $5"
+		"   AND q.priority = p.priority"
+		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $11"
 		"   AND (q.ordering_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
 		"    WHERE e.ordering_key = q.ordering_key AND e.server = q.server AND e.job_id < q.job_id"
@@ -104,6 +104,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" SET state = s.state::canopy_summit.job_state, run_at = coalesce(s.run_at, j.run_at),"
 		" attempts = s.attempts, epoch = NULL, lease_until = NULL, outcome = s.outcome,"
 		" outcome_code = s.code, outcome_status = s.status,"
+		" first_sent_at = CASE WHEN NOT s.never_sent THEN j.first_sent_at END,"
 		" finished_at = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled') THEN now() END,"
 		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
 		"  THEN j.body - 'insurerPassword' ELSE j.body END"
@@ -335,33 +336,37 @@ job_read(HeapTuple row)
 }
 
 /*
- * Claim up to `count` due jobs of a server for the epoch until `lease`, but
- * none of `held_owners` (char *).  Returns a List of Job *, each in a memory
- * context of its own below `parent`; the List is in the current one.
+ * Claim due jobs.  Returns a List of Job *, each in a memory context of its own
+ * below `parent`; the List is in the current one.
  */
 List *
-job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_owners, int64 epoch,
-		  TimestampTz now, TimestampTz lease, MemoryContext parent)
+job_claim(const ClaimOrder *order, MemoryContext parent)
 {
 	Datum run_at[JOB_PRIORITIES];
 	Datum job_id[JOB_PRIORITIES];
-	Datum arguments[9];
+	Datum priority[JOB_PRIORITIES];
+	Datum arguments[11];
 	List *jobs = NIL;
 
 	for (int i = 0; i < JOB_PRIORITIES; i++)
 	{
-		run_at[i] = TimestampTzGetDatum(cursor->run_at[i]);
-		job_id[i] = Int64GetDatum(cursor->job_id[i]);
+		int p = order->last_first ? JOB_PRIORITIES - 1 - i : i;
+
+		run_at[i] = TimestampTzGetDatum(order->cursor->run_at[p]);
+		job_id[i] = Int64GetDatum(order->cursor->job_id[p]);
+		priority[i] = Int16GetDatum(p);
 	}
 	arguments[0] = Int64GetDatum(instance_current());
-	arguments[1] = CStringGetTextDatum(server);
+	arguments[1] = CStringGetTextDatum(order->server);
 	arguments[2] = array_datum(run_at, NULL, JOB_PRIORITIES, TIMESTAMPTZOID);
 	arguments[3] = array_datum(job_id, NULL, JOB_PRIORITIES, INT8OID);
-	arguments[4] = TimestampTzGetDatum(now);
-	arguments[5] = Int32GetDatum(count);
-	arguments[6] = text_array(held_owners);
-	arguments[7] = Int64GetDatum(epoch);
-	arguments[8] = TimestampTzGetDatum(lease);
+	arguments[4] = TimestampTzGetDatum(order->now);
+	arguments[5] = Int32GetDatum(order->count);
+	arguments[6] = text_array(order->held_owners);
+	arguments[7] = Int64GetDatum(order->epoch);
+	arguments[8] = TimestampTzGetDatum(order->lease);
+	arguments[9] = array_datum(priority, NULL, JOB_PRIORITIES, INT2OID);
+	arguments[10] = TimestampTzGetDatum(order->due);
 	statement_run(JOB_CLAIM, arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -370,6 +375,7 @@ job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_o
 		MemoryContext old = MemoryContextSwitchTo(context);
 		Job *job = job_read(SPI_tuptable->vals[i]);
 
+		job->claimed_at = order->now;
 		MemoryContextSwitchTo(old);
 		jobs = lappend(jobs, job);
 	}
@@ -409,12 +415,13 @@ settled_descriptor(void)
 		const char *name;
 		Oid type;
 	} columns[] = {
-		{"job_id", INT8OID},        {"fence", INT4OID},          {"state", TEXTOID},
-		{"run_at", TIMESTAMPTZOID}, {"attempts", INT4OID},       {"outcome", TEXTOID},
-		{"code", TEXTOID},          {"status", INT4OID},         {"started_at", TIMESTAMPTZOID},
-		{"was_sent", BOOLOID},      {"lookup_us", INT8OID},      {"connect_us", INT8OID},
-		{"tls_us", INT8OID},        {"first_byte_us", INT8OID},  {"total_us", INT8OID},
-		{"sent_bytes", INT8OID},    {"received_bytes", INT8OID}, {"answer", JSONBOID},
+		{"job_id", INT8OID},        {"fence", INT4OID},      {"state", TEXTOID},
+		{"run_at", TIMESTAMPTZOID}, {"attempts", INT4OID},   {"outcome", TEXTOID},
+		{"code", TEXTOID},          {"status", INT4OID},     {"started_at", TIMESTAMPTZOID},
+		{"was_sent", BOOLOID},      {"never_sent", BOOLOID}, {"lookup_us", INT8OID},
+		{"connect_us", INT8OID},    {"tls_us", INT8OID},     {"first_byte_us", INT8OID},
+		{"total_us", INT8OID},      {"sent_bytes", INT8OID}, {"received_bytes", INT8OID},
+		{"answer", JSONBOID},
 	};
 
 	if (descriptor == NULL)
@@ -445,8 +452,8 @@ settled_put(Tuplestorestate *rows, const Settlement *settlement)
 							  response->times.tls,     response->times.first_byte,
 							  response->times.total,   response->sent_bytes,
 							  response->received_bytes};
-	Datum values[18];
-	bool nulls[18] = {0};
+	Datum values[19];
+	bool nulls[19] = {0};
 	int n = 0;
 
 	values[n++] = Int64GetDatum(settlement->job->job_id);
@@ -462,6 +469,8 @@ settled_put(Tuplestorestate *rows, const Settlement *settlement)
 	values[n++] = Int32GetDatum(settlement->status);
 	values[n++] = TimestampTzGetDatum(settlement->started_at);
 	values[n++] = BoolGetDatum(settlement->response != NULL);
+	values[n++] = BoolGetDatum(settlement->response == NULL &&
+							   settlement->job->first_sent_at == settlement->job->claimed_at);
 	for (int i = 0; i < lengthof(measured); i++)
 	{
 		nulls[n] = measured[i] == 0;

@@ -34,7 +34,8 @@ typedef struct Job
 	int attempts;                /* before this one */
 	int max_attempts;
 	TimestampTz run_at;
-	TimestampTz first_sent_at;
+	TimestampTz first_sent_at; /* of its first claim that sent it, or of this one */
+	TimestampTz claimed_at;
 	int priority;
 	bool has_ordering_key;
 	bool has_dedupe_key;
@@ -74,6 +75,20 @@ typedef struct ClaimCursor
 	int64 job_id[JOB_PRIORITIES];
 } ClaimCursor;
 
+/* What to claim: due jobs of one server, for a worker's epoch. */
+typedef struct ClaimOrder
+{
+	const char *server;
+	const ClaimCursor *cursor;
+	List *held_owners; /* of char *: none of theirs */
+	int count;         /* at most */
+	int64 epoch;
+	TimestampTz now;
+	TimestampTz due;   /* due by then: now, or earlier */
+	TimestampTz lease; /* until then */
+	bool last_first;   /* the last priority first */
+} ClaimOrder;
+
 /* A job of the engine's own. */
 typedef struct JobSpec
 {
@@ -98,8 +113,7 @@ extern void instance_notice_promotion(void);
 /* job.c; the caller is inside engine_begin() */
 extern int64 job_next_id(void);
 extern int64 job_insert(const JobSpec *spec);
-extern List *job_claim(const char *server, const ClaimCursor *cursor, int count, List *held_owners,
-					   int64 epoch, TimestampTz now, TimestampTz lease, MemoryContext parent);
+extern List *job_claim(const ClaimOrder *order, MemoryContext parent);
 extern int job_cancel_duplicates(List *jobs);
 extern void job_settle(List *settlements, int64 epoch);
 extern TimestampTz job_next_due(List *servers, TimestampTz now);

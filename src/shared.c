@@ -151,12 +151,12 @@ shared_wake_launcher(void)
 		latch_set(shared->launcher);
 }
 
-/* A job of the database is due at run_at: tell its workers, or else the launcher. */
+/* A job of the database is due at run_at: tell its workers, and the launcher if there may be more of them. */
 void
 shared_wake(Oid database, TimestampTz run_at)
 {
 	DatabaseSlot *slot;
-	bool has_worker = false;
+	int workers = 0;
 
 	if (shared == NULL)
 		return;
@@ -172,9 +172,9 @@ shared_wake(Oid database, TimestampTz run_at)
 			if (worker->database != database || worker->procno < 0)
 				continue;
 			latch_set(worker->procno);
-			has_worker = true;
+			workers++;
 		}
-		if (!has_worker)
+		if (workers < setting_workers)
 		{
 			slot->run_at = Min(slot->run_at, run_at);
 			latch_set(shared->launcher);

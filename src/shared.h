@@ -76,6 +76,7 @@ typedef struct SharedState
 	WorkerSlot workers[SHARED_MAX_WORKERS];
 } SharedState;
 
+extern int setting_workers; /* of a database: canopy_summit.c */
 extern SharedState *shared; /* NULL = not in shared_preload_libraries */
 
 extern void shared_initialize(void);

@@ -15,11 +15,13 @@
 #include "commands/sequence.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "new_row.h"
 #include "shared.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -29,7 +31,7 @@
 PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
 PG_FUNCTION_INFO_V1(canopy_summit_upload_policy);
 
-#define UPLOAD_LOCKS    1024
+#define UPLOAD_LOCKS    1000 /* of one transaction */
 #define UPLOAD_PRIORITY 5
 
 /* Where an upload comes from, between summit_upload_on_insert() and the row it inserts. */
@@ -63,15 +65,27 @@ hash_datum(const uint8 *hash)
 	return PointerGetDatum(value);
 }
 
-/* Wait until nobody else uploads the same body or key, so that only one of two is the first. */
+/*
+ * Wait until nobody else uploads the same body or key, so that only one of two
+ * is the first.  A transaction takes a limited number of such locks; the bodies
+ * beyond share one, so that a bulk load neither fills the lock table nor waits
+ * for uploads of other bodies before that.
+ */
 static void
 upload_lock(const uint8 *hash)
 {
+	static LocalTransactionId transaction = InvalidLocalTransactionId;
+	static int count = 0;
 	LOCKTAG tag;
 	uint32 number;
 
+	if (transaction != my_lxid)
+		count = 0;
+	transaction = my_lxid;
 	memcpy(&number, hash, sizeof(number));
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, number % UPLOAD_LOCKS, UPLOAD_LOCKTAG);
+	if (++count > UPLOAD_LOCKS)
+		number = 0;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, number, UPLOAD_LOCKTAG);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 

@@ -27,6 +27,7 @@ typedef struct Lane
 	const char *server;
 	Throttle throttle;
 	ClaimCursor cursor;
+	uint32 claims;
 	bool may_have_due; /* jobs behind the cursor are not known to be none */
 	bool is_held;
 	List *held_owners;   /* of char * */

@@ -89,7 +89,10 @@ SELECT u.upload_id, u.server, u.owner,
 	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
 	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.holder_name WHEN u.holder_name IS NOT NULL THEN '***' END AS holder_name,
 	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
-	u.error_code, u.error_field, u.error_message, u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,
+	u.error_code, u.error_field,
+	CASE WHEN u.status = 'refused' OR (SELECT canopy_summit.may_read_pii()) THEN u.error_message WHEN u.error_message IS NOT NULL THEN '***' END
+		AS error_message,
+	u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,
 	u.uploaded_at, u.accepted_at, u.finished_at
 FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id;
 COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
