@@ -19,9 +19,9 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 
-#define FAILURE_DELAY         5          /* s, doubled with every failure in a row */
-#define FAILURE_LONGEST_DELAY 60         /* s */
-#define YIELD_DELAY           (2 * 1000) /* ms that a DROP DATABASE or the like gets */
+#define FAILURE_DELAY         5    /* s, doubled with every failure in a row */
+#define FAILURE_LONGEST_DELAY 60   /* s */
+#define YIELD_DELAY           1000 /* ms that a DROP DATABASE or the like gets */
 
 SharedState *shared = NULL;
 
