@@ -256,6 +256,20 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 		worker_leave_idle(worker);
 }
 
+/* Whether something was enqueued since worker_take_wakes(): waiting for a lock takes the latch's news. */
+static bool
+worker_is_woken(void)
+{
+	DatabaseSlot *slot;
+	bool woken;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	slot = shared_database(MyDatabaseId, false);
+	woken = slot != NULL && slot->rescan_from != DT_NOEND;
+	LWLockRelease(shared->lock);
+	return woken;
+}
+
 /* Milliseconds until something may have to be done without a wake-up. */
 static long
 worker_timeout(Worker *worker, TimestampTz now)
@@ -268,6 +282,9 @@ worker_timeout(Worker *worker, TimestampTz now)
 	next = Min(next, lanes_next(worker, now));
 	if (worker->concluded != NIL)
 		next = Min(next, worker->settle_at);
+	if (worker->idle_since != 0)
+		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
+													 setting_worker_idle_timeout + 1));
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }
@@ -300,7 +317,7 @@ worker_turn(Worker *worker)
 	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
 	worker_consider_leaving(worker, now);
-	loop_wait(worker->loop, worker_timeout(worker, now));
+	loop_wait(worker->loop, worker_is_woken() ? 0 : worker_timeout(worker, now));
 }
 
 /*

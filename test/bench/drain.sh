@@ -57,20 +57,28 @@ bare_rate() {
 	"$run_dir/bare_loop" "$answer_url/health" "$run_dir/nginx/ca.pem" "$drain_count" "$drain_width"
 }
 
-# drain SERVER OPERATION: sends what is queued for a paused server; prints jobs a second until the last.
+# drain SERVER OPERATION: sends what is queued for a paused server; prints jobs a second until the
+# last. The worker's own counter says when to look, because looking costs.
 drain() {
+	local before
 	value "VACUUM ANALYZE canopy_summit.job"
 	value "CHECKPOINT"
+	before=$(settled)
 	value "SELECT canopy_summit.resume_server('$1')" >/dev/null
-	until [ "$(value "SELECT count(*) FROM (SELECT FROM canopy_summit.job
-			WHERE state = 'queued' AND operation = '$2' LIMIT 1) AS j")" = 0 ]; do
+	until [ "$(settled)" -ge $((before + drain_count)) ]; do
 		sleep 0.5
+	done
+	until [ "$(value "SELECT count(*) FROM canopy_summit.job WHERE state = 'queued' AND operation = '$2'")" = 0 ]; do
+		sleep 1
 	done
 	sleep 1
 	value "SELECT round(count(*) / extract(epoch FROM max(finished_at) - min(finished_at)))
 		FROM canopy_summit.job WHERE operation = '$2' AND state = 'succeeded'"
 	forget_jobs
 }
+
+# Jobs that the connected worker has settled; 0 if none is connected.
+settled() { value "SELECT coalesce(max(settled), 0) FROM canopy_summit.worker_status"; }
 
 forget_jobs() {
 	value "SELECT canopy_summit.pause_server('canopy'), canopy_summit.pause_server('summit')" >/dev/null
