@@ -42,6 +42,7 @@ typedef struct Child
 {
 	BackgroundWorkerHandle *handle;
 	int slot; /* in shared->workers */
+	uint32 tenancy;
 } Child;
 
 static List *children = NIL;
@@ -158,9 +159,10 @@ children_reap(void)
 
 		if (GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
 			continue;
-		/* One that never started could not say so itself. */
+		/* One that never started could not say so itself; by now another may have its slot. */
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		(void) shared_worker_ended(&shared->workers[child->slot]);
+		if (shared->workers[child->slot].tenancy == child->tenancy)
+			shared_worker_ended(&shared->workers[child->slot]);
 		LWLockRelease(shared->lock);
 		pfree(child->handle);
 		pfree(child);
@@ -188,6 +190,7 @@ worker_start(int index, Oid database)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	child = palloc0(sizeof(Child));
 	child->slot = index;
+	child->tenancy = shared->workers[index].tenancy;
 	if (RegisterDynamicBackgroundWorker(&worker, &child->handle))
 	{
 		children = lappend(children, child);
@@ -240,8 +243,10 @@ database_serve(DatabaseSlot *slot, TimestampTz now, bool *crowded)
 			*crowded = true;
 		else
 		{
-			shared->workers[index] =
-				(WorkerSlot){.database = slot->database, .procno = -1, .end = WORKER_CRASHED};
+			shared->workers[index] = (WorkerSlot){.database = slot->database,
+												  .tenancy = shared->workers[index].tenancy + 1,
+												  .procno = -1,
+												  .end = WORKER_CRASHED};
 			if (!worker_start(index, slot->database))
 			{
 				shared->workers[index].database = InvalidOid;

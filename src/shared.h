@@ -43,8 +43,9 @@ typedef struct DatabaseSlot
 
 typedef struct WorkerSlot
 {
-	Oid database; /* InvalidOid = free */
-	int procno;   /* -1 = not attached yet */
+	Oid database;   /* InvalidOid = free */
+	uint32 tenancy; /* counts the workers that have had this slot */
+	int procno;     /* -1 = not attached yet */
 	int pid;
 	WorkerEnd end;
 	TimestampTz started_at;
