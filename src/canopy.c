@@ -367,14 +367,7 @@ call_check(const Operation *operation)
 			 errdetail(
 				 "It changes something at the server, and a lost response would leave its outcome unknown."),
 			 errhint("Enqueue it with canopy_enqueue().")));
-	if ((operation->class != OPERATION_SAFE || (operation->flags & OPERATION_SECRET)) &&
-		!privilege_is_admin())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for operation \"%s\"", operation->name),
-				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
-						 operation->class == OPERATION_SAFE ? "returns secrets"
-															: "changes something at the server")));
+	operation_check_right(operation);
 	if ((operation->flags & OPERATION_PERSONAL) && !privilege_reads_pii())
 		ereport(
 			ERROR,

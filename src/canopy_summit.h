@@ -47,6 +47,7 @@ typedef struct Engine
 
 extern void engine_begin(Engine *engine);
 extern void engine_end(Engine *engine);
+extern Datum bytes_datum(const void *bytes, size_t len);
 
 /* one API environment with one role's credentials: connection.c */
 typedef enum AuthScheme

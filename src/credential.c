@@ -22,13 +22,6 @@
 
 static List *credentials = NIL;
 
-/* All credentials that are known, a List of Credential *. */
-List *
-credential_all(void)
-{
-	return credentials;
-}
-
 /* The credential of a role for a server, not yet read if it is new. */
 Credential *
 credential_find(HttpLoop *loop, const char *server, const char *owner)

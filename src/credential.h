@@ -34,7 +34,6 @@ typedef struct Credential
 extern Credential *credential_find(HttpLoop *loop, const char *server, const char *owner);
 extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
-extern List *credential_all(void);
 
 /* oauth.c */
 extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);

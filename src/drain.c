@@ -21,24 +21,17 @@
 #define SCAN_INTERVAL   (60 * 1000) /* ms between looks that no wake-up asked for */
 #define SCAN_AGAIN      1000        /* ms until the next while retention has more to do */
 #define HELD_INTERVAL   (10 * 1000) /* ms between looks while a credential is refused */
-#define PATIENCE        (10 * 1000) /* ms that a job of low priority waits at most while others are sent */
+#define PATIENCE        (10 * 1000) /* ms after which a job of low priority gets a turn among others */
 #define PATIENCE_CLAIMS 8           /* every so many claims look for one */
 #define SETTLE_PAUSE    1000        /* ms before a settle that failed is tried again */
 
 static Engine engine;
 
-/* What the worker is doing, for pg_stat_activity. */
-static void
-report_activity(BackendState state, const char *activity)
-{
-	pgstat_report_activity(state, activity);
-}
-
 /* Begin a short transaction, in which the engine's statements can run. */
 void
 work_begin(const char *activity)
 {
-	report_activity(STATE_RUNNING, activity);
+	pgstat_report_activity(STATE_RUNNING, activity);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -53,7 +46,7 @@ work_commit(void)
 	ForceSyncCommit();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
-	report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* Abort after an error, and take the error, in the turn's memory. */
@@ -69,7 +62,7 @@ work_abort(Worker *worker)
 	AbortCurrentTransaction();
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(worker->turn);
-	report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, NULL);
 	return error;
 }
 

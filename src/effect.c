@@ -119,17 +119,15 @@ static void
 effect_hold(const Flight *flight)
 {
 	const Credential *credential = flight->credential;
-	bytea *hash = palloc(VARHDRSZ + sizeof(credential->hash));
 	bool was_refused =
 		credential->connection != NULL &&
 		(flight->settlement.code == NULL || strcmp(flight->settlement.code, "not_sendable") != 0);
 	Datum values[5] = {CStringGetTextDatum(credential->server),
 					   CStringGetTextDatum(credential->owner),
-					   CStringGetTextDatum(flight->settlement.outcome), PointerGetDatum(hash),
+					   CStringGetTextDatum(flight->settlement.outcome),
+					   bytes_datum(credential->hash, sizeof(credential->hash)),
 					   DirectFunctionCall1(namein, CStringGetDatum("canopy_summit worker"))};
 
-	SET_VARSIZE(hash, VARHDRSZ + sizeof(credential->hash));
-	memcpy(VARDATA(hash), credential->hash, sizeof(credential->hash));
 	if (SPI_execute_with_args(HOLD_SQL, 5, (Oid[]){TEXTOID, TEXTOID, TEXTOID, BYTEAOID, NAMEOID},
 							  values, was_refused ? "     " : "   n ", false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not insert into canopy_summit.server_hold");
@@ -147,7 +145,7 @@ flights_of(List *flights, const char *operation, JobState state)
 		Flight *flight = lfirst(cell);
 
 		if (flight->job->operation != NULL && flight->job->reconciles == 0 &&
-			flight->settlement.state == state &&
+			!flight->is_quarantined && flight->settlement.state == state &&
 			strcmp(flight->job->operation->name, operation) == 0)
 			found = lappend(found, flight);
 	}

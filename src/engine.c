@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 /* Enter; the caller keeps *engine for engine_end(). */
@@ -35,4 +36,11 @@ engine_end(Engine *engine)
 	SPI_finish();
 	AtEOXact_GUC(false, engine->nest_level);
 	SetUserIdAndSecContext(engine->role, engine->security);
+}
+
+/* Bytes as a bytea. */
+Datum
+bytes_datum(const void *bytes, size_t len)
+{
+	return PointerGetDatum(cstring_to_text_with_len(bytes, len)); /* both are varlena */
 }

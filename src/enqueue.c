@@ -44,15 +44,7 @@ enqueue_check_right(const Operation *operation)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("operation \"%s\" cannot be enqueued", operation->name),
 						errhint("It downloads a file: call it with canopy_call().")));
-	if ((operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE ||
-		 (operation->flags & OPERATION_SECRET)) &&
-		!privilege_is_admin())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for operation \"%s\"", operation->name),
-				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
-						 operation->class == OPERATION_SAFE ? "returns secrets"
-															: "changes something at the server")));
+	operation_check_right(operation);
 }
 
 /* A key that an index entry can hold. */

@@ -91,7 +91,6 @@ typedef struct HttpPool HttpPool;
 
 extern HttpLoop *loop_create(void);
 extern HttpPool *loop_pool(HttpLoop *loop, int max_connections);
-extern void loop_close_pool(HttpPool *pool);
 extern void loop_add(HttpPool *pool, HttpTransfer *transfer);
 extern void loop_wait(HttpLoop *loop, long timeout);
 extern HttpTransfer *loop_next_finished(HttpLoop *loop);

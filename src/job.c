@@ -4,8 +4,7 @@
  *
  * A claim raises the fence of its jobs and names the worker's epoch, and whoever
  * takes a claim back raises it too; a settle counts only while its fence is the
- * job's.  Both work on arrays, so that a
- * batch costs one statement.  Whoever commits them does so synchronously.
+ * job's.  Both take a batch at a time.  Whoever commits them does so synchronously.
  */
 #include "job.h"
 
@@ -40,7 +39,7 @@ typedef enum Statement
 typedef struct StatementText
 {
 	int argument_count;
-	Oid arguments[14];
+	Oid arguments[11];
 	const char *sql;
 } StatementText;
 
@@ -51,12 +50,12 @@ typedef struct StatementText
 
 /* clang-format off */
 static const StatementText statements[STATEMENT_COUNT] = {
-	[JOB_INSERT] = {14, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
-			TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, INT8OID, INT8OID},
+	[JOB_INSERT] = {11, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
+			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID},
 		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
-		" run_at, ordering_key, dedupe_key, idempotency_key, request_hash, reconciles, instance,"
-		" max_attempts, state, fence, attempts, enqueued_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 10, 'queued', 0, 0, now())"},
+		" run_at, idempotency_key, request_hash, instance, max_attempts, state, fence, attempts,"
+		" enqueued_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 10, 'queued', 0, 0, now())"},
 	/*
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
@@ -244,37 +243,19 @@ int64
 job_insert(const JobSpec *spec)
 {
 	int64 job_id = job_next_id();
-	bytea *hash = NULL;
-	Datum arguments[14];
-	char nulls[15] = "              ";
+	Datum arguments[11] = {Int64GetDatum(job_id),
+						   CStringGetTextDatum(spec->server),
+						   CStringGetTextDatum(spec->operation),
+						   JsonbPGetDatum(spec->params),
+						   JsonbPGetDatum(spec->body),
+						   DirectFunctionCall1(namein, CStringGetDatum(spec->owner)),
+						   Int16GetDatum(spec->priority),
+						   TimestampTzGetDatum(spec->run_at),
+						   CStringGetTextDatum(spec->idempotency_key),
+						   bytes_datum(spec->request_hash, 32),
+						   Int64GetDatum(instance_current())};
 
-	if (spec->request_hash != NULL)
-	{
-		hash = palloc(VARHDRSZ + 32);
-		SET_VARSIZE(hash, VARHDRSZ + 32);
-		memcpy(VARDATA(hash), spec->request_hash, 32);
-	}
-	arguments[0] = Int64GetDatum(job_id);
-	arguments[1] = CStringGetTextDatum(spec->server);
-	arguments[2] = CStringGetTextDatum(spec->operation);
-	arguments[3] = JsonbPGetDatum(spec->params);
-	arguments[4] = JsonbPGetDatum(spec->body);
-	arguments[5] = DirectFunctionCall1(namein, CStringGetDatum(spec->owner));
-	arguments[6] = Int16GetDatum(spec->priority);
-	arguments[7] = TimestampTzGetDatum(spec->run_at);
-	arguments[8] = spec->ordering_key ? CStringGetTextDatum(spec->ordering_key) : (Datum) 0;
-	arguments[9] = spec->dedupe_key ? CStringGetTextDatum(spec->dedupe_key) : (Datum) 0;
-	arguments[10] = spec->idempotency_key ? CStringGetTextDatum(spec->idempotency_key) : (Datum) 0;
-	arguments[11] = PointerGetDatum(hash);
-	arguments[12] = Int64GetDatum(spec->reconciles);
-	arguments[13] = Int64GetDatum(instance_current());
-	nulls[4] = spec->body ? ' ' : 'n';
-	nulls[8] = spec->ordering_key ? ' ' : 'n';
-	nulls[9] = spec->dedupe_key ? ' ' : 'n';
-	nulls[10] = spec->idempotency_key ? ' ' : 'n';
-	nulls[11] = hash ? ' ' : 'n';
-	nulls[12] = spec->reconciles ? ' ' : 'n';
-	statement_run(JOB_INSERT, arguments, nulls);
+	statement_run(JOB_INSERT, arguments, NULL);
 	wake_at_commit(spec->run_at);
 	return job_id;
 }

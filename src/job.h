@@ -95,15 +95,12 @@ typedef struct JobSpec
 	const char *server;
 	const char *operation;
 	Jsonb *params;
-	Jsonb *body; /* NULL = none */
+	Jsonb *body;
 	const char *owner;
 	int priority;
 	TimestampTz run_at;
-	const char *ordering_key;    /* NULL = none */
-	const char *dedupe_key;      /* NULL = none */
-	const char *idempotency_key; /* NULL = none */
-	const uint8 *request_hash;   /* 32 bytes; NULL = none */
-	int64 reconciles;            /* 0 = none */
+	const char *idempotency_key;
+	const uint8 *request_hash; /* 32 bytes */
 } JobSpec;
 
 /* instance.c */

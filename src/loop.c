@@ -53,7 +53,7 @@ monotonic_now(void)
 }
 
 /* End a pool, and with it its connections and the transfers in it. */
-void
+static void
 loop_close_pool(HttpPool *pool)
 {
 	lfirst(list_nth_cell(pool->loop->pools, pool->number)) = NULL;

@@ -71,6 +71,24 @@ operation_find(const char *name, Provider provider)
 	return operation;
 }
 
+/*
+ * Refuse an operation to a role that may not have it sent.  Uploads are for
+ * everybody who may enqueue.  Error: 42501.
+ */
+void
+operation_check_right(const Operation *operation)
+{
+	if ((operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE ||
+		 (operation->flags & OPERATION_SECRET)) &&
+		!privilege_is_admin())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for operation \"%s\"", operation->name),
+				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
+						 operation->class == OPERATION_SAFE ? "returns secrets"
+															: "changes something at the server")));
+}
+
 static void
 push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
 {

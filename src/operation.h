@@ -103,6 +103,7 @@ extern const int operation_count;
 
 /* operation.c */
 extern const Operation *operation_lookup(const char *name);
+extern void operation_check_right(const Operation *operation);
 extern const Operation *operation_find(const char *name, Provider provider);
 extern const char *param_type_name(ParamType type);
 

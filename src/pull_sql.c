@@ -143,16 +143,6 @@ result_datum(int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
 }
 
-static Datum
-hash_datum(const uint8 *hash)
-{
-	bytea *value = palloc(VARHDRSZ + CONTENT_HASH_LENGTH);
-
-	SET_VARSIZE(value, VARHDRSZ + CONTENT_HASH_LENGTH);
-	memcpy(VARDATA(value), hash, CONTENT_HASH_LENGTH);
-	return PointerGetDatum(value);
-}
-
 static void
 hash_read(Datum datum, uint8 *hash)
 {
@@ -258,7 +248,7 @@ version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull, Js
 	Datum arguments[9] = {keys[0],
 						  keys[1],
 						  Int32GetDatum(version),
-						  hash_datum(state->hash),
+						  bytes_datum(state->hash, CONTENT_HASH_LENGTH),
 						  TimestampTzGetDatum(source->fetched_at),
 						  JsonbPGetDatum(pull),
 						  JsonbPGetDatum(drift),
@@ -271,8 +261,7 @@ version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull, Js
 	if (source->replaced == NIL || source->received == NULL)
 		nulls[7] = 'n';
 	else
-		arguments[7] =
-			PointerGetDatum(cstring_to_text_with_len(source->received, source->received_len));
+		arguments[7] = bytes_datum(source->received, source->received_len);
 	statement_run(VERSION_INSERT, arguments, nulls);
 }
 
@@ -319,7 +308,7 @@ state_write(Statement statement, Datum *keys, const PullState *state)
 						   BoolGetDatum(state->is_current),
 						   BoolGetDatum(state->has_property_data),
 						   Int32GetDatum(state->version),
-						   hash_datum(state->hash),
+						   bytes_datum(state->hash, CONTENT_HASH_LENGTH),
 						   TimestampTzGetDatum(state->fetched_at)};
 	char nulls[12] = "           ";
 

@@ -158,7 +158,8 @@ settle_batch(Worker *worker, List *flights)
 		Flight *flight = lfirst(cell);
 
 		flight->settlement.accepted = false;
-		if (flight->settlement.state == JOB_SUCCEEDED && flight->answer != NULL)
+		if (flight->answer != NULL &&
+			(flight->settlement.state == JOB_SUCCEEDED || flight->is_quarantined))
 			effect_keep_answer(flight);
 		settlements = lappend(settlements, &flight->settlement);
 	}

@@ -152,7 +152,7 @@ shared_wake_launcher(void)
 }
 
 /* A job of the database is due at run_at: tell its workers, and the launcher if there may be more of them. */
-void
+static void
 shared_wake(Oid database, TimestampTz run_at)
 {
 	DatabaseSlot *slot;

@@ -83,7 +83,6 @@ extern SharedState *shared; /* NULL = not in shared_preload_libraries */
 extern void shared_initialize(void);
 extern DatabaseSlot *shared_database(Oid database, bool create);
 extern void shared_worker_ended(WorkerSlot *worker);
-extern void shared_wake(Oid database, TimestampTz run_at);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
 extern void wake_at_commit(TimestampTz run_at);

@@ -74,7 +74,7 @@ throttle_outage(Throttle *throttle, TimestampTz now)
 	if (throttle->is_open ? !throttle->probing : throttle->failures < BREAKER_FAILURES)
 		return;
 	open_ms = Min((int64) BREAKER_FIRST << Min(throttle->openings, 10), BREAKER_LONGEST);
-	open_ms += (int64) (pg_prng_double(&pg_global_prng_state) * open_ms / 4);
+	open_ms -= (int64) (pg_prng_double(&pg_global_prng_state) * open_ms / 4);
 	throttle->openings++;
 	throttle->is_open = true;
 	throttle->probing = false;

@@ -55,16 +55,6 @@ upload_hash(Jsonb *body, uint8 *hash)
 	pfree(text);
 }
 
-static Datum
-hash_datum(const uint8 *hash)
-{
-	bytea *value = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-
-	SET_VARSIZE(value, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	memcpy(VARDATA(value), hash, PG_SHA256_DIGEST_LENGTH);
-	return PointerGetDatum(value);
-}
-
 /*
  * Wait until nobody else uploads the same body or key, so that only one of two
  * is the first.  A transaction takes a limited number of such locks; the bodies
@@ -120,7 +110,7 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
 		" AND u.status NOT IN ('failed', 'refused') AND NOT EXISTS ("
 		"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
 		" ORDER BY u.upload_id LIMIT 1";
-	Datum arguments[3] = {hash_datum(hash), CStringGetTextDatum(server),
+	Datum arguments[3] = {bytes_datum(hash, PG_SHA256_DIGEST_LENGTH), CStringGetTextDatum(server),
 						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
 	bool isnull;
 
@@ -139,7 +129,8 @@ upload_find_key(const char *server, const char *key, const uint8 *hash)
 {
 	static const char *const sql = "SELECT upload_id, request_hash = $3 FROM summit.upload"
 								   " WHERE idempotency_key = $1 AND server = $2";
-	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server), hash_datum(hash)};
+	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
+						  bytes_datum(hash, PG_SHA256_DIGEST_LENGTH)};
 	bool isnull;
 
 	upload_look_up(sql, (Oid[]){TEXTOID, TEXTOID, BYTEAOID}, arguments);
@@ -202,7 +193,7 @@ upload_fill_job(NewRow *row)
 	new_row_put(row, "body", JsonbPGetDatum(body));
 	new_row_put(row, "params", JsonbPGetDatum(upload_params(key)));
 	new_row_put_text(row, "idempotency_key", key);
-	new_row_put(row, "request_hash", hash_datum(hash));
+	new_row_put(row, "request_hash", bytes_datum(hash, PG_SHA256_DIGEST_LENGTH));
 }
 
 /* Fill the columns that say what is insured, for whom. */
@@ -319,7 +310,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 		upload_fill_certificate(row, certificate);
 		new_row_put(row, "upload_id", Int64GetDatum(upload_id));
 		new_row_put_text(row, "idempotency_key", spec.idempotency_key);
-		new_row_put(row, "request_hash", hash_datum(hash));
+		new_row_put(row, "request_hash", bytes_datum(hash, PG_SHA256_DIGEST_LENGTH));
 		new_row_put(row, "job_id", Int64GetDatum(job_insert(&spec)));
 		upload_warn(upload_id, certificate->warnings);
 	}

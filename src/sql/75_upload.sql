@@ -89,7 +89,7 @@ SELECT u.upload_id, u.server, u.owner,
 	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
 	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.holder_name WHEN u.holder_name IS NOT NULL THEN '***' END AS holder_name,
 	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
-	u.error_code, u.error_field,
+	coalesce(u.error_code, CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, u.error_field,
 	CASE WHEN u.status = 'refused' OR (SELECT canopy_summit.may_read_pii()) THEN u.error_message WHEN u.error_message IS NOT NULL THEN '***' END
 		AS error_message,
 	u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,

@@ -15,7 +15,7 @@ create_summit_server($node, $sandbox);
 $node->safe_psql('postgres', <<~'SQL');
 	CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		IF NEW.policy_number = 'POISON' AND NEW.status = 'accepted' THEN
+		IF NEW.policy_number = 'POISON' THEN
 			RAISE EXCEPTION 'poisoned' USING DETAIL = 'CANARY7319';
 		END IF;
 		RETURN NEW;
