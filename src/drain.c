@@ -113,13 +113,14 @@ cursor_advance(ClaimCursor *cursor, const Job *job)
 
 /* Claim what a lane has room for; returns the jobs. */
 static List *
-lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
+lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 {
-	int room = lane_room(worker, lane, now, claimed);
+	int room = lane_room(worker, lane, now, *claimed);
 	ClaimOrder order = {.server = lane->server,
 						.cursor = &lane->cursor,
 						.held_owners = lane->held_owners,
 						.count = room,
+						.bytes = BODIES_MAX - worker->bytes - claimed->bytes,
 						.epoch = worker->epoch,
 						.now = now,
 						.due = now};
@@ -144,11 +145,14 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, int claimed)
 	(void) job_cancel_duplicates(jobs);
 	foreach(cell, jobs)
 	{
-		cursor_advance(&lane->cursor, lfirst(cell));
-		credential_read(credential_find(worker->loop, lane->server, ((Job *) lfirst(cell))->owner),
-						now);
+		Job *job = lfirst(cell);
+
+		cursor_advance(&lane->cursor, job);
+		credential_read(credential_find(worker->loop, lane->server, job->owner), now);
+		claimed->jobs++;
+		claimed->bytes += job_bytes(job);
 	}
-	lane->may_have_due |= list_length(jobs) == room;
+	lane->may_have_due |= list_length(jobs) == room || worker->bytes + claimed->bytes > BODIES_MAX;
 	return jobs;
 }
 
@@ -165,6 +169,7 @@ worker_claim(Worker *worker, TimestampTz now)
 {
 	List *claims = NIL;
 	List *servers = NIL;
+	Load claimed = {0};
 	ListCell *cell;
 
 	if (worker->is_leaving)
@@ -175,7 +180,7 @@ worker_claim(Worker *worker, TimestampTz now)
 		ListCell *job;
 
 		lane->may_have_due |= worker->next_due <= now;
-		foreach(job, lane_claim(worker, lane, now, list_length(claims)))
+		foreach(job, lane_claim(worker, lane, now, &claimed))
 		{
 			MemoryContext old = MemoryContextSwitchTo(worker->turn);
 			Claim *claim = palloc(sizeof(Claim));
@@ -244,6 +249,7 @@ flights_free(Worker *worker, List *flights)
 		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
 			worker->scan_wanted = true;
 		flight_count(worker, flight);
+		worker->bytes -= job_bytes(flight->job);
 		MemoryContextDelete(flight->context);
 	}
 	list_free(flights);
@@ -332,9 +338,10 @@ worker_work(Worker *worker, TimestampTz now)
 		worker->concluded = NIL;
 	PG_TRY();
 	{
-		work_begin("settling and claiming jobs");
+		work_begin("settling jobs");
 		if (settled != NIL)
 			settle_batch(worker, settled);
+		pgstat_report_activity(STATE_RUNNING, "claiming jobs");
 		if (worker->scan_wanted || worker->catalogs_changed || worker->scan_at <= now ||
 			worker->next_lease <= now)
 			worker_scan(worker, now);
@@ -374,7 +381,7 @@ worker_has_work(Worker *worker, TimestampTz now)
 		worker->next_lease <= now)
 		return true;
 	foreach(cell, worker->lanes)
-		if (lane_room(worker, lfirst(cell), now, 0) > 0)
+		if (lane_room(worker, lfirst(cell), now, (Load){0}) > 0)
 			return !worker->is_leaving;
 	return false;
 }

@@ -33,6 +33,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 			? MemoryContextStrdup(context, flight->credential->connection->environment)
 			: NULL;
 	worker->in_flight++;
+	worker->bytes += job_bytes(job);
 	lane->in_flight++;
 	return flight;
 }

@@ -12,16 +12,16 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "statement.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-typedef enum Statement
+enum
 {
 	JOB_INSERT,
 	JOB_CLAIM,
@@ -34,22 +34,15 @@ typedef enum Statement
 	JOB_EPOCHS,
 	JOB_RECOVER,
 	STATEMENT_COUNT
-} Statement;
-
-typedef struct StatementText
-{
-	int argument_count;
-	Oid arguments[11];
-	const char *sql;
-} StatementText;
+};
 
 #define CLAIMED_COLUMNS                                                                               \
-	"j.job_id, j.fence, j.server, j.operation, j.params, j.body, j.owner, j.idempotency_key,"         \
+	"j.job_id, j.fence, j.server, j.operation, j.params, j.body, j.owner,"                            \
 	" j.attempts, j.max_attempts, j.run_at, j.first_sent_at, j.priority, j.ordering_key IS NOT NULL," \
 	" j.dedupe_key IS NOT NULL, j.reconciles, j.request_hash"
 
 /* clang-format off */
-static const StatementText statements[STATEMENT_COUNT] = {
+static Statement statements[STATEMENT_COUNT] = {
 	[JOB_INSERT] = {11, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
 			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID},
 		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
@@ -60,14 +53,15 @@ static const StatementText statements[STATEMENT_COUNT] = {
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
+	 * Of those, the first and as many more as have $12 bytes of bodies before them.
 	 */
-	[JOB_CLAIM] = {11, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
-			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID},
+	[JOB_CLAIM] = {12, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID},
 		"WITH due AS MATERIALIZED ("
-		" SELECT d.job_id"
+		" SELECT d.job_id, sum(d.bytes) OVER (ROWS UNBOUNDED PRECEDING) - d.bytes AS bytes_before"
 		" FROM unnest($3, $4, $10) AS p(run_at, job_id, priority),"
 		" LATERAL ("
-		"  SELECT q.job_id FROM canopy_summit.job q"
+		"  SELECT q.job_id, coalesce(pg_column_size(q.body), 0) AS bytes FROM canopy_summit.job q"
 		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = $2"
 		"   AND q.priority = p.priority"
 		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $11"
@@ -86,7 +80,7 @@ static const StatementText statements[STATEMENT_COUNT] = {
 		" UPDATE canopy_summit.job j"
 		" SET state = 'running', fence = j.fence + 1, epoch = $8, lease_until = $9,"
 		" first_sent_at = coalesce(j.first_sent_at, $5)"
-		" FROM due WHERE j.job_id = due.job_id"
+		" FROM due WHERE j.job_id = due.job_id AND due.bytes_before <= $12"
 		" RETURNING " CLAIMED_COLUMNS},
 	[JOB_CANCEL_DUPLICATES] = {1, {INT8ARRAYOID},
 		"UPDATE canopy_summit.job d"
@@ -180,55 +174,6 @@ static const char *const state_names[] = {
 	[JOB_FAILED] = "failed", [JOB_IN_DOUBT] = "in_doubt", [JOB_CANCELLED] = "cancelled",
 };
 
-/* Run a statement by its kept plan; `nulls` is NULL or a character each argument. */
-static uint64
-statement_run(Statement statement, Datum *arguments, const char *nulls)
-{
-	static SPIPlanPtr plans[STATEMENT_COUNT];
-	const StatementText *text = &statements[statement];
-	int result;
-
-	if (plans[statement] == NULL)
-	{
-		SPIPlanPtr plan = SPI_prepare(text->sql, text->argument_count, (Oid *) text->arguments);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-		plans[statement] = plan;
-	}
-	result = SPI_execute_plan(plans[statement], arguments, nulls, false, 0);
-	if (result < 0)
-		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* Arrays of the same length, filled together. */
-static Datum
-array_datum(Datum *values, bool *nulls, int count, Oid type)
-{
-	int dims[1] = {count};
-	int lower[1] = {1};
-	int16 length;
-	bool by_value;
-	char align;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	return PointerGetDatum(
-		construct_md_array(values, nulls, 1, dims, lower, type, length, by_value, align));
-}
-
-/* A List of char * as text[]. */
-static Datum
-text_array(List *texts)
-{
-	Datum *values = palloc(sizeof(Datum) * Max(list_length(texts), 1));
-	ListCell *cell;
-
-	foreach(cell, texts)
-		values[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
-	return array_datum(values, NULL, list_length(texts), TEXTOID);
-}
-
 /* The next key of the job table, whoever asks. */
 int64
 job_next_id(void)
@@ -255,7 +200,7 @@ job_insert(const JobSpec *spec)
 						   bytes_datum(spec->request_hash, 32),
 						   Int64GetDatum(instance_current())};
 
-	statement_run(JOB_INSERT, arguments, NULL);
+	statement_run(&statements[JOB_INSERT], arguments, NULL);
 	wake_at_commit(spec->run_at);
 	return job_id;
 }
@@ -289,31 +234,38 @@ static Job *
 job_read(HeapTuple row)
 {
 	Job *job = palloc0(sizeof(Job));
+	int n = 0;
 	bool isnull;
 	Datum reconciles;
 	Datum hash;
 
-	job->job_id = DatumGetInt64(row_datum(row, 1, &isnull));
-	job->fence = DatumGetInt32(row_datum(row, 2, &isnull));
-	job->server = row_text(row, 3);
-	job->operation = operation_lookup(row_text(row, 4));
-	job->params = row_json(row, 5);
-	job->body = row_json(row, 6);
-	job->owner = pstrdup(NameStr(*DatumGetName(row_datum(row, 7, &isnull))));
-	job->idempotency_key = row_text(row, 8);
-	job->attempts = DatumGetInt32(row_datum(row, 9, &isnull));
-	job->max_attempts = DatumGetInt32(row_datum(row, 10, &isnull));
-	job->run_at = DatumGetTimestampTz(row_datum(row, 11, &isnull));
-	job->first_sent_at = DatumGetTimestampTz(row_datum(row, 12, &isnull));
-	job->priority = DatumGetInt16(row_datum(row, 13, &isnull));
-	job->has_ordering_key = DatumGetBool(row_datum(row, 14, &isnull));
-	job->has_dedupe_key = DatumGetBool(row_datum(row, 15, &isnull));
-	reconciles = row_datum(row, 16, &isnull);
+	job->job_id = DatumGetInt64(row_datum(row, ++n, &isnull));
+	job->fence = DatumGetInt32(row_datum(row, ++n, &isnull));
+	job->server = row_text(row, ++n);
+	job->operation = operation_lookup(row_text(row, ++n));
+	job->params = row_json(row, ++n);
+	job->body = row_json(row, ++n);
+	job->owner = pstrdup(NameStr(*DatumGetName(row_datum(row, ++n, &isnull))));
+	job->attempts = DatumGetInt32(row_datum(row, ++n, &isnull));
+	job->max_attempts = DatumGetInt32(row_datum(row, ++n, &isnull));
+	job->run_at = DatumGetTimestampTz(row_datum(row, ++n, &isnull));
+	job->first_sent_at = DatumGetTimestampTz(row_datum(row, ++n, &isnull));
+	job->priority = DatumGetInt16(row_datum(row, ++n, &isnull));
+	job->has_ordering_key = DatumGetBool(row_datum(row, ++n, &isnull));
+	job->has_dedupe_key = DatumGetBool(row_datum(row, ++n, &isnull));
+	reconciles = row_datum(row, ++n, &isnull);
 	job->reconciles = isnull ? 0 : DatumGetInt64(reconciles);
-	hash = row_datum(row, 17, &isnull);
+	hash = row_datum(row, ++n, &isnull);
 	if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) == 32)
 		job->request_hash = memcpy(palloc(32), VARDATA_ANY(DatumGetByteaPP(hash)), 32);
 	return job;
+}
+
+/* The bytes of a job's body. */
+int64
+job_bytes(const Job *job)
+{
+	return job->body ? VARSIZE(job->body) : 0;
 }
 
 /*
@@ -326,7 +278,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	Datum run_at[JOB_PRIORITIES];
 	Datum job_id[JOB_PRIORITIES];
 	Datum priority[JOB_PRIORITIES];
-	Datum arguments[11];
+	Datum arguments[12];
 	List *jobs = NIL;
 
 	for (int i = 0; i < JOB_PRIORITIES; i++)
@@ -339,16 +291,17 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	}
 	arguments[0] = Int64GetDatum(instance_current());
 	arguments[1] = CStringGetTextDatum(order->server);
-	arguments[2] = array_datum(run_at, NULL, JOB_PRIORITIES, TIMESTAMPTZOID);
-	arguments[3] = array_datum(job_id, NULL, JOB_PRIORITIES, INT8OID);
+	arguments[2] = statement_array(run_at, NULL, JOB_PRIORITIES, TIMESTAMPTZOID);
+	arguments[3] = statement_array(job_id, NULL, JOB_PRIORITIES, INT8OID);
 	arguments[4] = TimestampTzGetDatum(order->now);
 	arguments[5] = Int32GetDatum(order->count);
-	arguments[6] = text_array(order->held_owners);
+	arguments[6] = statement_texts(order->held_owners);
 	arguments[7] = Int64GetDatum(order->epoch);
 	arguments[8] = TimestampTzGetDatum(order->lease);
-	arguments[9] = array_datum(priority, NULL, JOB_PRIORITIES, INT2OID);
+	arguments[9] = statement_array(priority, NULL, JOB_PRIORITIES, INT2OID);
 	arguments[10] = TimestampTzGetDatum(order->due);
-	statement_run(JOB_CLAIM, arguments, NULL);
+	arguments[11] = Int64GetDatum(order->bytes);
+	statement_run(&statements[JOB_CLAIM], arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext context =
@@ -382,8 +335,8 @@ job_cancel_duplicates(List *jobs)
 	}
 	if (count == 0)
 		return 0;
-	arguments[0] = array_datum(ids, NULL, count, INT8OID);
-	return (int) statement_run(JOB_CANCEL_DUPLICATES, arguments, NULL);
+	arguments[0] = statement_array(ids, NULL, count, INT8OID);
+	return (int) statement_run(&statements[JOB_CANCEL_DUPLICATES], arguments, NULL);
 }
 
 /* Settlements as rows, for statements that see them as a table. */
@@ -493,7 +446,7 @@ settlements_accept(List *settlements, bool *all)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	*all = count == list_length(settlements);
-	return array_datum(ids, NULL, count, INT8OID);
+	return statement_array(ids, NULL, count, INT8OID);
 }
 
 /*
@@ -521,10 +474,11 @@ job_settle(List *settlements, int64 epoch)
 	relation.reldata = rows;
 	if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the settlements");
-	statement_run(JOB_SETTLE, NULL, NULL);
+	statement_run(&statements[JOB_SETTLE], NULL, NULL);
 	accepted = settlements_accept(settlements, &all);
-	statement_run(ATTEMPT_INSERT, (Datum[]){Int64GetDatum(epoch), accepted}, all ? " n" : "  ");
-	statement_run(RESPONSE_INSERT, &accepted, all ? "n" : " ");
+	statement_run(&statements[ATTEMPT_INSERT], (Datum[]){Int64GetDatum(epoch), accepted},
+				  all ? " n" : "  ");
+	statement_run(&statements[RESPONSE_INSERT], &accepted, all ? "n" : " ");
 	SPI_unregister_relation(relation.md.name);
 	tuplestore_end(rows);
 }
@@ -533,12 +487,12 @@ job_settle(List *settlements, int64 epoch)
 TimestampTz
 job_next_due(List *servers, TimestampTz now)
 {
-	Datum arguments[3] = {Int64GetDatum(instance_current()), text_array(servers),
+	Datum arguments[3] = {Int64GetDatum(instance_current()), statement_texts(servers),
 						  TimestampTzGetDatum(now)};
 	bool isnull;
 	Datum datum;
 
-	statement_run(JOB_NEXT_DUE, arguments, NULL);
+	statement_run(&statements[JOB_NEXT_DUE], arguments, NULL);
 	datum = row_datum(SPI_tuptable->vals[0], 1, &isnull);
 	SPI_freetuptable(SPI_tuptable);
 	return isnull ? DT_NOEND : DatumGetTimestampTz(datum);
@@ -551,7 +505,7 @@ job_servers(void)
 	Datum arguments[1] = {Int64GetDatum(instance_current())};
 	List *servers = NIL;
 
-	statement_run(JOB_SERVERS, arguments, NULL);
+	statement_run(&statements[JOB_SERVERS], arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		servers = lappend(servers, (void *) row_text(SPI_tuptable->vals[i], 1));
 	SPI_freetuptable(SPI_tuptable);
@@ -597,7 +551,7 @@ operation_names(OperationClass class, int flag)
 	for (int i = 0; i < operation_count; i++)
 		if (flag != 0 ? operation_table[i].flags & flag : operation_table[i].class == class)
 			names = lappend(names, unconstify(char *, operation_table[i].name));
-	return text_array(names);
+	return statement_texts(names);
 }
 
 /*
@@ -613,7 +567,7 @@ job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
 	SPITupleTable *epochs;
 
 	*next_lease = DT_NOEND;
-	rows = statement_run(JOB_EPOCHS, NULL, NULL);
+	rows = statement_run(&statements[JOB_EPOCHS], NULL, NULL);
 	epochs = SPI_tuptable;
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -629,7 +583,7 @@ job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
 		if (epoch == own_epoch)
 			continue;
 		if (!alive || lease < now)
-			count += (int) statement_run(JOB_RECOVER, arguments, NULL);
+			count += (int) statement_run(&statements[JOB_RECOVER], arguments, NULL);
 		else
 			*next_lease = Min(*next_lease, lease);
 	}

@@ -29,9 +29,8 @@ typedef struct Job
 	Jsonb *params;
 	Jsonb *body; /* NULL = none */
 	const char *owner;
-	const char *idempotency_key; /* NULL = none */
-	const char *request_hash;    /* 32 bytes; NULL = none */
-	int attempts;                /* before this one */
+	const char *request_hash; /* 32 bytes; NULL = none */
+	int attempts;             /* before this one */
 	int max_attempts;
 	TimestampTz run_at;
 	TimestampTz first_sent_at; /* of its first claim that sent it, or of this one */
@@ -82,6 +81,7 @@ typedef struct ClaimOrder
 	const ClaimCursor *cursor;
 	List *held_owners; /* of char *: none of theirs */
 	int count;         /* at most */
+	int64 bytes;       /* of bodies, roughly at most; one job goes in any case */
 	int64 epoch;
 	TimestampTz now;
 	TimestampTz due;   /* due by then: now, or earlier */
@@ -111,6 +111,7 @@ extern void instance_notice_promotion(void);
 extern int64 job_next_id(void);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const ClaimOrder *order, MemoryContext parent);
+extern int64 job_bytes(const Job *job);
 extern int job_cancel_duplicates(List *jobs);
 extern void job_settle(List *settlements, int64 epoch);
 extern TimestampTz job_next_due(List *servers, TimestampTz now);

@@ -186,13 +186,13 @@ lanes_hold_credential(const Worker *worker)
 	return false;
 }
 
-/* How many requests may be started now, when so many have been claimed for other lanes already. */
+/* How many requests may be started now, when so much has been claimed for other lanes already. */
 int
-lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed)
+lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed)
 {
-	int room = setting_max_in_flight - worker->in_flight - claimed;
+	int room = setting_max_in_flight - worker->in_flight - claimed.jobs;
 
-	if (lane->is_held || !lane->may_have_due)
+	if (lane->is_held || !lane->may_have_due || worker->bytes + claimed.bytes > BODIES_MAX)
 		return 0;
 	if (!lane->multiplexed)
 		room = Min(room, lane->max_connections - lane->in_flight);
@@ -212,6 +212,7 @@ lanes_next(const Worker *worker, TimestampTz now)
 		Lane *lane = lfirst(cell);
 
 		if (lane->may_have_due && !lane->is_held && worker->in_flight < setting_max_in_flight &&
+			worker->bytes <= BODIES_MAX &&
 			(lane->multiplexed || lane->in_flight < lane->max_connections) &&
 			!(lane->throttle.is_open && lane->throttle.probing))
 			next = Min(next, throttle_next(&lane->throttle, now));

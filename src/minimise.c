@@ -15,10 +15,10 @@
 #include "catalog/pg_type.h"
 #include "checksum.h"
 #include "common/unicode_norm.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "regex/regex.h"
+#include "statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -122,30 +122,15 @@ row_rule(int row)
 	return rule;
 }
 
-/* The kept plan of the one statement here: a user's row wins over the built-in one. */
-static SPIPlanPtr
-rules_plan(void)
-{
-	static SPIPlanPtr kept = NULL;
-
-	if (kept == NULL)
-	{
-		SPIPlanPtr plan =
-			SPI_prepare("SELECT r.rule_id, r.kind, r.pattern, r.checksum, r.applies_to, r.exempt,"
-						" r.builtin"
-						" FROM summit.minimisation_rule r"
-						" WHERE r.enabled AND NOT (r.builtin AND EXISTS"
-						" (SELECT FROM summit.minimisation_rule o"
-						" WHERE o.rule_id = r.rule_id AND NOT o.builtin))"
-						" ORDER BY r.checksum COLLATE \"C\", r.rule_id COLLATE \"C\"",
-						0, NULL);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-		kept = plan;
-	}
-	return kept;
-}
+/* A user's row wins over the built-in one. */
+static Statement rules_select = {
+	.sql = "SELECT r.rule_id, r.kind, r.pattern, r.checksum, r.applies_to, r.exempt, r.builtin"
+		   " FROM summit.minimisation_rule r"
+		   " WHERE r.enabled AND NOT (r.builtin AND EXISTS"
+		   " (SELECT FROM summit.minimisation_rule o"
+		   " WHERE o.rule_id = r.rule_id AND NOT o.builtin))"
+		   " ORDER BY r.checksum COLLATE \"C\", r.rule_id COLLATE \"C\"",
+};
 
 /* The rules in force in the current memory context, those with check digits first: they are surer. */
 List *
@@ -154,14 +139,12 @@ minimise_rules(void)
 	MemoryContext context = CurrentMemoryContext;
 	List *rules = NIL;
 	Engine engine;
-	int result;
+	uint64 count;
 
 	engine_begin(&engine);
-	result = SPI_execute_plan(rules_plan(), NULL, NULL, true, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
+	count = statement_run(&rules_select, NULL, NULL);
 	MemoryContextSwitchTo(context);
-	for (int i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < count; i++)
 		rules = lappend(rules, row_rule(i));
 	engine_end(&engine);
 	return rules;

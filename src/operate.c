@@ -5,17 +5,15 @@
  */
 #include "shared.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "job.h"
 #include "miscadmin.h"
+#include "statement.h"
 #include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #define WAIT_FIRST   2   /* ms between looks, doubled up to WAIT_LONGEST */
@@ -110,19 +108,23 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 typedef struct Waited
 {
 	const char *noun;
-	const char *sql; /* of its id: state, whether that is none to end with, xmin */
-	SPIPlanPtr plan;
+	Statement select; /* of its id: state, whether that is none to end with, xmin */
 } Waited;
 
-static Waited waited_job = {"job",
-							"SELECT state::text, state IN ('queued', 'running'), xmin"
-							" FROM canopy_summit.job WHERE job_id = $1",
-							NULL};
+static Waited waited_job = {
+	"job",
+	{1,
+	 {INT8OID},
+	 "SELECT state::text, state IN ('queued', 'running'), xmin"
+	 " FROM canopy_summit.job WHERE job_id = $1"},
+};
 static Waited waited_upload = {
 	"upload",
-	"SELECT s.status, s.status IN ('queued', 'sending', 'accepted'), u.xmin"
-	" FROM summit.upload_status s JOIN summit.upload u USING (upload_id) WHERE u.upload_id = $1",
-	NULL};
+	{1,
+	 {INT8OID},
+	 "SELECT s.status, s.status IN ('queued', 'sending', 'accepted'), u.xmin"
+	 " FROM summit.upload_status s JOIN summit.upload u USING (upload_id) WHERE u.upload_id = $1"},
+};
 
 /*
  * The state as of now, whatever the transaction's snapshot, in the current
@@ -134,23 +136,13 @@ state_now(Waited *waited, int64 id, bool *is_open)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum argument = Int64GetDatum(id);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Engine engine;
 	HeapTuple row;
 	char *state;
 	bool isnull;
 
 	engine_begin(&engine);
-	if (waited->plan == NULL)
-	{
-		waited->plan = SPI_prepare(waited->sql, 1, (Oid[]){INT8OID});
-		if (waited->plan == NULL || SPI_keepplan(waited->plan) != 0)
-			elog(ERROR, "could not prepare a statement");
-	}
-	if (SPI_execute_snapshot(waited->plan, &argument, NULL, snapshot, InvalidSnapshot, true, false,
-							 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the state of a %s", waited->noun);
-	if (SPI_processed == 0)
+	if (statement_run_now(&waited->select, &argument) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("%s %lld does not exist", waited->noun, (long long) id)));
 	row = SPI_tuptable->vals[0];
@@ -163,7 +155,6 @@ state_now(Waited *waited, int64 id, bool *is_open)
 							   waited->noun, (long long) id),
 						errhint("COMMIT before you wait for it.")));
 	engine_end(&engine);
-	UnregisterSnapshot(snapshot);
 	return state;
 }
 
@@ -176,8 +167,6 @@ wait_for_end(Waited *waited, int64 id, Datum timeout)
 							timeout));
 	long pause = WAIT_FIRST;
 
-	/* So that what this very statement has enqueued is seen, and refused with its reason. */
-	CommandCounterIncrement();
 	for (;;)
 	{
 		bool is_open;

@@ -6,9 +6,10 @@
 #include "pull_sql.h"
 
 #include "catalog/pg_type.h"
+#include "statement.h"
 #include "utils/builtins.h"
 
-typedef enum Statement
+enum
 {
 	ACCOUNT_INSERT,
 	ACCOUNT_LOCK,
@@ -28,17 +29,10 @@ typedef enum Statement
 	VERSION_BEFORE,
 	VERSION_DOCUMENT,
 	STATEMENT_COUNT
-} Statement;
-
-typedef struct StatementText
-{
-	int argument_count;
-	Oid arguments[11];
-	const char *sql;
-} StatementText;
+};
 
 /* clang-format off */
-static const StatementText statements[STATEMENT_COUNT] = {
+static Statement statements[STATEMENT_COUNT] = {
 	[ACCOUNT_INSERT] = {2, {TEXTOID, TEXTOID},
 		"INSERT INTO canopy_summit.account (server, account_identifier) VALUES ($1, $2)"
 		" ON CONFLICT (server, account_identifier) DO NOTHING"},
@@ -107,42 +101,6 @@ static const StatementText statements[STATEMENT_COUNT] = {
 };
 /* clang-format on */
 
-/* The kept plan of a statement. */
-static SPIPlanPtr
-statement_plan(Statement statement)
-{
-	static SPIPlanPtr plans[STATEMENT_COUNT];
-
-	if (plans[statement] == NULL)
-	{
-		const StatementText *text = &statements[statement];
-		SPIPlanPtr plan = SPI_prepare(text->sql, text->argument_count, (Oid *) text->arguments);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-		plans[statement] = plan;
-	}
-	return plans[statement];
-}
-
-/* Run a statement; `nulls` is NULL or a character each argument.  Returns the rows processed. */
-static uint64
-statement_run(Statement statement, Datum *arguments, const char *nulls)
-{
-	int result = SPI_execute_plan(statement_plan(statement), arguments, nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* A column of the first row of the last SELECT. */
-static Datum
-result_datum(int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
-}
-
 static void
 hash_read(Datum datum, uint8 *hash)
 {
@@ -164,9 +122,9 @@ state_peek(Datum *keys, const char **account)
 	Datum datum;
 
 	*account = NULL;
-	if (statement_run(STATE_PEEK, keys, NULL) == 0)
+	if (statement_run(&statements[STATE_PEEK], keys, NULL) == 0)
 		return false;
-	datum = result_datum(1, &isnull);
+	datum = statement_column(1, &isnull);
 	*account = isnull ? NULL : TextDatumGetCString(datum);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
@@ -179,20 +137,20 @@ state_lock(Datum *keys, PullState *state)
 	bool isnull;
 	Datum datum;
 
-	if (statement_run(STATE_LOCK, keys, NULL) == 0)
+	if (statement_run(&statements[STATE_LOCK], keys, NULL) == 0)
 		return false;
-	state->version = DatumGetInt32(result_datum(1, &isnull));
-	hash_read(result_datum(2, &isnull), state->hash);
-	state->fetched_at = DatumGetTimestampTz(result_datum(3, &isnull));
-	state->has_property_data = DatumGetBool(result_datum(4, &isnull));
-	datum = result_datum(5, &isnull);
+	state->version = DatumGetInt32(statement_column(1, &isnull));
+	hash_read(statement_column(2, &isnull), state->hash);
+	state->fetched_at = DatumGetTimestampTz(statement_column(3, &isnull));
+	state->has_property_data = DatumGetBool(statement_column(4, &isnull));
+	datum = statement_column(5, &isnull);
 	state->account = isnull ? NULL : TextDatumGetCString(datum);
-	datum = result_datum(6, &isnull);
+	datum = statement_column(6, &isnull);
 	state->has_created_at = !isnull;
 	state->created_at = isnull ? 0 : DatumGetTimestampTz(datum);
-	state->is_data = DatumGetBool(result_datum(7, &isnull));
-	state->is_current = DatumGetBool(result_datum(8, &isnull));
-	state->environment = TextDatumGetCString(result_datum(9, &isnull));
+	state->is_data = DatumGetBool(statement_column(7, &isnull));
+	state->is_current = DatumGetBool(statement_column(8, &isnull));
+	state->environment = TextDatumGetCString(statement_column(9, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -203,9 +161,9 @@ account_lock(const char *server, const char *account)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
 
-	if (statement_run(ACCOUNT_INSERT, keys, NULL) > 0)
+	if (statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0)
 		return true;
-	if (statement_run(ACCOUNT_LOCK, keys, NULL) == 0)
+	if (statement_run(&statements[ACCOUNT_LOCK], keys, NULL) == 0)
 		elog(ERROR, "account vanished");
 	SPI_freetuptable(SPI_tuptable);
 	return false;
@@ -224,8 +182,8 @@ account_choose(const char *server, const char *account)
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
 	List *turns = NIL;
 
-	statement_run(ACCOUNT_TOUCH, keys, NULL);
-	statement_run(STATE_CHOOSE, keys, NULL);
+	statement_run(&statements[ACCOUNT_TOUCH], keys, NULL);
+	statement_run(&statements[STATE_CHOOSE], keys, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple row = SPI_tuptable->vals[i];
@@ -262,7 +220,7 @@ version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull, Js
 		nulls[7] = 'n';
 	else
 		arguments[7] = bytes_datum(source->received, source->received_len);
-	statement_run(VERSION_INSERT, arguments, nulls);
+	statement_run(&statements[VERSION_INSERT], arguments, nulls);
 }
 
 /* The number that the next version of a pull gets. */
@@ -272,9 +230,9 @@ version_next(Datum *keys)
 	bool isnull;
 	int version = 0;
 
-	if (statement_run(VERSION_NEXT, keys, NULL) > 0)
+	if (statement_run(&statements[VERSION_NEXT], keys, NULL) > 0)
 	{
-		version = DatumGetInt32(result_datum(1, &isnull));
+		version = DatumGetInt32(statement_column(1, &isnull));
 		SPI_freetuptable(SPI_tuptable);
 	}
 	return version + 1;
@@ -288,16 +246,16 @@ version_document(Datum *keys, int version)
 	bool isnull;
 	Jsonb *document;
 
-	if (statement_run(VERSION_DOCUMENT, arguments, NULL) == 0)
+	if (statement_run(&statements[VERSION_DOCUMENT], arguments, NULL) == 0)
 		elog(ERROR, "version %d of pull \"%s\" is missing", version, TextDatumGetCString(keys[1]));
-	document = DatumGetJsonbPCopy(result_datum(1, &isnull));
+	document = DatumGetJsonbPCopy(statement_column(1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return document;
 }
 
 /* Run a statement that writes the whole row of a pull. */
 static bool
-state_write(Statement statement, Datum *keys, const PullState *state)
+state_write(Statement *statement, Datum *keys, const PullState *state)
 {
 	Datum arguments[11] = {keys[0],
 						   keys[1],
@@ -321,35 +279,35 @@ state_write(Statement statement, Datum *keys, const PullState *state)
 bool
 state_insert(Datum *keys, const PullState *state)
 {
-	return state_write(STATE_INSERT, keys, state);
+	return state_write(&statements[STATE_INSERT], keys, state);
 }
 
 /* Move the row of a pull on to a new current version. */
 void
 state_advance(Datum *keys, const PullState *state)
 {
-	state_write(STATE_ADVANCE, keys, state);
+	state_write(&statements[STATE_ADVANCE], keys, state);
 }
 
 /* Let the views show the right pull of every account.  The caller has called state_lock_all(). */
 void
 account_choose_all(void)
 {
-	statement_run(STATE_CHOOSE_ALL, NULL, NULL);
+	statement_run(&statements[STATE_CHOOSE_ALL], NULL, NULL);
 }
 
 /* Keep everybody from storing pulls until the end of the transaction. */
 void
 state_lock_all(void)
 {
-	statement_run(STATE_LOCK_ALL, NULL, NULL);
+	statement_run(&statements[STATE_LOCK_ALL], NULL, NULL);
 }
 
 /* Whether any version of the pull is stored. */
 bool
 state_exists(Datum *keys)
 {
-	bool exists = statement_run(STATE_EXISTS, keys, NULL) > 0;
+	bool exists = statement_run(&statements[STATE_EXISTS], keys, NULL) > 0;
 
 	SPI_freetuptable(SPI_tuptable);
 	return exists;
@@ -361,14 +319,14 @@ state_confirm(Datum *keys, TimestampTz fetched_at)
 {
 	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
 
-	statement_run(STATE_CONFIRM, arguments, NULL);
+	statement_run(&statements[STATE_CONFIRM], arguments, NULL);
 }
 
 /* A cursor over (server, pull_id) of every pull. */
 Portal
 state_open_cursor(void)
 {
-	return SPI_cursor_open(NULL, statement_plan(STATE_LIST), NULL, NULL, false);
+	return SPI_cursor_open(NULL, statement_plan(&statements[STATE_LIST]), NULL, NULL, false);
 }
 
 /* The version that was current at a moment, and its hash; false if there was none. */
@@ -378,10 +336,10 @@ version_before(Datum *keys, TimestampTz fetched_at, int *version, uint8 *hash)
 	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
 	bool isnull;
 
-	if (statement_run(VERSION_BEFORE, arguments, NULL) == 0)
+	if (statement_run(&statements[VERSION_BEFORE], arguments, NULL) == 0)
 		return false;
-	*version = DatumGetInt32(result_datum(1, &isnull));
-	hash_read(result_datum(2, &isnull), hash);
+	*version = DatumGetInt32(statement_column(1, &isnull));
+	hash_read(statement_column(2, &isnull), hash);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }

@@ -6,74 +6,63 @@
 #include "worker.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "statement.h"
 #include "utils/builtins.h"
 
 #define RETENTION_CHUNK 20000 /* jobs looked at in one scan */
 
+/* clang-format off */
 /* Up to three look-ups, at growing intervals: an effect may show late. */
-#define RECONCILE_SQL                                                                            \
-	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
-	" reconciles, instance, max_attempts, state, fence, attempts, enqueued_at)"                  \
-	" SELECT nextval('canopy_summit.job_id_seq'), j.server, o.reader,"                           \
-	" canopy_summit.reconcile_params(j), j.owner, j.priority,"                                   \
-	" now() + ('{2 s,1 min,10 min}'::interval[])[done.count + 1], j.job_id, j.instance, 10,"     \
-	" 'queued', 0, 0, now()"                                                                     \
-	" FROM canopy_summit.job j"                                                                  \
-	" JOIN unnest($1, $2) AS o(operation, reader) ON o.operation = j.operation,"                 \
-	" LATERAL (SELECT count(*), bool_or(r.state IN ('queued', 'running')) AS open"               \
-	"  FROM canopy_summit.job r WHERE r.reconciles = j.job_id) AS done"                          \
-	" WHERE j.state = 'in_doubt' AND j.instance = $3 AND done.count < 3 AND done.open IS NOT TRUE"
+static Statement reconcile = {3, {TEXTARRAYOID, TEXTARRAYOID, INT8OID},
+	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at,"
+	" reconciles, instance, max_attempts, state, fence, attempts, enqueued_at)"
+	" SELECT nextval('canopy_summit.job_id_seq'), j.server, o.reader,"
+	" canopy_summit.reconcile_params(j), j.owner, j.priority,"
+	" now() + ('{2 s,1 min,10 min}'::interval[])[done.count + 1], j.job_id, j.instance, 10,"
+	" 'queued', 0, 0, now()"
+	" FROM canopy_summit.job j"
+	" JOIN unnest($1, $2) AS o(operation, reader) ON o.operation = j.operation,"
+	" LATERAL (SELECT count(*), bool_or(r.state IN ('queued', 'running')) AS open"
+	"  FROM canopy_summit.job r WHERE r.reconciles = j.job_id) AS done"
+	" WHERE j.state = 'in_doubt' AND j.instance = $3 AND done.count < 3 AND done.open IS NOT TRUE"};
+
+static Statement find_rules = {0, {0}, "SELECT FROM canopy_summit.retention_rule LIMIT 1"};
 
 /* The oldest jobs from a key on; what is finished for long enough goes, with all that belongs to it. */
-#define RETENTION_SQL                                                                   \
-	"WITH chunk AS MATERIALIZED ("                                                      \
-	" SELECT j.job_id, j.finished_at FROM canopy_summit.job j WHERE j.job_id > $1"      \
-	" ORDER BY j.job_id LIMIT $2),"                                                     \
-	" old AS (SELECT c.job_id, w.what FROM chunk c JOIN canopy_summit.retention_rule w" \
-	"  ON w.what IN ('job', 'job_response') AND c.finished_at < now() - w.keep),"       \
-	" response AS (DELETE FROM canopy_summit.job_response r USING old"                  \
-	"  WHERE r.job_id = old.job_id),"                                                   \
-	" attempt AS (DELETE FROM canopy_summit.job_attempt a USING old"                    \
-	"  WHERE a.job_id = old.job_id AND old.what = 'job'),"                              \
-	" gone AS (DELETE FROM canopy_summit.job j USING old"                               \
-	"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"                   \
-	" SELECT max(job_id), count(*), (SELECT count(*) FROM gone) FROM chunk"
+static Statement retain = {2, {INT8OID, INT4OID},
+	"WITH chunk AS MATERIALIZED ("
+	" SELECT j.job_id, j.finished_at FROM canopy_summit.job j WHERE j.job_id > $1"
+	" ORDER BY j.job_id LIMIT $2),"
+	" old AS (SELECT c.job_id, w.what FROM chunk c JOIN canopy_summit.retention_rule w"
+	"  ON w.what IN ('job', 'job_response') AND c.finished_at < now() - w.keep),"
+	" response AS (DELETE FROM canopy_summit.job_response r USING old"
+	"  WHERE r.job_id = old.job_id),"
+	" attempt AS (DELETE FROM canopy_summit.job_attempt a USING old"
+	"  WHERE a.job_id = old.job_id AND old.what = 'job'),"
+	" gone AS (DELETE FROM canopy_summit.job j USING old"
+	"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"
+	" SELECT max(job_id), count(*), (SELECT count(*) FROM gone) FROM chunk"};
 
-#define RULES_SQL "SELECT FROM canopy_summit.retention_rule LIMIT 1"
-
-#define FOUND_SQL                                                               \
-	"WITH found AS ("                                                           \
-	" UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now()," \
-	" outcome = 'found by ' || $3, outcome_code = 'reconciled',"                \
-	" body = j.body - 'insurerPassword'"                                        \
-	" WHERE j.job_id = $1 AND j.state = 'in_doubt'"                             \
-	" AND canopy_summit.reconcile_found(j, $2) IS NOT NULL"                     \
-	" RETURNING j.job_id, canopy_summit.reconcile_found(j, $2) AS thing)"       \
-	" INSERT INTO canopy_summit.job_response (job_id, response, received_at)"   \
-	" SELECT job_id, thing, now() FROM found ON CONFLICT (job_id) DO NOTHING"
-
-/* Run a statement that must work; returns the rows processed. */
-static uint64
-run(const char *sql, int count, Oid *types, Datum *arguments)
-{
-	int result = SPI_execute_with_args(sql, count, types, arguments, NULL, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
-	return SPI_processed;
-}
+static Statement conclude_found = {3, {INT8OID, JSONBOID, TEXTOID},
+	"WITH found AS ("
+	" UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now(),"
+	" outcome = 'found by ' || $3, outcome_code = 'reconciled',"
+	" body = j.body - 'insurerPassword'"
+	" WHERE j.job_id = $1 AND j.state = 'in_doubt'"
+	" AND canopy_summit.reconcile_found(j, $2) IS NOT NULL"
+	" RETURNING j.job_id, canopy_summit.reconcile_found(j, $2) AS thing)"
+	" INSERT INTO canopy_summit.job_response (job_id, response, received_at)"
+	" SELECT job_id, thing, now() FROM found ON CONFLICT (job_id) DO NOTHING"};
+/* clang-format on */
 
 /* Enqueue the look-ups of jobs in doubt. */
 static void
 upkeep_reconcile(void)
 {
-	Datum *operations = palloc(sizeof(Datum) * operation_count);
-	Datum *readers = palloc(sizeof(Datum) * operation_count);
-	Datum arguments[3];
-	int count = 0;
+	List *operations = NIL;
+	List *readers = NIL;
 
 	for (int i = 0; i < operation_count; i++)
 	{
@@ -81,15 +70,13 @@ upkeep_reconcile(void)
 
 		if (operation->class != OPERATION_UNSAFE || operation->reconcile == NULL)
 			continue;
-		operations[count] = CStringGetTextDatum(operation->name);
-		readers[count++] = CStringGetTextDatum(operation->reconcile);
+		operations = lappend(operations, unconstify(char *, operation->name));
+		readers = lappend(readers, unconstify(char *, operation->reconcile));
 	}
-	arguments[0] =
-		PointerGetDatum(construct_array(operations, count, TEXTOID, -1, false, TYPALIGN_INT));
-	arguments[1] =
-		PointerGetDatum(construct_array(readers, count, TEXTOID, -1, false, TYPALIGN_INT));
-	arguments[2] = Int64GetDatum(instance_current());
-	(void) run(RECONCILE_SQL, 3, (Oid[]){TEXTARRAYOID, TEXTARRAYOID, INT8OID}, arguments);
+	(void) statement_run(&reconcile,
+						 (Datum[]){statement_texts(operations), statement_texts(readers),
+								   Int64GetDatum(instance_current())},
+						 NULL);
 }
 
 /* Let go what the rules say, a chunk of the job table at a time; true if the next chunk should not wait. */
@@ -98,20 +85,16 @@ upkeep_retain(void)
 {
 	static int64 cursor = 0;
 	Datum arguments[2] = {Int64GetDatum(cursor), Int32GetDatum(RETENTION_CHUNK)};
-	HeapTuple row;
 	bool isnull;
 	int64 last;
 	int64 gone;
 
-	if (run(RULES_SQL, 0, NULL, NULL) == 0)
+	if (statement_run(&find_rules, NULL, NULL) == 0)
 		return false;
-	(void) run(RETENTION_SQL, 2, (Oid[]){INT8OID, INT4OID}, arguments);
-	row = SPI_tuptable->vals[0];
-	last = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-	gone = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
-	cursor = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull)) < RETENTION_CHUNK
-				 ? 0
-				 : last;
+	(void) statement_run(&retain, arguments, NULL);
+	last = DatumGetInt64(statement_column(1, &isnull));
+	gone = DatumGetInt64(statement_column(3, &isnull));
+	cursor = DatumGetInt64(statement_column(2, &isnull)) < RETENTION_CHUNK ? 0 : last;
 	return gone > 0 && cursor != 0;
 }
 
@@ -131,5 +114,5 @@ upkeep_reconciled(const Flight *flight)
 						  JsonbPGetDatum(flight->answer->json),
 						  CStringGetTextDatum(flight->job->operation->name)};
 
-	(void) run(FOUND_SQL, 3, (Oid[]){INT8OID, JSONBOID, TEXTOID}, arguments);
+	(void) statement_run(&conclude_found, arguments, NULL);
 }

@@ -16,16 +16,15 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "compat.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "new_row.h"
 #include "shared.h"
+#include "statement.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
@@ -79,45 +78,34 @@ upload_lock(const uint8 *hash)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-/*
- * Run a SELECT with three arguments, of one row at most.  It sees what others
- * have committed while we waited for the lock, whatever the transaction's
- * snapshot, and the rows of this very statement.
- */
-static void
-upload_look_up(const char *sql, Oid *types, Datum *arguments)
-{
-	SPIPlanPtr plan = SPI_prepare(sql, 3, types);
-	Snapshot snapshot;
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (SPI_execute_snapshot(plan, arguments, NULL, snapshot, InvalidSnapshot, true, false, 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not read summit.upload");
-	UnregisterSnapshot(snapshot);
-}
+/* The look-ups see what others have committed while we waited for the lock. */
+static Statement select_same = {
+	3,
+	{BYTEAOID, TEXTOID, NAMEOID},
+	"SELECT u.upload_id FROM summit.upload u WHERE u.request_hash = $1 AND u.server = $2"
+	" AND u.owner = $3 AND u.uploaded_at > now() - interval '24 hours'"
+	" AND u.status NOT IN ('failed', 'refused') AND NOT EXISTS ("
+	"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
+	" ORDER BY u.upload_id LIMIT 1",
+};
+static Statement select_key = {
+	3,
+	{TEXTOID, TEXTOID, BYTEAOID},
+	"SELECT upload_id, request_hash = $3 FROM summit.upload"
+	" WHERE idempotency_key = $1 AND server = $2",
+};
 
 /* The first upload of the same body by the same role within a day; 0 = there is none. */
 static int64
 upload_find_same(const char *server, const char *owner, const uint8 *hash)
 {
-	static const char *const sql =
-		"SELECT u.upload_id FROM summit.upload u WHERE u.request_hash = $1 AND u.server = $2"
-		" AND u.owner = $3 AND u.uploaded_at > now() - interval '24 hours'"
-		" AND u.status NOT IN ('failed', 'refused') AND NOT EXISTS ("
-		"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
-		" ORDER BY u.upload_id LIMIT 1";
 	Datum arguments[3] = {bytes_datum(hash, PG_SHA256_DIGEST_LENGTH), CStringGetTextDatum(server),
 						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
 	bool isnull;
 
-	upload_look_up(sql, (Oid[]){BYTEAOID, TEXTOID, NAMEOID}, arguments);
-	return SPI_processed == 0 ? 0
-							  : DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-															SPI_tuptable->tupdesc, 1, &isnull));
+	if (statement_run_now(&select_same, arguments) == 0)
+		return 0;
+	return DatumGetInt64(statement_column(1, &isnull));
 }
 
 /*
@@ -127,20 +115,17 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
 static int64
 upload_find_key(const char *server, const char *key, const uint8 *hash)
 {
-	static const char *const sql = "SELECT upload_id, request_hash = $3 FROM summit.upload"
-								   " WHERE idempotency_key = $1 AND server = $2";
 	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
 						  bytes_datum(hash, PG_SHA256_DIGEST_LENGTH)};
 	bool isnull;
 
-	upload_look_up(sql, (Oid[]){TEXTOID, TEXTOID, BYTEAOID}, arguments);
-	if (SPI_processed == 0)
+	if (statement_run_now(&select_key, arguments) == 0)
 		return 0;
-	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+	if (!DatumGetBool(statement_column(2, &isnull)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("idempotency_key was used for another payload"),
 						errhint("Use a new key for a new payload, or none.")));
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetInt64(statement_column(1, &isnull));
 }
 
 /* A key that nobody has used: a random UUID. */
@@ -265,6 +250,9 @@ upload_fill_refusal(NewRow *row, const ErrorData *refusal)
 static void
 upload_warn(int64 upload_id, List *warnings)
 {
+	static Statement insert = {3,
+							   {INT8OID, TEXTOID, TEXTOID},
+							   "INSERT INTO summit.upload_warning VALUES ($1, $2, $3)"};
 	ListCell *cell;
 
 	foreach(cell, warnings)
@@ -274,10 +262,7 @@ upload_warn(int64 upload_id, List *warnings)
 							  CStringGetTextDatum(warning->text)};
 
 		ereport(NOTICE, (errmsg("%s: %s", warning->field, warning->text)));
-		if (SPI_execute_with_args("INSERT INTO summit.upload_warning VALUES ($1, $2, $3)", 3,
-								  (Oid[]){INT8OID, TEXTOID, TEXTOID}, arguments, NULL, false,
-								  0) != SPI_OK_INSERT)
-			elog(ERROR, "could not insert into summit.upload_warning");
+		(void) statement_run(&insert, arguments, NULL);
 	}
 }
 
@@ -368,9 +353,12 @@ argument_datum(FunctionCallInfo fcinfo, int number, char *null)
 Datum
 canopy_summit_upload_policy(PG_FUNCTION_ARGS)
 {
-	static const char *const sql =
+	static Statement insert = {
+		5,
+		{JSONBOID, BYTEAOID, TEXTOID, NAMEOID, TEXTOID},
 		"INSERT INTO summit.upload (payload, coi, content_type, server, idempotency_key)"
-		" VALUES ($1, $2, $3, $4, $5) RETURNING upload_id";
+		" VALUES ($1, $2, $3, $4, $5) RETURNING upload_id",
+	};
 	char nulls[6] = "     ";
 	Datum arguments[5];
 	int64 upload_id;
@@ -381,13 +369,9 @@ canopy_summit_upload_policy(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	/* As the caller: the table's own rights decide. */
-	if (SPI_execute_with_args(sql, 5, (Oid[]){JSONBOID, BYTEAOID, TEXTOID, NAMEOID, TEXTOID},
-							  arguments, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not insert into summit.upload");
-	upload_id = SPI_processed == 0
+	upload_id = statement_run(&insert, arguments, nulls) == 0
 					? absorbed_by
-					: DatumGetInt64(
-						  SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+					: DatumGetInt64(statement_column(1, &isnull));
 	SPI_finish();
 	PG_RETURN_INT64(upload_id);
 }

@@ -8,10 +8,10 @@
 #include "catalog/pg_type.h"
 #include "common/sha2.h"
 #include "effect.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "statement.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -20,14 +20,14 @@
 #define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
 #define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
 
-typedef enum Statement
+enum
 {
 	UPLOAD_ACCEPT,
 	UPLOAD_END_BY_JOB,
 	UPLOAD_END,
 	UPLOAD_POLL,
 	STATEMENT_COUNT
-} Statement;
+};
 
 /*
  * Polls are for uploads whose webhook does not come: they are sent last, the
@@ -41,12 +41,7 @@ typedef enum Statement
 
 /* An upload is failed, and its job not finished, once retry_job() has queued it again. */
 /* clang-format off */
-static const struct
-{
-	int argument_count;
-	Oid arguments[6];
-	const char *sql;
-} statements[STATEMENT_COUNT] = {
+static Statement statements[STATEMENT_COUNT] = {
 	[UPLOAD_ACCEPT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
 		"WITH a AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS a(job_id, summit_job_id)),"
 		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
@@ -90,42 +85,6 @@ static const struct
 };
 /* clang-format on */
 
-static uint64
-statement_run(Statement statement, Datum *arguments)
-{
-	static SPIPlanPtr plans[STATEMENT_COUNT];
-
-	if (plans[statement] == NULL)
-	{
-		SPIPlanPtr plan =
-			SPI_prepare(statements[statement].sql, statements[statement].argument_count,
-						(Oid *) statements[statement].arguments);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-		plans[statement] = plan;
-	}
-	if (SPI_execute_plan(plans[statement], arguments, NULL, false, 0) < 0)
-		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(SPI_result));
-	return SPI_processed;
-}
-
-/* A column of texts, NULL for NULL, one a flight. */
-static Datum
-text_column(char **texts, int count)
-{
-	Datum *values = palloc0(sizeof(Datum) * Max(count, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(count, 1));
-
-	for (int i = 0; i < count; i++)
-	{
-		nulls[i] = texts[i] == NULL;
-		values[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
-	}
-	return PointerGetDatum(construct_md_array(values, nulls, 1, (int[]){count}, (int[]){1}, TEXTOID,
-											  -1, false, TYPALIGN_INT));
-}
-
 /* Have the worker look for the polls that were just enqueued. */
 static void
 poll_announce(void)
@@ -142,8 +101,7 @@ job_column(List *flights)
 
 	foreach(cell, flights)
 		values[foreach_current_index(cell)] = Int64GetDatum(((Flight *) lfirst(cell))->job->job_id);
-	return PointerGetDatum(construct_array(values, list_length(flights), INT8OID, sizeof(int64),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return statement_array(values, NULL, list_length(flights), INT8OID);
 }
 
 /* A text member of an object, cut to what is kept; NULL if it is none. */
@@ -162,35 +120,36 @@ member_text(JsonbContainer *object, const char *name)
 /* Summit's error objects {code, field, message, correlation_id} as columns, one entry a flight. */
 typedef struct ErrorColumns
 {
-	char **code;
-	char **field;
-	char **message;
-	char **correlation_id;
+	List *code; /* of char *, NULL = none */
+	List *field;
+	List *message;
+	List *correlation_id;
 } ErrorColumns;
 
-static ErrorColumns
-error_columns(int count)
+static void
+error_append(ErrorColumns *columns, char *code, char *field, char *message, char *correlation_id)
 {
-	int size = sizeof(char *) * Max(count, 1);
-
-	return (ErrorColumns){palloc0(size), palloc0(size), palloc0(size), palloc0(size)};
+	columns->code = lappend(columns->code, code);
+	columns->field = lappend(columns->field, field);
+	columns->message = lappend(columns->message, message);
+	columns->correlation_id = lappend(columns->correlation_id, correlation_id);
 }
 
-/* Take the error object of an answer as entry `i`; what it does not say is said by the settlement. */
+/* Append the error object of an answer; what it does not say is said by the settlement. */
 static void
-error_take(ErrorColumns *columns, int i, Jsonb *json, const Settlement *settlement)
+error_take(ErrorColumns *columns, Jsonb *json, const Settlement *settlement)
 {
 	JsonbValue *error = failure_error_object(json);
 	JsonbContainer *object = error ? error->val.binary.data : NULL;
+	char *code = member_text(object, "code");
+	char *message = member_text(object, "message");
 
-	columns->code[i] = member_text(object, "code");
-	columns->field[i] = member_text(object, "field");
-	columns->message[i] = member_text(object, "message");
-	columns->correlation_id[i] = member_text(object, "correlation_id");
-	if (columns->code[i] == NULL && settlement->code != NULL)
-		columns->code[i] = pstrdup(settlement->code);
-	if (columns->message[i] == NULL)
-		columns->message[i] = pstrdup(settlement->outcome);
+	if (code == NULL && settlement->code != NULL)
+		code = pstrdup(settlement->code);
+	if (message == NULL)
+		message = pstrdup(settlement->outcome);
+	error_append(columns, code, member_text(object, "field"), message,
+				 member_text(object, "correlation_id"));
 }
 
 /* The job_id in an answer of Summit, wherever it is; NULL if there is none. */
@@ -210,14 +169,14 @@ answer_job_id(Jsonb *json)
 void
 upload_accepted(List *flights)
 {
-	char **summit_job_ids = palloc(sizeof(char *) * list_length(flights));
+	List *summit_job_ids = NIL;
 	ListCell *cell;
 
 	foreach(cell, flights)
-		summit_job_ids[foreach_current_index(cell)] =
-			answer_job_id(((Flight *) lfirst(cell))->answer->json);
-	statement_run(UPLOAD_ACCEPT, (Datum[]){job_column(flights),
-										   text_column(summit_job_ids, list_length(flights))});
+		summit_job_ids =
+			lappend(summit_job_ids, answer_job_id(((Flight *) lfirst(cell))->answer->json));
+	statement_run(&statements[UPLOAD_ACCEPT],
+				  (Datum[]){job_column(flights), statement_texts(summit_job_ids)}, NULL);
 	poll_announce();
 }
 
@@ -225,8 +184,7 @@ upload_accepted(List *flights)
 void
 upload_ended(List *flights)
 {
-	int count = list_length(flights);
-	ErrorColumns errors = error_columns(count);
+	ErrorColumns errors = {0};
 	ListCell *cell;
 
 	foreach(cell, flights)
@@ -238,12 +196,13 @@ upload_ended(List *flights)
 						  ? json_read(response->body, response->body_len, NULL, &problem)
 						  : NULL;
 
-		error_take(&errors, foreach_current_index(cell), json, settlement);
+		error_take(&errors, json, settlement);
 	}
-	statement_run(UPLOAD_END_BY_JOB,
-				  (Datum[]){job_column(flights), text_column(errors.code, count),
-							text_column(errors.field, count), text_column(errors.message, count),
-							text_column(errors.correlation_id, count)});
+	statement_run(&statements[UPLOAD_END_BY_JOB],
+				  (Datum[]){job_column(flights), statement_texts(errors.code),
+							statement_texts(errors.field), statement_texts(errors.message),
+							statement_texts(errors.correlation_id)},
+				  NULL);
 }
 
 /*
@@ -306,12 +265,11 @@ poll_end(const Flight *flight)
 void
 upload_polled(List *flights)
 {
-	ErrorColumns errors = error_columns(list_length(flights));
-	char **statuses = palloc(sizeof(char *) * list_length(flights));
+	ErrorColumns errors = {0};
+	List *statuses = NIL;
 	List *ended = NIL;
 	List *pending = NIL;
 	ListCell *cell;
-	int count;
 
 	foreach(cell, flights)
 	{
@@ -319,28 +277,29 @@ upload_polled(List *flights)
 		const char *status = poll_end(flight);
 
 		if (status == NULL)
-			pending = lappend(pending, flight);
-		else
 		{
-			count = list_length(ended);
-			statuses[count] = unconstify(char *, status);
-			if (strcmp(status, "verified") != 0)
-				error_take(&errors, count, flight->answer ? flight->answer->json : NULL,
-						   &flight->settlement);
-			ended = lappend(ended, flight);
+			pending = lappend(pending, flight);
+			continue;
 		}
+		ended = lappend(ended, flight);
+		statuses = lappend(statuses, unconstify(char *, status));
+		if (strcmp(status, "verified") == 0)
+			error_append(&errors, NULL, NULL, NULL, NULL);
+		else
+			error_take(&errors, flight->answer ? flight->answer->json : NULL, &flight->settlement);
 	}
-	count = list_length(ended);
 	if (ended != NIL)
-		statement_run(UPLOAD_END,
-					  (Datum[]){job_column(ended), text_column(statuses, count),
-								text_column(errors.code, count), text_column(errors.field, count),
-								text_column(errors.message, count),
-								text_column(errors.correlation_id, count)});
+		statement_run(&statements[UPLOAD_END],
+					  (Datum[]){job_column(ended), statement_texts(statuses),
+								statement_texts(errors.code), statement_texts(errors.field),
+								statement_texts(errors.message),
+								statement_texts(errors.correlation_id)},
+					  NULL);
 	if (pending != NIL)
 	{
-		statement_run(UPLOAD_POLL,
-					  (Datum[]){job_column(pending), Int32GetDatum(setting_upload_poll_limit)});
+		statement_run(&statements[UPLOAD_POLL],
+					  (Datum[]){job_column(pending), Int32GetDatum(setting_upload_poll_limit)},
+					  NULL);
 		poll_announce();
 	}
 }

@@ -9,8 +9,8 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
+#include "statement.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -106,15 +106,15 @@ trigger_key(const TriggerData *trigger)
 static void
 trigger_insert(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
 {
-	static const char *const sql = "INSERT INTO summit.upload (payload, coi) VALUES ($1, $2)";
+	static Statement insert = {2,
+							   {JSONBOID, BYTEAOID},
+							   "INSERT INTO summit.upload (payload, coi) VALUES ($1, $2)"};
 	Datum arguments[2] = {payload, coi};
 	char nulls[3] = {payload_isnull ? 'n' : ' ', coi_isnull ? 'n' : ' ', '\0'};
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	if (SPI_execute_with_args(sql, 2, (Oid[]){JSONBOID, BYTEAOID}, arguments, nulls, false, 0) !=
-		SPI_OK_INSERT)
-		elog(ERROR, "could not insert into summit.upload");
+	(void) statement_run(&insert, arguments, nulls);
 	SPI_finish();
 }
 

@@ -11,6 +11,12 @@
 #include "shared.h"
 #include "throttle.h"
 
+/*
+ * Bytes of bodies that a worker has in its memory, roughly at most; it takes a
+ * few times as much while they are sent.  One job is taken whatever its size.
+ */
+#define BODIES_MAX (64 * 1024 * 1024)
+
 /* settings: canopy_summit.c */
 extern char *setting_databases;
 extern int setting_workers;
@@ -55,6 +61,13 @@ typedef struct Flight
 	int tries;             /* to settle it alone */
 } Flight;
 
+/* Jobs, and the bytes of their bodies. */
+typedef struct Load
+{
+	int jobs;
+	int64 bytes;
+} Load;
+
 typedef struct Worker
 {
 	int slot;
@@ -66,6 +79,7 @@ typedef struct Worker
 	List *lanes;           /* of Lane * */
 	List *concluded;       /* of Flight *, to be settled */
 	int in_flight;         /* claimed and not concluded */
+	int64 bytes;           /* of the bodies of jobs that are claimed and not settled */
 	bool scan_wanted;
 	TimestampTz scan_at;
 	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */
@@ -86,7 +100,7 @@ extern void launcher_register(void);
 extern void lanes_read(Worker *worker);
 extern bool lanes_hold_credential(const Worker *worker);
 extern void lanes_rescan(Worker *worker, TimestampTz from);
-extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, int claimed);
+extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed);
 extern TimestampTz lanes_next(const Worker *worker, TimestampTz now);
 
 /* flight.c */

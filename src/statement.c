@@ -1,0 +1,102 @@
+/*
+ * statement.c
+ *	  Running the engine's own SQL statements by kept plans.
+ *
+ * The caller is connected to SPI; rows are in SPI_tuptable.
+ */
+#include "statement.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+/* The kept plan of a statement. */
+SPIPlanPtr
+statement_plan(Statement *statement)
+{
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr plan =
+			SPI_prepare(statement->sql, statement->argument_count, statement->arguments);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+		statement->plan = plan;
+	}
+	return statement->plan;
+}
+
+static uint64
+result_rows(int result)
+{
+	if (result < 0)
+		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Run a statement; `nulls` is NULL or a character each argument.  Returns the rows processed. */
+uint64
+statement_run(Statement *statement, Datum *arguments, const char *nulls)
+{
+	return result_rows(SPI_execute_plan(statement_plan(statement), arguments, nulls, false, 0));
+}
+
+/*
+ * Run a SELECT that sees what others have committed by now, whatever the
+ * transaction's snapshot, and what this very statement has done.
+ */
+uint64
+statement_run_now(Statement *statement, Datum *arguments)
+{
+	SPIPlanPtr plan = statement_plan(statement);
+	Snapshot snapshot;
+	int result;
+
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	result = SPI_execute_snapshot(plan, arguments, NULL, snapshot, InvalidSnapshot, true, false, 0);
+	UnregisterSnapshot(snapshot);
+	return result_rows(result);
+}
+
+/* A column of the first row of the last result. */
+Datum
+statement_column(int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* Values as an array; `nulls` is NULL or tells which are NULL. */
+Datum
+statement_array(Datum *values, bool *nulls, int count, Oid type)
+{
+	int dims[1] = {count};
+	int lower[1] = {1};
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(
+		construct_md_array(values, nulls, 1, dims, lower, type, length, by_value, align));
+}
+
+/* A List of char * as text[]; NULL for NULL. */
+Datum
+statement_texts(List *texts)
+{
+	int count = list_length(texts);
+	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(count, 1));
+	ListCell *cell;
+
+	foreach(cell, texts)
+	{
+		int i = foreach_current_index(cell);
+
+		nulls[i] = lfirst(cell) == NULL;
+		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(lfirst(cell));
+	}
+	return statement_array(values, nulls, count, TEXTOID);
+}

@@ -1,0 +1,30 @@
+/*
+ * statement.h
+ *	  The engine's own SQL statements, and arrays as their arguments.
+ */
+#ifndef CANOPY_SUMMIT_STATEMENT_H
+#define CANOPY_SUMMIT_STATEMENT_H
+
+#include "canopy_summit.h"
+
+#include "executor/spi.h"
+
+#define STATEMENT_ARGUMENTS 12
+
+/* A statement that is prepared when it first runs, and kept. */
+typedef struct Statement
+{
+	int argument_count;
+	Oid arguments[STATEMENT_ARGUMENTS];
+	const char *sql;
+	SPIPlanPtr plan; /* NULL = not prepared yet */
+} Statement;
+
+extern SPIPlanPtr statement_plan(Statement *statement);
+extern uint64 statement_run(Statement *statement, Datum *arguments, const char *nulls);
+extern uint64 statement_run_now(Statement *statement, Datum *arguments);
+extern Datum statement_column(int column, bool *isnull);
+extern Datum statement_array(Datum *values, bool *nulls, int count, Oid type);
+extern Datum statement_texts(List *texts);
+
+#endif /* CANOPY_SUMMIT_STATEMENT_H */
