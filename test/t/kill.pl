@@ -4,62 +4,64 @@ use warnings;
 
 use CanopyJobs;
 use CanopyTest;
-use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my $seed = test_seed();
 my $sandbox = start_sandbox();
 my $node = new_worker_node(conf => "restart_after_crash = on\ncanopy_summit.claim_batch = 20\n");
 my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
-my %moments;
-my ($kills, $hits) = (0, 0);
+my @moments = qw(claiming settling sending);
 my $open = q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')};
 
 # Few at a time, each of a tenth of a second, so that there is something to interrupt for long enough.
 create_canopy_server($node, $sandbox, options => { max_connections => 12 });
 $sandbox->put_pull('kill-pull', { %$template, pull_id => 'kill-pull' });
 
-storm('SIGKILL', scaled(200), sub { kill KILL => $_[0] });
-storm('SIGTERM', scaled(50), sub { kill TERM => $_[0] });
-storm('SIGSEGV', scaled(50), sub { kill SEGV => $_[0] });
-storm('immediate stop', scaled(50), sub { $node->stop('immediate'); $node->start });
-storm('SIGKILL of the postmaster', scaled(50), sub { my $pid = $node->{_pid}; $node->kill9; start_again($pid) });
-cmp_ok($hits, '>=', 0.75 * $kills, "$hits of $kills kills hit work in flight: " . join ', ', map { "$moments{$_} $_" } sort keys %moments);
-cmp_ok(scalar keys %moments, '>=', 2, 'at more than one point of its way');
+# The worker is stopped in the wanted moment, and goes on into what strikes it.
+storm('SIGKILL', scaled(200), signal_worker('KILL'));
+storm('SIGTERM', scaled(50), signal_worker('TERM'));
+storm('SIGSEGV', scaled(50), signal_worker('SEGV'));
+storm('immediate stop', scaled(50), sub { kill CONT => $_[0]; $node->stop('immediate'); $node->start });
+storm('SIGKILL of the postmaster', scaled(50), sub { my $pid = $node->{_pid}; $node->kill9; kill CONT => $_[0]; start_again($pid) });
 done_testing();
+
+sub signal_worker { my ($signal) = @_; return sub { kill $signal => $_[0]; kill CONT => $_[0] } }
 
 # Drains jobs of every class and interrupts that so often.
 sub storm
 {
 	my ($what, $count, $strike) = @_;
-	my $jobs = 50 * $count;
-	my ($slowest, $struck) = (0, 0);
+	my $jobs = 0;
+	my ($slowest, $struck, $hits) = (0, 0, 0);
+	my %hits;
 
 	$sandbox->control(DELETE => 'effects');
 	$sandbox->control(DELETE => 'state');
 	$sandbox->put_pull('kill-pull', { %$template, pull_id => 'kill-pull' });
 	$sandbox->clear_log;
 	query($node, 'TRUNCATE canopy_summit.job, canopy_summit.job_attempt, canopy_summit.job_response');
-	enqueue_jobs($jobs);
 	$sandbox->clear;
 	$sandbox->arm(match => { path => '.' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.1 });
 	for my $number (1 .. $count)
 	{
-		my $target = await_work();
-		last unless $target;
-		$kills++;
+		$jobs += enqueue_jobs($jobs) if (eval { query($node, $open) } // 1000) < 150;
+		my $moment = $moments[ $number % @moments ];
+		my $worker = stopped_worker($node, $moment) // die "no worker was found $moment";
 		$struck++;
-		$strike->($target->{pid});
-		$hits++ if $target->{in_flight} > 0 || $target->{activity};
-		$moments{ $target->{activity} ? 'while settling or claiming' : $target->{in_flight} > 0 ? 'while sending' : 'between jobs' }++;
+		$strike->($worker->{pid});
 		my $start = time;
-		wait_until('draining goes on', sub { eval { goes_on($target->{pid}) } }, 60);
+		wait_until('draining goes on', sub { eval { goes_on($worker->{pid}) } }, 60);
 		$slowest = time - $start if time - $start > $slowest;
+		next unless claims_lost($worker->{epoch});
+		$hits++;
+		$hits{$moment}++;
 	}
+	$sandbox->clear;
 	wait_until('the server answers, and all is settled', sub { (eval { query($node, $open) } // 1) == 0 }, 120);
-	cmp_ok($struck, '>=', 0.75 * $count, "$what: $struck times");
+	cmp_ok($hits, '>=', 0.75 * $count, "$what: $hits of $struck hit work in flight");
+	is(join(' ', sort keys %hits), join(' ', sort @moments), "$what: while " . join ', ', map { "$_ $hits{$_}" } sort keys %hits);
 	cmp_ok($slowest, '<', 10, sprintf '%s: draining goes on within 10 s (%.1f s)', $what, $slowest);
 	is(query($node, 'SELECT count(*) FROM canopy_summit.job'), $jobs, "$what: no job is lost");
 	is(jobs_by_state($node, q{operation <> 'post-widgets'}), 'succeeded ' . 2 * int($jobs / 3), "$what: what may be repeated has succeeded");
@@ -77,56 +79,26 @@ sub storm
 	return;
 }
 
+# More jobs of each class, when there are so many; how many more.
 sub enqueue_jobs
 {
-	my ($count) = @_;
+	my ($first) = @_;
+	my $each = 100;
 	query($node, sprintf q{
 		INSERT INTO canopy_summit.job (server, operation, params, body)
 		SELECT 'canopy', o.operation, o.params, CASE o.operation WHEN 'post-widgets' THEN jsonb_build_object('intro_title', 'widget ' || n)
 			WHEN 'patch-pull-by-id' THEN '{"is_archived": false}' END
-		FROM generate_series(1, %d) AS n, (VALUES ('get-pull-by-id', '{"pullId": "kill-pull"}'::jsonb), ('post-widgets', '{}'),
-			('patch-pull-by-id', '{"pullId": "kill-pull"}')) AS o(operation, params)}, $count / 3);
-	query($node, sprintf q{INSERT INTO canopy_summit.job (server, operation, body) SELECT 'canopy', 'post-widgets', jsonb_build_object('intro_title', 'more ' || n) FROM generate_series(1, %d) n}, $count % 3)
-	  if $count % 3;
-	return;
+		FROM generate_series(%d, %d) AS n, (VALUES ('get-pull-by-id', '{"pullId": "kill-pull"}'::jsonb), ('post-widgets', '{}'),
+			('patch-pull-by-id', '{"pullId": "kill-pull"}')) AS o(operation, params)}, $first + 1, $first + $each);
+	return 3 * $each;
 }
 
-# Waits, in a moment chosen at random, for a worker that has something to do; none if all is done.
-sub await_work
+# How many claims of a worker's epoch were lost with it, once they have been taken back.
+sub claims_lost
 {
-	my $wants_activity = rand() < 0.5;
-	my $deadline = time + 60;
-	my $found;
-
-	while (time < $deadline)
-	{
-		# The session may end with the server.
-		my $session = eval { $node->background_psql('postgres') } // next;
-		last if eval { $found = find_work($session, $wants_activity, $deadline); 1 };
-	}
-	sleep rand 0.01;
-	return $found;
-}
-
-# A worker at a moment of the kind that is wanted; undef if no job is left.
-sub find_work
-{
-	my ($session, $wants_activity, $deadline) = @_;
-	my $found;
-
-	while (time < $deadline)
-	{
-		my $row = $session->query(q{
-			SELECT row_to_json(r) FROM (
-				SELECT w.pid, w.in_flight, a.state = 'active' AS activity
-				FROM canopy_summit.worker_status w JOIN pg_stat_activity a USING (pid) LIMIT 1) AS r});
-		$found = $row =~ /^\{/ ? JSON::PP->new->decode($row) : undef;
-		last if $found && ($wants_activity ? $found->{activity} : $found->{in_flight} > 0);
-		$found = undef;
-		last if $session->query(q{SELECT EXISTS (SELECT FROM canopy_summit.job WHERE state IN ('queued', 'running'))}) eq 'f';
-	}
-	$session->quit;
-	return $found;
+	my ($epoch) = @_;
+	wait_until('its claims are taken back', sub { (eval { query($node, "SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") } // 1) == 0 }, 60);
+	return query($node, "SELECT count(*) FROM canopy_summit.job_attempt WHERE epoch = $epoch AND code = 'worker_lost'");
 }
 
 # Whether another worker than the one that was struck has got something done, or nothing is left to do.

@@ -2,12 +2,12 @@
 use strict;
 use warnings;
 
+use CanopyJobs qw(stopped_worker);
 use CanopyTest;
 use CanopyUpload;
-use List::Util qw(sum0);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my $seed = test_seed();
 my $sandbox = start_sandbox();
@@ -46,73 +46,41 @@ sub answer
 	return defined $status && $status == 0 ? $stdout : undef;
 }
 
-# The process of the worker that has settled something, and has more to do.
-sub busy_worker
-{
-	return wait_until('a worker settles jobs', sub { answer('SELECT pid FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 0') });
-}
-
 sub queued { return wait_until('the queue is counted', sub { answer(q{SELECT count(*) + 1 FROM (SELECT FROM canopy_summit.job WHERE operation = 'upload-policy' AND state IN ('queued', 'running') LIMIT 300) q}) }) - 1 }
 
-my (%seen, %seen_at_kill); # of each key, and job asked for: how its last request ended
-my $last_seq = 0;
-
-# Reads what the sandbox has received since the last look.
-sub look_at_requests
-{
-	my $requests = $sandbox->control(GET => "log?after=$last_seq&path=/v1/&fields=seq,path,idempotency_key,outcome")->{requests};
-	for my $request (@$requests)
-	{
-		my $name = $request->{idempotency_key} // $request->{path} =~ s{.*/}{}r;
-		$last_seq = $request->{seq};
-		$seen{$name} = $request->{outcome};
-	}
-	return;
-}
-
-# What the kill interrupted: claimed jobs that were not settled, and how far the first of them, in
-# order of their life, had got. Returns 'none', 'claim' (none had been sent), 'send' or 'settle'.
-sub step_of
+# How many claims of a worker's epoch were lost with it, once they have been taken back.
+sub claims_lost
 {
 	my ($epoch) = @_;
-	my $keys = wait_until('lost claims are taken back', sub {
-		my $open = answer("SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND epoch = $epoch");
-		return undef if !defined $open || $open;
-		return 'keys:' . (answer("SELECT string_agg(coalesce(j.params ->> 'Idempotency-Key', j.params ->> 'jobId'), ' ') FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE a.code = 'worker_lost' AND a.epoch = $epoch") // return undef);
-	});
-	my @keys = split ' ', $keys =~ s/^keys://r;
-	return 'none' if !@keys;
-	my %states = map { (($seen_at_kill{$_} // 'claim') => 1) } @keys;
-	return 'settle' if $states{answered};
-	return $states{claim} && keys %states == 1 ? 'claim' : 'send';
+	wait_until('lost claims are taken back', sub { (answer("SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") // 1) == 0 });
+	return wait_until('lost claims are counted', sub { answer("SELECT 'n' || count(*) FROM canopy_summit.job_attempt WHERE code = 'worker_lost' AND epoch = $epoch") }) =~ s/n//r;
 }
 
 # Kills in the given way until it has been done so many times, while uploads drain.
 sub kill_many
 {
 	my ($name, $count, $total, $kill) = @_;
-	my %steps = (none => 0, claim => 0, send => 0, settle => 0);
-	my $slowest = 0;
+	my ($slowest, $hits) = (0, 0);
+	my %hits;
 
 	enqueue($total);
 	for my $turn (1 .. $count)
 	{
 		enqueue(300) if queued() < 200;
-		my $pid = busy_worker();
-		my $epoch = answer("SELECT epoch FROM canopy_summit.worker_status WHERE pid = $pid") // next;
-		sleep rand 0.1;
-		look_at_requests();
-		%seen_at_kill = %seen;
+		my $moment = (qw(claiming settling sending))[ $turn % 3 ];
+		my $worker = stopped_worker($node, $moment);
 		my $killed_at = time;
-		$kill->($pid);
-		wait_until("a worker goes on after $name $turn", sub { answer("SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $epoch") });
+		$kill->($worker->{pid});
+		wait_until("a worker goes on after $name $turn", sub { answer("SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $worker->{epoch}") });
 		my $pause = time - $killed_at;
 		$slowest = $pause if $pause > $slowest;
-		$steps{ step_of($epoch) }++;
+		next unless claims_lost($worker->{epoch});
+		$hits++;
+		$hits{$moment}++;
 	}
-	my $hit = $count - $steps{none};
-	diag(sprintf '%s: %d of %d hit work in flight (claim %d, send %d, settle %d); slowest pause %.1f s', $name, $hit, $count, @steps{qw(claim send settle)}, $slowest);
-	cmp_ok($hit, '>=', 0.75 * $count, "$name: at least three quarters hit work in flight");
+	diag(sprintf '%s: %d of %d hit work in flight (claiming %d, settling %d, sending %d); slowest pause %.1f s', $name, $hits, $count, map { $_ // 0 } @hits{qw(claiming settling sending)}, $slowest);
+	cmp_ok($hits, '>=', 0.75 * $count, "$name: at least three quarters hit work in flight");
+	is(scalar keys %hits, 3, "$name: at every step");
 	cmp_ok($slowest, '<', 10, "$name: draining goes on within 10 s");
 	all_uploaded($name);
 	return;
@@ -140,7 +108,8 @@ sub all_uploaded
 	return;
 }
 
-sub signal_worker { my ($signal) = @_; return sub { kill $signal => $_[0] } }
+# The worker has been stopped in its moment, and goes on into what strikes it.
+sub signal_worker { my ($signal) = @_; return sub { kill $signal => $_[0]; kill CONT => $_[0] } }
 
 # The server comes back, if it has to be started.
 sub start_again
@@ -152,10 +121,11 @@ sub start_again
 kill_many('kill -9 of the worker', scaled(200), scaled(10_000), signal_worker('KILL'));
 kill_many('SIGTERM of the worker', scaled(50), scaled(2_500), signal_worker('TERM'));
 kill_many('SIGSEGV of the worker', scaled(50), scaled(2_500), signal_worker('SEGV'));
-kill_many('immediate stop', scaled(50), scaled(2_500), sub { $node->stop('immediate'); $node->start });
+kill_many('immediate stop', scaled(50), scaled(2_500), sub { kill CONT => $_[0]; $node->stop('immediate'); $node->start });
 kill_many('kill -9 of the postmaster', scaled(50), scaled(2_500), sub {
 	my ($worker) = @_;
 	$node->kill9;
+	kill CONT => $worker;
 	wait_until('the worker ends, too', sub { !kill 0 => $worker });
 	start_again();
 });
