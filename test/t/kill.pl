@@ -48,7 +48,8 @@ sub storm
 	{
 		$jobs += enqueue_jobs($jobs) if (eval { query($node, $open) } // 1000) < 150;
 		my $moment = $moments[ $number % @moments ];
-		my $worker = stopped_worker($node, $moment) // die "no worker was found $moment";
+		my $worker;
+		$jobs += enqueue_jobs($jobs) until $worker = stopped_worker($node, $moment);
 		$struck++;
 		$strike->($worker->{pid});
 		my $start = time;

@@ -42,7 +42,7 @@ sub enqueue
 sub answer
 {
 	my ($sql) = @_;
-	my ($status, $stdout) = $node->psql('postgres', $sql, on_error_die => 0);
+	my ($status, $stdout) = eval { $node->psql('postgres', $sql) }; # which dies if psql leaves before it has read
 	return defined $status && $status == 0 ? $stdout : undef;
 }
 
@@ -68,7 +68,8 @@ sub kill_many
 	{
 		enqueue(300) if queued() < 200;
 		my $moment = (qw(claiming settling sending))[ $turn % 3 ];
-		my $worker = stopped_worker($node, $moment);
+		my $worker;
+		enqueue(300) until $worker = stopped_worker($node, $moment);
 		my $killed_at = time;
 		$kill->($worker->{pid});
 		wait_until("a worker goes on after $name $turn", sub { answer("SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $worker->{epoch}") });
