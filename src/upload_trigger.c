@@ -13,6 +13,7 @@
 #include "statement.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -77,6 +78,23 @@ key_value(const TriggerData *trigger, int number)
 	return value;
 }
 
+/* Have values written so that every session reads them back as they are, until AtEOXact_GUC() of this level. */
+static int
+formats_begin(void)
+{
+	static const char *const formats[][2] = {{"DateStyle", "ISO"},
+											 {"IntervalStyle", "postgres"},
+											 {"TimeZone", "UTC"},
+											 {"bytea_output", "hex"},
+											 {"extra_float_digits", "1"}};
+	int nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(formats); i++)
+		(void) set_config_option(formats[i][0], formats[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
 /* The primary key of the row as an object; an empty one if the table has none. */
 static Jsonb *
 trigger_key(const TriggerData *trigger)
@@ -84,6 +102,7 @@ trigger_key(const TriggerData *trigger)
 	Bitmapset *columns =
 		RelationGetIndexAttrBitmap(trigger->tg_relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
 	JsonbParseState *state = NULL;
+	int nest_level = formats_begin();
 	int column = -1;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -99,6 +118,7 @@ trigger_key(const TriggerData *trigger)
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
+	AtEOXact_GUC(false, nest_level);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
