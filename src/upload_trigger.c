@@ -7,6 +7,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -99,8 +100,9 @@ formats_begin(void)
 static Jsonb *
 trigger_key(const TriggerData *trigger)
 {
+	Oid constraint;
 	Bitmapset *columns =
-		RelationGetIndexAttrBitmap(trigger->tg_relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+		get_primary_key_attnos(RelationGetRelid(trigger->tg_relation), true, &constraint);
 	JsonbParseState *state = NULL;
 	int nest_level = formats_begin();
 	int column = -1;
