@@ -7,6 +7,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -124,6 +125,21 @@ trigger_key(const TriggerData *trigger)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* The name of the table that the trigger was created on: the app need not know its partitions. */
+static char *
+trigger_table(const TriggerData *trigger)
+{
+	Oid table = RelationGetRelid(trigger->tg_relation);
+	ListCell *cell;
+
+	if (trigger->tg_trigger->tgisclone)
+		foreach(cell, get_partition_ancestors(table))
+			if (OidIsValid(get_trigger_oid(lfirst_oid(cell), trigger->tg_trigger->tgname, true)))
+				table = lfirst_oid(cell);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+									  get_rel_name(table));
+}
+
 /* Insert into summit.upload as the current role. */
 static void
 trigger_insert(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
@@ -202,9 +218,7 @@ canopy_summit_upload_on_insert(PG_FUNCTION_ARGS)
 	payload = trigger_column(trigger, 0, JSONBOID, &payload_isnull);
 	coi = trigger_column(trigger, 1, BYTEAOID, &coi_isnull);
 	defers = trigger_defers(trigger->tg_trigger);
-	source.table =
-		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(trigger->tg_relation)),
-								   RelationGetRelationName(trigger->tg_relation));
+	source.table = trigger_table(trigger);
 	source.key = trigger_key(trigger);
 	upload_source = &source;
 	PG_TRY();
