@@ -35,7 +35,7 @@ trigger_refuse(const char *problem)
 			 "summit_upload_on_insert('payload column' [, 'coi column' [, 'strict' | 'defer']]);")));
 }
 
-/* The value of the column that an argument names, which must have this type. */
+/* The value of the column that an argument names, which must have this type; '' is no coi column. */
 static Datum
 trigger_column(const TriggerData *trigger, int argument, Oid type, bool *isnull)
 {
@@ -47,7 +47,7 @@ trigger_column(const TriggerData *trigger, int argument, Oid type, bool *isnull)
 	if (argument >= trigger->tg_trigger->tgnargs)
 		return (Datum) 0;
 	name = trigger->tg_trigger->tgargs[argument];
-	if (name[0] == '\0')
+	if (name[0] == '\0' && argument > 0)
 		return (Datum) 0;
 	number = SPI_fnumber(descriptor, name);
 	if (number <= 0)
