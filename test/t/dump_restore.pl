@@ -21,6 +21,7 @@ my %source = fingerprints('source');
 my $granted = privileges('source');
 cmp_ok(scalar keys %source, '>', 90, 'tables and views are compared');
 is_deeply([ grep { $source{$_} =~ /^0 / } @truth ], [], 'there is something in every table of truth');
+is(join(' ', map { empty_columns($_) } grep { /job|upload|hold|rule/ } @truth), '', 'and in every column of jobs and uploads');
 like($granted, qr/restored_reader/, 'privileges are compared');
 
 dump_with(plain => '--file', "$dumps/plain");
@@ -74,15 +75,25 @@ sub make_source
 		SELECT canopy_summit.add_column('pull', 'code', 'jsonb'), canopy_summit.add_column('policy', 'code', 'numeric', false),
 			canopy_summit.add_column('policy', 'when', 'timestamptz', false), canopy_remap();
 		UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
-		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\\mXY\\d{6}\\M', 'of this firm');
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, checksum, applies_to, comment) VALUES ('own', 'account', '\\mXY\\d{6}\\M', 'luhn', '{policy.broker}', 'of this firm');
 		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "strange"}', ordering_key => 'k');
 		SELECT canopy_enqueue_fetch('a', 'b');
-		INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome) SELECT job_id, 1, now(), true, 'x' FROM canopy_summit.job;
-		INSERT INTO canopy_summit.job_response SELECT job_id, '{"a": 1}', now() FROM canopy_summit.job;
+		INSERT INTO canopy_summit.job
+			SELECT nextval('canopy_summit.job_id_seq'), 'summit', 'upload-policy', '{"Idempotency-Key": "k"}', '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', 3, '2026-01-02 03:04:05.000006Z',
+				7, 'ordered', 'once', 'key ' || state, 'role "r"', state, canopy_summit.instance(), 2, 1, 3, now(), now(), '\\x00ff', 1, now(), now(), E'a\\tb\\\\N', 'code', 503
+			FROM unnest(enum_range(NULL::canopy_summit.job_state)) AS state;
+		INSERT INTO canopy_summit.job_attempt SELECT job_id, fence, 3, '2026-01-02 03:04:05.000006Z', fence > 0, E'it''s \\\\.', 200, 'code', 1, 2, 3, 4, 5, 6, 7 FROM canopy_summit.job;
+		INSERT INTO canopy_summit.job_response SELECT job_id, '{"a": [1, 2.50, null, "\\\\N"]}', now() FROM canopy_summit.job;
 		SELECT nextval('canopy_summit.epoch_seq'), canopy_summit.pause_server('canopy', 'for the dump');
-		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days');
-		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
-		INSERT INTO summit.upload_warning VALUES (1, 'field', 'warning');
+		INSERT INTO canopy_summit.server_hold VALUES ('summit', 'role "r"', 'refused', '\\x00ff', now(), 'worker');
+		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days'), ('job_response', '1 mon 2 days 03:04:05.6');
+		INSERT INTO summit.upload
+			SELECT nextval('canopy_summit.upload_id_seq'), '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', '\\x255044', 'application/pdf', 'summit', 'key ' || status, 'role "r"', status, n, 'job_' || n, '\\x00ff', 'P-' || n,
+				'CGL', 'I', '2026-01-02', '2027-01-02', E'it''s\\ta', 'p', 'u', 'l', 't', 'public."T"', '{"id": 9223372036854775807, "at": "2026-01-02 03:04:05+00"}', 'invalid_request', 'policy.limits', E'\\\\N', 'corr',
+				'2026-01-02 03:04:05.000006Z', now(), now()
+			FROM unnest('{queued,accepted,verified,failed,unresolved,refused}'::text[]) WITH ORDINALITY AS s(status, n);
+		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'refused', now());
+		INSERT INTO summit.upload_warning SELECT upload_id, field, 'warning' FROM summit.upload, unnest('{"certificate_holder.reference_ids.unit_id","b"}'::text[]) AS field;
 		SELECT canopy_summit.grant_access('restored_reader', 'reader'), canopy_summit.grant_access('restored_admin', 'admin');
 		SQL
 	is($node->safe_psql('source', q{SELECT count(*) FROM canopy_summit.pull_version WHERE received IS NOT NULL}), '1', 'some bytes were replaced');
@@ -98,10 +109,20 @@ sub fingerprints
 	my ($database) = @_;
 	my @names = split /\n/, $node->safe_psql($database, q{
 		SELECT oid::regclass FROM pg_class
-		WHERE relnamespace IN ('canopy'::regnamespace, 'canopy_summit'::regnamespace) AND relkind IN ('r', 'v') ORDER BY 1});
+		WHERE relnamespace IN ('canopy'::regnamespace, 'canopy_summit'::regnamespace, 'summit'::regnamespace) AND relkind IN ('r', 'v') ORDER BY 1});
 	my @rows = split /\n/, $node->safe_psql($database, join ';', map {
 		"SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), '') FROM $_ t" } @names);
 	return map { ($names[$_] => $rows[$_]) } 0 .. $#names;
+}
+
+# The columns of a table that are NULL in all rows.
+sub empty_columns
+{
+	my ($table) = @_;
+	return split /\n/, $node->safe_psql('source', qq{
+		SELECT '$table.' || attname FROM pg_attribute
+		WHERE attrelid = '$table'::regclass AND attnum > 0 AND attname <> ALL (
+			ARRAY(SELECT DISTINCT key FROM $table t, jsonb_each(jsonb_strip_nulls(to_jsonb(t)))))});
 }
 
 # Who may do what with the extension's objects, as text.
@@ -176,6 +197,8 @@ sub goes_on
 		is($node->safe_psql($database, "SELECT version, changed FROM canopy_fetch_pull('$home')"), '1|f', "$database: an unchanged pull has no new version");
 		is($node->safe_psql($database, q{SELECT version, changed FROM canopy_store_pull('{"pull_id": "strange", "status": "NEW"}')}),
 			'3|t', "$database: a changed one gets the next number");
+		is($node->safe_psql($database, q{SET client_min_messages = error; SELECT (SELECT max(job_id) FROM canopy_summit.job) < canopy_enqueue('get-carriers'), (SELECT max(upload_id) FROM summit.upload) < nextval('canopy_summit.upload_id_seq'), 1 < nextval('canopy_summit.epoch_seq')}),
+			't|t|t', "$database: keys go on above those that are there");
 	}
 	return;
 }
