@@ -4,6 +4,7 @@ use warnings;
 
 use CanopyJobs;
 use CanopyTest;
+use CanopyUpload;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,6 +16,7 @@ my $pull_id = $sandbox->pull_id('user_good');
 
 create_canopy_server($primary, $sandbox);
 subtest 'copies in the same cluster' => \&copies;
+subtest 'uploads and jobs of every state in a dump' => \&dumped;
 subtest 'standby and promotion' => \&standby;
 done_testing();
 
@@ -48,6 +50,103 @@ sub copies
 	query($primary, q{SELECT canopy_summit.resume_server('canopy')});
 	all_settled($primary);
 	is(jobs_by_state($primary), 'succeeded 2', 'and are sent');
+	return;
+}
+
+# A dump's copy knows what the original knows, and ends what that had not ended: once, and when it is told to.
+sub dumped
+{
+	my $dumps = PostgreSQL::Test::Utils::tempdir('dumps');
+	my %restore = (
+		plain => [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f' ],
+		custom => [ 'pg_restore', '--exit-on-error' ],
+		directory => [ 'pg_restore', '--exit-on-error', '-j4' ]);
+	# All but the job that is running: a copy's worker takes its claim for dead.
+	my $rows = q{SELECT u FROM summit.upload u ORDER BY upload_id; SELECT w FROM summit.upload_warning w ORDER BY w; SELECT h FROM canopy_summit.server_hold h ORDER BY h;
+		SELECT j FROM canopy_summit.job j WHERE operation <> 'get-carriers' ORDER BY job_id; SELECT r FROM canopy_summit.job_response r ORDER BY r};
+	my $open = q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running', 'in_doubt') AND instance <> canopy_summit.instance()};
+	my $ends = q{SELECT string_agg(coalesce(policy_number, 'none') || ' ' || status, ', ' ORDER BY policy_number) FROM summit.upload_status};
+	make_work('origin');
+	my $known = query($primary, $rows, 'origin');
+
+	is(query($primary, $ends, 'origin'), 'ACCEPTED accepted, CANCELLED cancelled, FAILED failed, QUEUED queued, UNRESOLVED unresolved, VERIFIED verified, none refused', 'the original has uploads in every state');
+	is(query($primary, q{SELECT string_agg(DISTINCT state::text, ' ' ORDER BY state::text) FROM canopy_summit.job}, 'origin'), 'cancelled failed in_doubt queued running succeeded', 'and jobs');
+	command_ok([ 'pg_dump', @$_, '-d', $primary->connstr('origin') ], "pg_dump @$_[0 .. $#$_ - 2]")
+	  for [ '-Fp', '--file', "$dumps/plain" ], [ '-Fc', '--file', "$dumps/custom" ], [ '-Fd', '-j4', '--file', "$dumps/directory" ];
+	query($primary, "SELECT pg_terminate_backend($_)") for worker_pids($primary, 'origin');
+	$sandbox->clear_log;
+
+	for my $copy (sort keys %restore)
+	{
+		query($primary, "CREATE DATABASE $copy TEMPLATE template0");
+		command_ok([ @{ $restore{$copy} }, $copy eq 'plain' ? "$dumps/plain" : (), '-d', $primary->connstr($copy), $copy eq 'plain' ? () : "$dumps/$copy" ], "$copy: restore");
+		is(query($primary, $rows, $copy), $known, "$copy: uploads and jobs are those of the original");
+		query($primary, q{SELECT canopy_summit.resume_server('canopy'), canopy_summit.resume_server('summit'), canopy_summit.wake()}, $copy);
+		is(query($primary, 'SET client_min_messages = warning; SELECT summit_upload_policy(' . literal(payload('QUEUED')) . ") = upload_id FROM summit.upload WHERE policy_number = 'QUEUED'", $copy),
+			't', "$copy: a payload of the original is known");
+		is(query($primary, 'SELECT (SELECT max(upload_id) FROM summit.upload) < summit_upload_policy(' . literal(payload("NEW $copy")) . '), (SELECT max(job_id) FROM canopy_summit.job) < canopy_enqueue($$get-health$$)', $copy),
+			't|t', "$copy: keys go on above those of the original");
+	}
+	for my $copy (sort keys %restore)
+	{
+		all_settled($primary, 'instance = canopy_summit.instance()', 20, $copy);
+		is(query($primary, "SELECT status FROM summit.upload WHERE policy_number = 'NEW $copy'", $copy), 'verified', "$copy: its own uploads are sent");
+	}
+	is(join(' ', policies_sent()), 'NEW custom NEW directory NEW plain', 'no upload of the original is');
+	is(join(' ', map { scalar requests($sandbox, $_) } qw(carriers /pulls widgets)), '0 0 0', 'and no other job');
+
+	$sandbox->control(PUT => 'job/' . query($primary, q{SELECT summit_job_id FROM summit.upload WHERE policy_number = 'ACCEPTED'}, 'origin'), { status => 'verified' });
+	for my $copy (sort keys %restore)
+	{
+		is(query($primary, $open, $copy), 4, "$copy: what is open waits");
+		is(query($primary, 'SELECT canopy_summit.arm()', $copy), 4, "$copy: arm() adopts it");
+	}
+	for my $copy (sort keys %restore)
+	{
+		all_settled($primary, undef, 20, $copy);
+		is(query($primary, $ends, $copy), "ACCEPTED verified, CANCELLED cancelled, FAILED failed, NEW $copy verified, QUEUED verified, UNRESOLVED unresolved, VERIFIED verified, none refused", "$copy: open uploads are ended, and no others");
+		is(query($primary, 'SELECT count(*) FROM canopy_summit.job WHERE state = $$in_doubt$$', $copy), 1, "$copy: what is in doubt is not sent again");
+	}
+	is(join(' ', policies_sent()), 'NEW custom NEW directory NEW plain QUEUED QUEUED QUEUED', 'each copy has sent the open one once');
+	is(join(' ', map { scalar requests($sandbox, $_) } qw(carriers /pulls widgets)), '3 0 0', 'and what was running');
+	query($primary, q{SELECT canopy_summit.resume_server('canopy'), canopy_summit.resume_server('summit')}, 'origin');
+	all_settled($primary, undef, 20, 'origin');
+	is_deeply([ map { "$_->{requests} $_->{effects}" } effect_rows($sandbox, 'QUEUED') ], ['4 1'], 'with the key of the original, which makes it one effect');
+	query($primary, "DROP DATABASE $_") for 'origin', keys %restore;
+	return;
+}
+
+# The policies that were uploaded.
+sub policies_sent { return sort map { $_->{body} =~ /"policy_number": ?"(.*?)"/ } requests($sandbox, '/v1/policies') }
+
+# A paused database with an upload and a job in every state, one of which is running until its worker ends.
+sub make_work
+{
+	my ($database) = @_;
+	my $match = sub { return { listener => 'summit', path => '/v1/policies', body => "\"$_[0]\"" } };
+	my $insert = sub { return query($primary, join('; ', 'SET client_min_messages = warning', map { 'INSERT INTO lease (body) VALUES (' . literal($_) . ')' } @_), $database) };
+
+	query($primary, "CREATE DATABASE $database");
+	create_canopy_server($primary, $sandbox, database => $database);
+	create_summit_server($primary, $sandbox, database => $database);
+	query($primary, q{CREATE TABLE lease (lease_id serial PRIMARY KEY, body jsonb); CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('body', '', 'defer')}, $database);
+	$sandbox->control(POST => 'outcome', { policy_number => '^ACCEPTED$', outcome => { status => 'pending' } });
+	$sandbox->arm(match => $match->('UNRESOLVED'), fault => { kind => 'garble', without => ['job_id'] });
+	$sandbox->arm(match => $match->('FAILED'), fault => { kind => 'status', status => 400, body => { error => { code => 'invalid_request', message => 'no such field', field => 'policy.limits' } } });
+	$sandbox->arm(match => { path => 'widgets' }, fault => { kind => 'reset' });
+	$sandbox->arm(match => { path => 'carriers' }, fault => { kind => 'stall', at => 'before_headers', seconds => 600 });
+	$insert->((map { payload($_) } qw(ACCEPTED UNRESOLVED FAILED)), payload('VERIFIED', sub { delete $_[0]{certificate_holder}{reference_ids}{unit_id} }), payload('REFUSED', sub { $_[0]{policy}{vin} = 'x' }));
+	enqueue($primary, 'get-carriers', {}, undef, undef, $database);
+	enqueue($primary, 'post-widgets', {}, { intro_title => 'in doubt' }, undef, $database);
+	enqueue($primary, 'get-pull-by-id', { pullId => 'missing' }, undef, undef, $database);
+	enqueue($primary, 'get-health', {}, undef, undef, $database);
+	wait_until('all is under way', sub { query($primary, q{SELECT count(*) FILTER (WHERE status = 'accepted') = 1 AND count(*) FILTER (WHERE status = 'queued') = 0 FROM summit.upload}, $database) eq 't' });
+	all_settled($primary, "operation NOT IN ('get-carriers', 'get-job')", 20, $database);
+	query($primary, q{SELECT canopy_summit.pause_server('canopy', 'for the dump'), canopy_summit.pause_server('summit', 'for the dump')}, $database);
+	wait_until('the last poll is over', sub { query($primary, q{SELECT count(*) FROM canopy_summit.job WHERE operation = 'get-job' AND state = 'running'}, $database) == 0 });
+	$insert->(payload('QUEUED'), payload('CANCELLED'));
+	query($primary, q{SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE policy_number = 'CANCELLED'}, $database);
+	wait_until('one job is on its way', sub { scalar requests($sandbox, 'carriers') });
 	return;
 }
 
