@@ -1,7 +1,8 @@
 """Armed faults: which requests they hit, and what they do to the answer.
 
-A fault of REPLACEMENTS answers instead of the operation, which then has no effect. A fault of
-DELIVERIES lets the operation take effect and damages its answer or the delivery of it.
+A fault of REPLACEMENTS answers instead of the operation, which then has no effect; one of VANISHINGS
+ends the connection instead. A fault of DELIVERIES lets the operation take effect and damages its
+answer or the delivery of it.
 """
 
 import base64
@@ -157,6 +158,13 @@ def garble(channel, response, fault):
     return True
 
 
+def lost(channel):
+    """The request has arrived, and neither is acted on nor answered."""
+    channel.reset()
+    return False
+
+
+VANISHINGS = {function.__name__: function for function in (lost,)}
 REPLACEMENTS = {function.__name__: function for function in (status, redirect, body)}
 DELIVERIES = {function.__name__: function for function in
               (stall, reset, close, raw, endless, gzip_bomb, headers, drip, lying_length, slow_read, garble)}
@@ -167,7 +175,7 @@ class Armed:
 
     def __init__(self, document):
         self.fault = document["fault"]
-        if self.fault["kind"] not in REPLACEMENTS | DELIVERIES:
+        if self.fault["kind"] not in VANISHINGS | REPLACEMENTS | DELIVERIES:
             raise ValueError("unknown fault kind")
         match = document.get("match") or {}
         self.path = re.compile(match.get("path") or "")

@@ -40,6 +40,8 @@ class Recorded(Service):
         """Answers and says whether the connection may stay open."""
         self.describe(request, entry)
         kind = fault and fault["kind"]
+        if kind in faults.VANISHINGS:
+            return faults.VANISHINGS[kind](channel)
         if kind in faults.REPLACEMENTS:
             response = faults.REPLACEMENTS[kind]({"body": self.error_body(fault.get("status")), **fault})
         else:

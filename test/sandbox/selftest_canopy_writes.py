@@ -13,8 +13,8 @@ class CanopyWrites(SandboxTest):
     CONSENT = {"device_identifier": "1.2.3.4", "terms_version": 3, "consent_language": "I agree", "public_alias": "sandbox-link",
                "insurerName": "geico", "insurerUsername": "user_good", "insurerPassword": "pass_good", "meta_data": {"job": "17"}}
 
-    def send_and_lose(self, path, body):
-        self.box.arm(kind="reset", method="POST")
+    def send_and_lose(self, path, body, kind="reset"):
+        self.box.arm(kind=kind, method="POST")
         with self.assertRaises((OSError, http.client.HTTPException)):
             self.box.call("POST", path, body=body)
 
@@ -62,3 +62,8 @@ class CanopyWrites(SandboxTest):
         self.assertEqual(self.effects(), [("post-monitoring", 1, 0), ("post-consent-and-connect", 1, 0)])
         self.box.control("DELETE", "/effects")
         self.assertEqual(self.effects(), [])
+
+    def test_a_request_can_be_lost_before_its_effect(self):
+        self.send_and_lose("/widget/pull/consentAndConnect", self.CONSENT, "lost")
+        self.assertEqual(self.effects(), [("post-consent-and-connect", 1, 0)])
+        self.assertEqual(self.box.call("GET", "/health")[0], 200)
