@@ -13,8 +13,10 @@
 
 #define RETENTION_CHUNK 20000 /* jobs looked at in one scan */
 
+PG_FUNCTION_INFO_V1(canopy_summit_nested_json);
+
 /* clang-format off */
-/* Up to three look-ups, at growing intervals: an effect may show late. */
+/* Up to three look-ups of a doubt, at growing intervals: an effect may show late. */
 static Statement reconcile = {3, {TEXTARRAYOID, TEXTARRAYOID, INT8OID},
 	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at,"
 	" reconciles, instance, max_attempts, state, fence, attempts, enqueued_at)"
@@ -25,7 +27,8 @@ static Statement reconcile = {3, {TEXTARRAYOID, TEXTARRAYOID, INT8OID},
 	" FROM canopy_summit.job j"
 	" JOIN unnest($1, $2) AS o(operation, reader) ON o.operation = j.operation,"
 	" LATERAL (SELECT count(*), bool_or(r.state IN ('queued', 'running')) AS open"
-	"  FROM canopy_summit.job r WHERE r.reconciles = j.job_id) AS done"
+	"  FROM canopy_summit.job r"
+	"  WHERE r.reconciles = j.job_id AND r.enqueued_at >= j.first_sent_at) AS done"
 	" WHERE j.state = 'in_doubt' AND j.instance = $3 AND done.count < 3 AND done.open IS NOT TRUE"};
 
 static Statement find_rules = {0, {0}, "SELECT FROM canopy_summit.retention_rule LIMIT 1"};
@@ -115,4 +118,16 @@ upkeep_reconciled(const Flight *flight)
 						  CStringGetTextDatum(flight->job->operation->name)};
 
 	(void) statement_run(&conclude_found, arguments, NULL);
+}
+
+/* canopy_summit.nested_json(text) -> jsonb */
+Datum
+canopy_summit_nested_json(PG_FUNCTION_ARGS)
+{
+	text *value = PG_GETARG_TEXT_PP(0);
+	Jsonb *json = json_read_nested(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+
+	if (json == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(json);
 }
