@@ -244,7 +244,8 @@ flights_free(Worker *worker, List *flights)
 			else
 				worker->next_due = Min(worker->next_due, settlement->run_at);
 		}
-		if (flight->job->has_ordering_key)
+		/* A look-up may have ended the doubt that held an ordering key. */
+		if (flight->job->has_ordering_key || flight->job->reconciles != 0)
 			lanes_rescan(worker, DT_NOBEGIN);
 		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
 			worker->scan_wanted = true;
