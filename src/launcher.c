@@ -246,6 +246,7 @@ database_serve(DatabaseSlot *slot, TimestampTz now, bool *crowded)
 			shared->workers[index] = (WorkerSlot){.database = slot->database,
 												  .tenancy = shared->workers[index].tenancy + 1,
 												  .procno = -1,
+												  .rescan_from = DT_NOEND,
 												  .end = WORKER_CRASHED};
 			if (!worker_start(index, slot->database))
 			{

@@ -91,6 +91,7 @@ shared_worker_ended(WorkerSlot *worker)
 	DatabaseSlot *slot = shared_database(worker->database, false);
 	WorkerEnd end = worker->end;
 	TimestampTz now = GetCurrentTimestamp();
+	bool unseen;
 
 	if (worker->database == InvalidOid)
 		return;
@@ -100,8 +101,9 @@ shared_worker_ended(WorkerSlot *worker)
 	/* One that got something done has not failed like the last one. */
 	slot->failures = end != WORKER_CRASHED ? 0 : worker->settled > 0 ? 1 : slot->failures + 1;
 	/* What was announced while it left, it has not seen. */
-	slot->wanted = (end != WORKER_ABSENT && end != WORKER_IDLE) || slot->rescan_from != DT_NOEND;
-	if (end == WORKER_ABSENT && slot->rescan_from == DT_NOEND)
+	unseen = worker->rescan_from != DT_NOEND || slot->rescan_from != DT_NOEND;
+	slot->wanted = (end != WORKER_ABSENT && end != WORKER_IDLE) || unseen;
+	if (end == WORKER_ABSENT && !unseen)
 		slot->database = InvalidOid; /* an enqueue makes a new slot */
 	else if (end == WORKER_YIELDED)
 		slot->not_before = TimestampTzPlusMilliseconds(now, YIELD_DELAY);
@@ -164,16 +166,18 @@ shared_wake(Oid database, TimestampTz run_at)
 	slot = shared_database(database, true);
 	if (slot != NULL)
 	{
-		slot->rescan_from = Min(slot->rescan_from, run_at);
 		for (int i = 0; i < SHARED_MAX_WORKERS; i++)
 		{
 			WorkerSlot *worker = &shared->workers[i];
 
 			if (worker->database != database || worker->procno < 0)
 				continue;
+			worker->rescan_from = Min(worker->rescan_from, run_at);
 			latch_set(worker->procno);
 			workers++;
 		}
+		if (workers == 0)
+			slot->rescan_from = Min(slot->rescan_from, run_at);
 		if (workers < setting_workers)
 		{
 			slot->run_at = Min(slot->run_at, run_at);

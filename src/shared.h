@@ -31,14 +31,13 @@ typedef enum WorkerEnd
 
 typedef struct DatabaseSlot
 {
-	Oid database;       /* InvalidOid = free */
-	bool wanted;        /* a worker shall start */
-	bool probe;         /* ... and leave at once if nothing is due */
-	TimestampTz run_at; /* when the next job is due; DT_NOEND = none known */
-	TimestampTz
-		rescan_from;        /* smallest run_at enqueued since the workers looked; DT_NOEND = none */
-	TimestampTz not_before; /* no worker starts earlier: the last one failed or made way */
-	int failures;           /* workers in a row that crashed */
+	Oid database;            /* InvalidOid = free */
+	bool wanted;             /* a worker shall start */
+	bool probe;              /* ... and leave at once if nothing is due */
+	TimestampTz run_at;      /* when the next job is due; DT_NOEND = none known */
+	TimestampTz rescan_from; /* smallest run_at enqueued with no worker there; DT_NOEND = none */
+	TimestampTz not_before;  /* no worker starts earlier: the last one failed or made way */
+	int failures;            /* workers in a row that crashed */
 } DatabaseSlot;
 
 typedef struct WorkerSlot
@@ -48,6 +47,7 @@ typedef struct WorkerSlot
 	int procno;     /* -1 = not attached yet */
 	int pid;
 	WorkerEnd end;
+	TimestampTz rescan_from; /* smallest run_at enqueued since it looked; DT_NOEND = none */
 	TimestampTz started_at;
 	int64 epoch;
 	int in_flight;

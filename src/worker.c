@@ -89,7 +89,7 @@ worker_attach(Worker *worker, int index)
 	database = shared_database(oid, true);
 	if (database != NULL)
 	{
-		worker->is_probe = database->probe && database->rescan_from == DT_NOEND;
+		worker->is_probe = database->probe;
 		database->probe = false;
 		database->wanted = false;
 		database->run_at = DT_NOEND;
@@ -167,16 +167,12 @@ database_is_wanted(void)
 static void
 worker_take_wakes(Worker *worker)
 {
-	TimestampTz from = DT_NOEND;
-	DatabaseSlot *slot;
+	WorkerSlot *slot = &shared->workers[worker->slot];
+	TimestampTz from;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot = shared_database(MyDatabaseId, true);
-	if (slot != NULL)
-	{
-		from = slot->rescan_from;
-		slot->rescan_from = DT_NOEND;
-	}
+	from = slot->rescan_from;
+	slot->rescan_from = DT_NOEND;
 	LWLockRelease(shared->lock);
 	if (from == DT_NOEND)
 		return;
@@ -214,21 +210,39 @@ static void
 worker_leave_idle(Worker *worker)
 {
 	TimestampTz next = worker_next_look(worker);
-	DatabaseSlot *slot;
+	WorkerSlot *slot = &shared->workers[worker->slot];
+	DatabaseSlot *database;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot = shared_database(MyDatabaseId, true);
-	if (slot != NULL && slot->rescan_from != DT_NOEND)
+	if (slot->rescan_from != DT_NOEND)
 	{
 		LWLockRelease(shared->lock);
 		return;
 	}
-	if (slot != NULL)
-		slot->run_at = Min(slot->run_at, next);
-	shared->workers[worker->slot].procno = -1;
-	shared->workers[worker->slot].end = WORKER_IDLE;
+	database = shared_database(MyDatabaseId, true);
+	if (database != NULL)
+		database->run_at = Min(database->run_at, next);
+	slot->procno = -1;
+	slot->end = WORKER_IDLE;
 	LWLockRelease(shared->lock);
 	proc_exit(0);
+}
+
+/* A probe that has found work is a worker like others: let those come as well. */
+static void
+worker_end_probe(Worker *worker)
+{
+	DatabaseSlot *slot;
+
+	if (!worker->is_probe)
+		return;
+	worker->is_probe = false;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot = shared_database(MyDatabaseId, true);
+	if (slot != NULL)
+		slot->wanted = true;
+	LWLockRelease(shared->lock);
+	shared_wake_launcher();
 }
 
 /* Leave if there is nothing to do and nothing to wait for, or if others need the room. */
@@ -244,6 +258,7 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted)
 	{
 		worker->idle_since = 0;
+		worker_end_probe(worker);
 		return;
 	}
 	if (worker->idle_since == 0)
@@ -258,14 +273,12 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 
 /* Whether something was enqueued since worker_take_wakes(): waiting for a lock takes the latch's news. */
 static bool
-worker_is_woken(void)
+worker_is_woken(const Worker *worker)
 {
-	DatabaseSlot *slot;
 	bool woken;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	slot = shared_database(MyDatabaseId, false);
-	woken = slot != NULL && slot->rescan_from != DT_NOEND;
+	woken = shared->workers[worker->slot].rescan_from != DT_NOEND;
 	LWLockRelease(shared->lock);
 	return woken;
 }
@@ -317,7 +330,7 @@ worker_turn(Worker *worker)
 	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
 	worker_consider_leaving(worker, now);
-	loop_wait(worker->loop, worker_is_woken() ? 0 : worker_timeout(worker, now));
+	loop_wait(worker->loop, worker_is_woken(worker) ? 0 : worker_timeout(worker, now));
 }
 
 /*
