@@ -64,9 +64,20 @@ lane_find(Worker *worker, const char *server)
 	return lane;
 }
 
+/* What this worker has of the connections that all workers of the database share; may be none. */
+static int
+connections_share(const Worker *worker, int connections)
+{
+	int number = shared->workers[worker->slot].number;
+
+	if (number >= setting_workers)
+		return 0;
+	return connections / setting_workers + (number < connections % setting_workers ? 1 : 0);
+}
+
 /* Take the limits of a server from its options; a server without usable ones gets defaults. */
 static void
-lane_read_limits(Lane *lane)
+lane_read_limits(const Worker *worker, Lane *lane)
 {
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -85,7 +96,7 @@ lane_read_limits(Lane *lane)
 		/* Limits hold for every role; nobody's right to the server matters here. */
 		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
 		connection = connection_open(lane->server, connection_provider(lane->server));
-		lane->max_connections = Max(1, connection->max_connections / setting_workers);
+		lane->max_connections = connections_share(worker, connection->max_connections);
 		lane->timeout = connection->timeout;
 		lane->throttle.rate = connection->requests_per_second / setting_workers;
 		ReleaseCurrentSubTransaction();
@@ -169,7 +180,7 @@ lanes_read(Worker *worker)
 	ListCell *cell;
 
 	foreach(cell, servers)
-		lane_read_limits(lane_find(worker, lfirst(cell)));
+		lane_read_limits(worker, lane_find(worker, lfirst(cell)));
 	lanes_read_holds(worker);
 	lanes_rescan(worker, DT_NOBEGIN);
 }

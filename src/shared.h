@@ -45,6 +45,7 @@ typedef struct WorkerSlot
 	Oid database;   /* InvalidOid = free */
 	uint32 tenancy; /* counts the workers that have had this slot */
 	int procno;     /* -1 = not attached yet */
+	int number;     /* from 0 among those of its database: what share of limits it has */
 	int pid;
 	WorkerEnd end;
 	TimestampTz rescan_from; /* smallest run_at enqueued since it looked; DT_NOEND = none */

@@ -71,6 +71,21 @@ worker_leave(Worker *worker, WorkerEnd end)
 	proc_exit(0);
 }
 
+/* The first number that no worker of the database has.  The caller holds the lock. */
+static int
+worker_number(Oid database)
+{
+	bool taken[SHARED_MAX_WORKERS] = {0};
+	int number = 0;
+
+	for (int i = 0; i < SHARED_MAX_WORKERS; i++)
+		if (shared->workers[i].database == database && shared->workers[i].procno >= 0)
+			taken[shared->workers[i].number] = true;
+	while (taken[number])
+		number++;
+	return number;
+}
+
 /* Take the slot that the launcher has chosen, and return the database to work on. */
 static Oid
 worker_attach(Worker *worker, int index)
@@ -83,6 +98,7 @@ worker_attach(Worker *worker, int index)
 	before_shmem_exit(worker_detach, Int32GetDatum(index));
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	oid = slot->database;
+	slot->number = worker_number(oid);
 	slot->procno = my_procno;
 	slot->pid = MyProcPid;
 	slot->started_at = GetCurrentTimestamp();
