@@ -1,0 +1,273 @@
+# Do several workers of one database share its work, its limits and its order, and does one outlive another?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use List::Util qw(max);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $seed = test_seed();
+my $sandbox = start_sandbox();
+my $node = new_worker_node(conf => <<~'END');
+	max_connections = 60
+	restart_after_crash = on
+	canopy_summit.workers = 2
+	canopy_summit.worker_idle_timeout = 5min
+	END
+my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
+my $servers = 0;
+
+create_canopy_server($node, $sandbox);
+for my $count (2, 3)
+{
+	set_workers($count);
+	subtest "$count workers: all come" => sub { all_come($count) };
+	subtest "$count workers: limits" => sub { limits($count) };
+	subtest "$count workers: ordering keys" => sub { ordering($count) };
+}
+set_workers(2);
+subtest 'one is stopped' => \&stopped;
+subtest 'one is ended' => sub { killed('TERM') };
+subtest 'one is killed' => sub { killed('KILL') };
+done_testing();
+
+# As after a change of the setting, with no worker connected.
+sub set_workers
+{
+	my ($count) = @_;
+	query($node, "ALTER SYSTEM SET canopy_summit.workers = $count");
+	$node->restart;
+	wait_until('a probe has found nothing', sub { !worker_pids($node) }, 20);
+	return;
+}
+
+# A server of its own for each case, and a pull to fetch from it.
+sub new_server
+{
+	my (%options) = @_;
+	my $server = 'several' . ++$servers;
+	create_canopy_server($node, $sandbox, server => $server, options => { max_connections => 8, %options });
+	$sandbox->put_pull($server, { %$template, pull_id => $server });
+	return $server;
+}
+
+# Has the answers of a server's requests wait.
+sub slow_down
+{
+	my ($server, $seconds) = @_;
+	$sandbox->clear;
+	$sandbox->arm(match => { path => "(/pulls/$server|/widgets)" }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => $seconds });
+	return;
+}
+
+# One statement that enqueues fetches, and as many widgets if asked for.
+sub enqueue_many
+{
+	my ($server, $count, $widgets) = @_;
+	query($node, qq{
+		INSERT INTO canopy_summit.job (server, operation, params, body)
+		SELECT '$server', 'get-pull-by-id', '{"pullId": "$server"}'::jsonb, NULL::jsonb FROM generate_series(1, $count)
+		UNION ALL SELECT '$server', 'post-widgets', '{}'::jsonb, jsonb_build_object('intro_title', '$server ' || n) FROM generate_series(1, $widgets) n});
+	return;
+}
+
+# Waits until each of so many workers has sent something of a server; the time it took.
+sub await_workers
+{
+	my ($server, $count, $seconds) = @_;
+	my $start = time;
+	my $took_part = eval {
+		wait_until("$count workers have sent", sub {
+			query($node, qq{
+				SELECT count(DISTINCT a.epoch) FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id)
+					JOIN canopy_summit.worker_status w ON w.epoch = a.epoch WHERE j.server = '$server'}) >= $count;
+		}, $seconds) };
+	return $took_part ? time - $start : 1000;
+}
+
+# Every job of a server has succeeded, by one attempt and one request.
+sub sent_once
+{
+	my ($server, $count, $what) = @_;
+	all_settled($node, "server = '$server'", 60);
+	is(jobs_by_state($node, "server = '$server'"), "succeeded $count", "$what: all have succeeded");
+	is(query($node, "SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), "$count|$count", "$what: by one attempt each");
+	is(scalar(requests($sandbox, "pulls/$server|widgets", 'seq')), $count, "$what: and one request");
+	return;
+}
+
+sub all_come
+{
+	my ($count) = @_;
+	# Workers look at everything when there is a new server: none of these is new any more when it is used.
+	my ($server, $known, $last) = map { new_server(max_connections => 12) } 1 .. 3;
+
+	slow_down($server, 0.1);
+	$sandbox->clear_log;
+	wait_until('no worker is there', sub { !worker_pids($node) }, 20);
+	enqueue_many($server, 150, 50);
+	cmp_ok(await_workers($server, $count, 10), '<', 3, 'from none, for one statement');
+	is(scalar(my @all = worker_pids($node)), $count, 'as many as the setting says');
+	sent_once($server, 200, 'from none');
+
+	slow_down($known, 0.1);
+	$sandbox->clear_log;
+	wait_until('all are idle', sub { query($node, q{SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight = 0}) == $count });
+	enqueue_many($known, 150, 50);
+	cmp_ok(await_workers($known, $count, 10), '<', 2, 'all that are there take part, for one statement');
+	sent_once($known, 200, 'connected');
+
+	slow_down($last, 0.1);
+	query($node, "SELECT canopy_summit.pause_server('$last')");
+	enqueue_many($last, 300, 0);
+	$sandbox->clear_log;
+	# Nothing but the restart calls them.
+	query($node, q{ALTER SYSTEM SET canopy_summit.databases = 'nowhere'});
+	$node->restart;
+	query($node, "DELETE FROM canopy_summit.server_hold; ALTER SYSTEM RESET canopy_summit.databases");
+	$node->restart;
+	cmp_ok(await_workers($last, $count, 10), '<', 4, 'after a restart');
+	sent_once($last, 300, 'after a restart');
+	return;
+}
+
+# Requests of a server that were under way together, at most, by the attempts.
+sub most_at_once
+{
+	my ($server) = @_;
+	return query($node, qq{
+		WITH a AS (SELECT started_at, started_at + total_us * interval '1 us' AS ended_at FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server')
+		SELECT max((SELECT count(*) FROM a b WHERE b.started_at <= a.started_at AND b.ended_at > a.started_at)) FROM a});
+}
+
+sub limits
+{
+	my ($count) = @_;
+	for my $most (1, 2, 7)
+	{
+		my $server = new_server(max_connections => $most);
+		slow_down($server, 0.05);
+		$sandbox->clear_log;
+		enqueue_many($server, 20 * $most, 0);
+		sent_once($server, 20 * $most, "max_connections $most");
+		is(most_at_once($server), $most, "max_connections $most: so many requests at once, and no more");
+	}
+	my $rate = 20;
+	my $server = new_server(requests_per_second => $rate);
+	$sandbox->clear_log;
+	enqueue_many($server, 60, 0);
+	sent_once($server, 60, 'requests_per_second');
+	my ($span, $burst) = split /\|/, query($node, qq{
+		SELECT extract(epoch FROM max(started_at) - min(started_at)), max(n) FROM (
+			SELECT started_at, count(*) OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server') x});
+	cmp_ok($burst, '<=', $rate * 1.15 + $count, "requests_per_second: at most $burst in a second");
+	cmp_ok($span, '<=', 60 / $rate * 2, 'and they are used');
+	return;
+}
+
+sub ordering
+{
+	my ($count) = @_;
+	my $server = new_server();
+	slow_down($server, 0.02);
+	query($node, qq{
+		INSERT INTO canopy_summit.job (server, operation, params, ordering_key)
+		SELECT '$server', 'get-pull-by-id', '{"pullId": "$server"}', 'key ' || n % 5 FROM generate_series(1, 100) n});
+	all_settled($node, "server = '$server'", 60);
+	is(query($node, qq{
+		SELECT count(*) FILTER (WHERE ended_at > started_at), count(*) FILTER (WHERE job_id < before) FROM (
+			SELECT job_id, started_at, lag(job_id) OVER w AS before, lag(started_at + total_us * interval '1 us') OVER w AS ended_at
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'
+			WINDOW w AS (PARTITION BY ordering_key ORDER BY started_at)) x}), '0|0', 'jobs of one key are sent one after the other, in order');
+	is(query($node, "SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), '100|100', 'each once');
+	cmp_ok(query($node, "SELECT count(DISTINCT a.epoch) FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), '>', 1, 'by more than one worker');
+	return;
+}
+
+# A worker that has requests on the wire, with its epoch and the keys of its claims; and the pid of another.
+sub busy_worker
+{
+	my ($server) = @_;
+	my ($pid, $epoch, $claims, $other);
+
+	wait_until('a worker has requests on the wire', sub {
+		($pid, $epoch, $claims, $other) = split /\|/, query($node, qq{
+			SELECT w.pid, w.epoch, string_agg(j.job_id::text, ', '), min(o.pid)
+			FROM canopy_summit.worker_status w JOIN canopy_summit.worker_status o ON o.pid <> w.pid AND o.sent > 0
+				JOIN canopy_summit.job j ON j.epoch = w.epoch AND j.state = 'running' AND j.server = '$server'
+			GROUP BY 1, 2 HAVING count(DISTINCT j.job_id) > 2 LIMIT 1});
+		return $claims;
+	});
+	return ($pid, $epoch, $claims, $other);
+}
+
+# The claims of a worker that does not move are taken by the other, past their lease, without being asked to.
+sub stopped
+{
+	my $server = new_server(timeout => '2s');
+	query($node, q{ALTER SYSTEM SET canopy_summit.lease_margin = '1s'});
+	$node->restart;
+	slow_down($server, 1);
+	enqueue_many($server, 40, 8);
+	my ($pid, $epoch, $claims, $other) = busy_worker($server);
+	kill STOP => $pid;
+	my $start = time;
+	my $taken = eval { wait_until('its claims are taken over', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") == 0 }, 20); 1 };
+	my $seconds = time - $start;
+	ok($taken, 'its claims are taken over');
+	# 2 s for the request, 1 s beyond.
+	cmp_ok($seconds, '<', 10, sprintf 'within 10 s (%.1f s)', $seconds);
+	$sandbox->clear;
+	all_settled($node, "server = '$server'", 30);
+	my $states = jobs_by_state($node, "job_id IN ($claims)");
+	unlike($states, qr/failed/, "none has failed: $states");
+	kill CONT => $pid;
+	my $rejected = wait_until('it has said what it knows', sub { query($node, "SELECT count(*) FROM canopy_summit.job_attempt WHERE epoch = $epoch AND NOT settled AND job_id IN ($claims)") }, 20);
+	cmp_ok($rejected, '>', 0, "$rejected stale settles are rejected");
+	is(jobs_by_state($node, "job_id IN ($claims)"), $states, 'and change nothing');
+	is(query($node, "SELECT string_agg(pid::text, ' ') FROM canopy_summit.worker_status WHERE pid = $other"), $other, 'the other worker is still the same');
+	is(jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 40', 'what may be repeated has succeeded');
+	never_twice($server);
+	query($node, q{ALTER SYSTEM RESET canopy_summit.lease_margin});
+	$node->restart;
+	return;
+}
+
+# Of a worker that ends the other takes the claims at once; if it is killed, the server starts anew.
+sub killed
+{
+	my ($signal) = @_;
+	my $server = new_server(timeout => '60s');
+	slow_down($server, 1);
+	enqueue_many($server, 80, 16);
+	await_workers($server, 2, 10);
+	my ($pid, $epoch, $claims, $other) = busy_worker($server);
+	kill $signal => $pid;
+	my $start = time;
+	wait_until('its claims are taken back', sub { eval { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id IN ($claims) AND epoch = $epoch") == 0 } }, 60);
+	my $seconds = time - $start;
+	cmp_ok($seconds, '<', 10, sprintf 'its claims are taken back within 10 s (%.1f s)', $seconds);
+	is(query($node, "SELECT count(*) FROM canopy_summit.worker_status WHERE pid = $other"), $signal eq 'KILL' ? 0 : 1, $signal eq 'KILL' ? 'the other ends with the server' : 'the other goes on');
+	wait_until('there are two again', sub { worker_pids($node) == 2 }, 20);
+	cmp_ok(time - $start, '<', 15, 'and soon there are two again');
+	$sandbox->clear;
+	all_settled($node, "server = '$server'", 60);
+	is(query($node, "SELECT count(*) FROM canopy_summit.job WHERE server = '$server'"), 96, 'no job is lost');
+	is(jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 80', 'what may be repeated has succeeded');
+	unlike(jobs_by_state($node, "server = '$server'"), qr/failed/, 'nothing has failed');
+	never_twice($server);
+	return;
+}
+
+sub never_twice
+{
+	my ($server) = @_;
+	my %widgets;
+	$widgets{ $_->{body} }++ for grep { $_->{body} =~ /\b$server / } requests($sandbox, 'widgets', 'body');
+	is(max(values %widgets), 1, 'nothing unsafe was sent twice');
+	is(query($node, "SELECT count(*) FROM (SELECT job_id FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id) WHERE server = '$server' AND settled AND a.outcome = 'server answered 200' GROUP BY 1 HAVING count(*) > 1) x"), 0, 'and nothing counted twice');
+	return;
+}
