@@ -21,6 +21,7 @@ subtest 'ordering_key' => \&ordering;
 subtest 'concurrent enqueuers of one key' => \&concurrent;
 subtest 'dedupe_key' => \&dedupe;
 subtest 'limits' => \&limits;
+subtest 'a stream of higher priority' => \&stream;
 subtest 'a straggler and a poison job' => \&straggler;
 subtest 'rows that were locked' => \&locked;
 subtest 'enqueued as the worker leaves' => \&leaving;
@@ -171,6 +172,33 @@ sub limits
 			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'slowly') x});
 	cmp_ok($burst, '<=', $rate * 1.15 + 1, "requests_per_second is kept: at most $burst in a second");
 	cmp_ok($span, '<=', 80 / $rate * 1.5, 'and used');
+	return;
+}
+
+# More of priority 0 than the server takes, all the time: what has waited for 10 s gets a turn.
+sub stream
+{
+	single_server('stream', max_connections => 2);
+	$sandbox->arm(match => { path => '/pulls/(urgent|patient)' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.05 });
+	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(urgent patient);
+	my $urgent = q{SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0)) FROM generate_series(1, %d)};
+	query($node, sprintf $urgent, 200);
+	# As if it had been enqueued 7 s ago.
+	my $patient = enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9, run_at => now() - interval '7 s'});
+	my $start = time;
+	my $left = 200;
+	while (time - $start < 30 && job($node, $patient)->{state} =~ /queued|running/)
+	{
+		query($node, sprintf $urgent, 50) if $left < 200;
+		$left = query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'stream' AND priority = 0 AND state = 'queued'});
+		sleep 0.1;
+	}
+	my $seconds = query($node, "SELECT extract(epoch FROM started_at - run_at) FROM canopy_summit.job JOIN canopy_summit.job_attempt USING (job_id) WHERE job_id = $patient") || 1000;
+	cmp_ok($seconds, '>=', 9.9, "it gives way ($seconds s)");
+	cmp_ok($seconds, '<', 20, 'but not for ever');
+	cmp_ok($left, '>', 50, "while $left of higher priority wait");
+	query($node, q{SELECT canopy_summit.pause_server('stream'); UPDATE canopy_summit.job SET state = 'cancelled' WHERE server = 'stream' AND state = 'queued'});
+	$sandbox->clear;
 	return;
 }
 
