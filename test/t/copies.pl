@@ -17,6 +17,7 @@ my $pull_id = $sandbox->pull_id('user_good');
 create_canopy_server($primary, $sandbox);
 subtest 'copies in the same cluster' => \&copies;
 subtest 'uploads and jobs of every state in a dump' => \&dumped;
+subtest 'physical copies' => \&physical;
 subtest 'standby and promotion' => \&standby;
 done_testing();
 
@@ -148,6 +149,66 @@ sub make_work
 	query($primary, q{SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE policy_number = 'CANCELLED'}, $database);
 	wait_until('one job is on its way', sub { scalar requests($sandbox, 'carriers') });
 	return;
+}
+
+# A base backup that is started as a primary is another instance if its instance_file says so.
+sub physical
+{
+	my $files = PostgreSQL::Test::Utils::tempdir('instance');
+	append_to_file("$files/$_->[0]", "host $_->[1]\n") for [ original => 'a' ], [ same => 'a' ], [ other => 'b' ];
+	$primary->append_conf('postgresql.conf', "canopy_summit.instance_file = '$files/original'\n");
+	$primary->restart;
+	# One that is on its way, and two that wait.
+	$sandbox->arm(match => { path => '/widgets', body => 'on its way' }, fault => { kind => 'stall', at => 'before_headers', seconds => 5 });
+	my $sent = enqueue($primary, 'post-widgets', {}, { intro_title => 'on its way' });
+	wait_until('it is on its way', sub { job($primary, $sent)->{state} eq 'running' });
+	query($primary, q{SELECT canopy_summit.pause_server('canopy')});
+	my @waiting = (enqueue($primary, 'get-pull-by-id', { pullId => $pull_id }), enqueue($primary, 'post-widgets', {}, { intro_title => 'waits' }));
+	my $waiting = join ', ', @waiting;
+	$primary->backup('physical');
+
+	my $other = start_copy('other', "$files/none");
+	is(scalar sqlstate_of($other, q{SELECT canopy_enqueue('get-carriers')}), '58P01', 'without its file a copy does not know itself');
+	$sandbox->clear_log;
+	query($other, q{DELETE FROM canopy_summit.server_hold});
+	$other->append_conf('postgresql.conf', "canopy_summit.instance_file = '$files/other'\n");
+	$other->restart;
+	is(settled($other, enqueue($other, 'post-widgets', {}, { intro_title => 'its own' }), 30), 'succeeded', 'another file: the copy sends its own');
+	is(query($other, 'SELECT depth, unarmed FROM canopy_summit.server_health'), '0|2', 'it knows of the original\'s');
+	is(job($other, $sent)->{state}, 'in_doubt', 'and is in doubt about the one that was on its way');
+	is(jobs_by_state($other, "job_id IN ($waiting)"), 'queued 2', 'but leaves them alone');
+	is_deeply([ map { $_->{body} =~ /its own/ ? 'its own' : $_->{path} } requests($sandbox, 'pulls/|widgets', 'path,body') ], ['its own'], 'nothing of theirs is sent');
+	is(query($other, 'SELECT canopy_summit.arm()'), 3, 'arm() adopts them');
+	all_settled($other, undef, 20);
+	is(jobs_by_state($other, "job_id IN ($waiting)"), 'succeeded 2', 'and has them sent');
+	is(scalar(requests($sandbox, 'pulls/|widgets')), 3, 'once each, and not the one in doubt');
+	$other->stop;
+
+	my $same = start_copy('same', "$files/same");
+	$sandbox->clear_log;
+	query($same, q{SELECT canopy_summit.resume_server('canopy')});
+	all_settled($same, undef, 30);
+	is(jobs_by_state($same, "job_id IN ($waiting)"), 'succeeded 2', 'the same content: it goes on, as after a failover');
+	is(scalar(requests($sandbox, 'pulls/|widgets')), 2, 'each is sent once');
+	is(job($same, $sent)->{state}, 'in_doubt', 'what was on its way is in doubt');
+	$same->stop;
+
+	is(jobs_by_state($primary, "job_id IN ($waiting)"), 'queued 2', 'the original\'s are as they were');
+	query($primary, q{SELECT canopy_summit.resume_server('canopy')});
+	all_settled($primary, undef, 20);
+	is(jobs_by_state($primary, "job_id IN ($waiting, $sent)"), 'succeeded 3', 'and are sent');
+	return;
+}
+
+# A base backup of the primary, started as a primary.
+sub start_copy
+{
+	my ($name, $file) = @_;
+	my $copy = PostgreSQL::Test::Cluster->new($name);
+	$copy->init_from_backup($primary, 'physical');
+	$copy->append_conf('postgresql.conf', "canopy_summit.instance_file = '$file'\n");
+	$copy->start;
+	return $copy;
 }
 
 sub standby
