@@ -1,0 +1,99 @@
+# Does pg_upgrade bring everything along, and does the new cluster send nothing until it is told to?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use Cwd qw(cwd);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $sandbox = start_sandbox();
+my $old = new_worker_node(name => 'old');
+my @truth;
+my $widgets = 'widgets|pulls/upgraded';
+
+create_canopy_server($old, $sandbox);
+$sandbox->put_pull('upgraded', { %{ $sandbox->pull($sandbox->pull_id('user_good')) }, pull_id => 'upgraded' });
+fill();
+my $new = upgrade();
+$old->start;
+is_deeply({ fingerprints($new) }, { fingerprints($old) }, 'every table and sequence is as it was');
+subtest 'the new cluster' => \&new_cluster;
+done_testing();
+
+# Something in every table of truth; jobs that wait, one that is to come, one in doubt, one that has ended.
+sub fill
+{
+	$sandbox->arm(match => { path => '/widgets', body => 'doubtful' }, fault => { kind => 'reset' });
+	is(settled($old, enqueue($old, 'post-widgets', {}, { intro_title => 'doubtful' })), 'in_doubt', 'a job is in doubt');
+	is(settled($old, enqueue($old, 'get-pull-by-id', { pullId => 'upgraded' })), 'succeeded', 'one has ended');
+	is(settled($old, enqueue($old, 'get-carriers')), 'succeeded', 'one has an answer');
+	query($old, <<~'SQL');
+		SELECT canopy_summit.pause_server('canopy');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "upgraded"}', ordering_key => 'k') FROM generate_series(1, 3);
+		SELECT canopy_enqueue('post-widgets', '{}', jsonb_build_object('intro_title', 'upgraded ' || n)) FROM generate_series(1, 3) n;
+		SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "later"}', run_at => now() + interval '1 day');
+		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days');
+		SELECT canopy_summit.add_column('policy', 'code', 'text');
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\mXY\d{6}\M', 'of this firm');
+		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
+		INSERT INTO summit.upload_warning VALUES (1, 'field', 'warning');
+		SQL
+	# The tables that a dump holds, and some that it need not.
+	@truth = split /\n/, query($old, q{
+		SELECT c.oid::regclass FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit' WHERE c.relkind IN ('r', 'S') ORDER BY 1});
+	my %filled = fingerprints($old);
+	is_deeply([ grep { ($filled{$_} // '0 ') =~ /^0 / } split /\n/, query($old, q{SELECT unnest(extconfig)::regclass FROM pg_extension WHERE extname = 'canopy_summit'}) ], [], 'there is something in every table of truth');
+	return;
+}
+
+# Number of rows and a digest of them.
+sub fingerprints
+{
+	my ($node) = @_;
+	my @rows = split /\n/, query($node, join ';', map {
+		my $columns = /_seq$/ ? 'last_value, is_called' : 't.*';
+		"SELECT count(*) || ' ' || coalesce(md5(string_agg(r::text, E'\\n' ORDER BY r::text COLLATE \"C\")), '') FROM (SELECT $columns FROM $_ t) r" } @truth);
+	return map { ($truth[$_] => $rows[$_]) } 0 .. $#truth;
+}
+
+# The old cluster stays as it was; neither has a worker.
+sub upgrade
+{
+	my $bin = $old->config_data('--bindir');
+	my $dir = PostgreSQL::Test::Utils::tempdir('upgrade');
+	my $here = cwd();
+	my $new = new_node(name => 'new', start => 0);
+
+	$old->stop;
+	$old->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
+	chdir $dir or die "could not change to $dir: $!";
+	command_ok([ "$bin/pg_upgrade", '--no-sync', '-b', $bin, '-B', $bin, '-d', $old->data_dir, '-D', $new->data_dir,
+		'-p', $old->port, '-P', $new->port, '-s', $new->host ], 'pg_upgrade');
+	chdir $here or die "could not change to $here: $!";
+	$new->start;
+	return $new;
+}
+
+sub new_cluster
+{
+	$old->stop;
+	$sandbox->clear_log;
+	$new->append_conf('postgresql.conf', "shared_preload_libraries = 'canopy_summit'\n");
+	$new->restart;
+	query($new, q{SELECT canopy_summit.resume_server('canopy')});
+	is(settled($new, enqueue($new, 'post-widgets', {}, { intro_title => 'new' }), 30), 'succeeded', 'it sends its own');
+	is(scalar(requests($sandbox, $widgets)), 1, 'and nothing else');
+	is(query($new, 'SELECT depth, unarmed FROM canopy_summit.server_health'), '0|7', 'it knows of the others');
+	is(query($new, 'SELECT canopy_summit.arm()'), 8, 'arm() adopts them');
+	all_settled($new, 'run_at <= now()', 30);
+	is(jobs_by_state($new), 'in_doubt 1, queued 1, succeeded 9', 'those that are due are sent');
+	my %seen;
+	$seen{ $_->{method} eq 'POST' ? $_->{body} : $_->{method} }++ for requests($sandbox, $widgets, 'method,body');
+	is(delete $seen{GET}, 3, 'fetches');
+	is_deeply([ values %seen ], [ 1, 1, 1, 1 ], 'and writes, each once');
+	is(query($new, q{SELECT count(*) FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE j.state = 'succeeded' AND NOT a.settled}), 0, 'by attempts that count');
+	return;
+}
