@@ -252,7 +252,7 @@ sub twins
 			start_anew();
 			my $body = $operation{$operation}{body}->(++$number);
 			my @twins = map { doubtful($operation, $body, $_) } @$order;
-			look_up(3, @twins);
+			look_up(1, @twins);
 			is(jobs_by_state($node, 'reconciles IS NULL'), 'in_doubt 2', "$operation: twins, @$order: both stay in doubt");
 			is(effects($operation), @$order . ' ' . grep({ $_ eq 'reset' } @$order), "$operation: each was sent once");
 		}
@@ -272,7 +272,7 @@ sub twins
 	start_anew();
 	my @bodies = map { { pull_id => $sandbox->pull_id($_), interval => 'P2M' } } qw(user_good user_good_home);
 	my @two = map { doubtful('post-monitoring', $bodies[$_], (qw(reset lost))[$_]) } 0, 1;
-	look_up(3, @two);
+	look_up(1, @two);
 	is(state_of($two[0]), 'succeeded', 'the monitoring of one pull is found');
 	is(state_of($two[1]), 'in_doubt', 'that of another is not');
 	return;

@@ -107,21 +107,21 @@ sub all_come
 	slow_down($server, 0.1);
 	$sandbox->clear_log;
 	wait_until('no worker is there', sub { !worker_pids($node) }, 20);
-	enqueue_many($server, 150, 50);
+	enqueue_many($server, 90, 30);
 	cmp_ok(await_workers($server, $count, 10), '<', 3, 'from none, for one statement');
 	is(scalar(my @all = worker_pids($node)), $count, 'as many as the setting says');
-	sent_once($server, 200, 'from none');
+	sent_once($server, 120, 'from none');
 
 	slow_down($known, 0.1);
 	$sandbox->clear_log;
 	wait_until('all are idle', sub { query($node, q{SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight = 0}) == $count });
-	enqueue_many($known, 150, 50);
+	enqueue_many($known, 90, 30);
 	cmp_ok(await_workers($known, $count, 10), '<', 2, 'all that are there take part, for one statement');
-	sent_once($known, 200, 'connected');
+	sent_once($known, 120, 'connected');
 
 	slow_down($last, 0.1);
 	query($node, "SELECT canopy_summit.pause_server('$last')");
-	enqueue_many($last, 300, 0);
+	enqueue_many($last, 180, 0);
 	$sandbox->clear_log;
 	# Nothing but the restart calls them.
 	query($node, q{ALTER SYSTEM SET canopy_summit.databases = 'nowhere'});
@@ -129,7 +129,7 @@ sub all_come
 	query($node, "DELETE FROM canopy_summit.server_hold; ALTER SYSTEM RESET canopy_summit.databases");
 	$node->restart;
 	cmp_ok(await_workers($last, $count, 10), '<', 4, 'after a restart');
-	sent_once($last, 300, 'after a restart');
+	sent_once($last, 180, 'after a restart');
 	return;
 }
 
@@ -150,8 +150,8 @@ sub limits
 		my $server = new_server(max_connections => $most);
 		slow_down($server, 0.05);
 		$sandbox->clear_log;
-		enqueue_many($server, 20 * $most, 0);
-		sent_once($server, 20 * $most, "max_connections $most");
+		enqueue_many($server, 10 * $most, 0);
+		sent_once($server, 10 * $most, "max_connections $most");
 		is(most_at_once($server), $most, "max_connections $most: so many requests at once, and no more");
 	}
 	my $rate = 20;
