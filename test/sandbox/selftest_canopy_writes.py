@@ -66,4 +66,4 @@ class CanopyWrites(SandboxTest):
     def test_a_request_can_be_lost_before_its_effect(self):
         self.send_and_lose("/widget/pull/consentAndConnect", self.CONSENT, "lost")
         self.assertEqual(self.effects(), [("post-consent-and-connect", 1, 0)])
-        self.assertEqual(self.box.call("GET", "/health")[0], 200)
+        self.assertEqual(self.box.call("GET", "/teams/{team}/monitorings")[0], 200)
