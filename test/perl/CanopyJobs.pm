@@ -50,16 +50,14 @@ sub enqueue
 	return query($node, "SELECT canopy_enqueue('$operation', $arguments[0], $arguments[1]" . ($more ? ", $more" : '') . ')', $database);
 }
 
-# Waits until a job is neither queued nor running; its state.
+# Waits until a job is neither queued nor running; its state, also if that takes too long.
 sub settled
 {
 	my ($node, $job_id, $seconds, $database) = @_;
-	my $state;
-	wait_until("job $job_id is settled", sub {
-		$state = query($node, "SELECT state FROM canopy_summit.job WHERE job_id = $job_id", $database);
-		return $state !~ /^(queued|running)$/;
-	}, $seconds);
-	return $state;
+	my $read = sub { query($node, "SELECT state FROM canopy_summit.job WHERE job_id = $job_id", $database) };
+
+	eval { wait_until("job $job_id is settled", sub { $read->() !~ /^(queued|running)$/ }, $seconds) };
+	return $read->();
 }
 
 # Waits until no job that meets a condition is queued or running.

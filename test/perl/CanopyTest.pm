@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node start_sandbox create_canopy_server sqlstate_of wait_until scaled test_seed
+  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok scaled test_seed
 );
 
 # END blocks run on exit, not on a signal.
@@ -139,6 +139,16 @@ sub wait_until
 		sleep 0.02;
 	}
 	die "timed out waiting until $what";
+}
+
+# Tests that the function returns something true within so many seconds.
+sub soon_ok
+{
+	my ($what, $function, $seconds) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	my $result = eval { wait_until($what, $function, $seconds) };
+	return ok($result, "$what, within $seconds s") || diag($@ // '') && 0;
 }
 
 # A full count, reduced to what this run asks for; at least 1.
