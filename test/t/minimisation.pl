@@ -54,6 +54,22 @@ for my $way (sort keys %ways)
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM app'), '0', 'nothing is stored');
 
+# Where an app's trigger defers a refusal, the app's row stays, and ours says why and nothing else.
+$node->safe_psql('postgres', q{
+	CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
+	CREATE USER MAPPING FOR PUBLIC SERVER summit OPTIONS (client_id 'a', client_secret 'b');
+	GRANT USAGE ON FOREIGN SERVER summit TO clerk;
+	CREATE TABLE lease (lease_id integer PRIMARY KEY, payload jsonb);
+	GRANT INSERT ON lease TO clerk;
+	CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('payload', '', 'defer')});
+my $before = -s $node->logfile;
+$node->safe_psql('postgres', "SET ROLE clerk; INSERT INTO lease VALUES (7, '$refused')");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM lease'), '1', 'a deferred refusal leaves the app its row');
+is($node->safe_psql('postgres', 'SELECT status, error_field, source_table, source_key, job_id IS NULL FROM summit.upload'),
+	'refused|certificate_holder.address|public.lease|{"lease_id": 7}|t', 'and says what was refused, and where');
+unlike($node->safe_psql('postgres', 'SELECT u::text FROM summit.upload u'), qr/Person|1111|KEL-001/, 'but keeps nothing of the payload');
+unlike(substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $before), qr/Person|1111|KEL-001/, 'nor does the log');
+
 # The same log does hold statements that fail otherwise.
 my $from = -s $node->logfile;
 sqlstate_of($node, q[SELECT canopy_summit.check_certificate('{"Person": broken')]);
