@@ -1,7 +1,8 @@
-# Does an upload whose result cannot be stored stand in the way of the others?
+# Does an upload, or a fetch, whose result cannot be stored stand in the way of the others?
 use strict;
 use warnings;
 
+use CanopyJobs;
 use CanopyTest;
 use CanopyUpload;
 use PostgreSQL::Test::Utils;
@@ -28,12 +29,12 @@ my @ids = map { upload($node, payload($_)) } (map { "POL-$_" } 1 .. 20), 'POISON
 my ($poisoned) = splice @ids, 20, 1;
 $node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
 
-wait_until('the others are verified', sub {
-	$node->safe_psql('postgres', q{SELECT count(*) FROM summit.upload WHERE status = 'verified'}) == 40;
+wait_until('the others have come to an end', sub {
+	$node->safe_psql('postgres', "SELECT count(*) FROM summit.upload_status WHERE upload_id <> $poisoned AND status IN ('queued', 'sending', 'accepted')") == 0;
 });
-pass('the others are verified');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM summit.upload WHERE status = 'verified'}), '40', 'the others are verified');
 my $job = $node->safe_psql('postgres', "SELECT job_id FROM summit.upload WHERE upload_id = $poisoned");
-wait_until('the poisoned one is quarantined', sub { $node->safe_psql('postgres', "SELECT state FROM canopy_summit.job WHERE job_id = $job") eq 'failed' });
+is(settled($node, $job, 20), 'failed', 'the poisoned one ends');
 is($node->safe_psql('postgres', "SELECT outcome_code, outcome FROM canopy_summit.job WHERE job_id = $job"), 'quarantined|its answer could not be stored: poisoned', 'it fails with the reason');
 is($node->safe_psql('postgres', "SELECT response ->> 'status', response ->> 'job_id' LIKE 'job%' FROM canopy_summit.job_response WHERE job_id = $job"), 'accepted|t', 'and its answer is kept');
 is($node->safe_psql('postgres', "SELECT status, error_code FROM summit.upload_status WHERE upload_id = $poisoned"), 'failed|quarantined', 'the upload says so');
@@ -44,4 +45,24 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM canopy_summit.job WHERE o
 ok(slurp_file($node->logfile) !~ /CANARY7319/, 'the detail is not in the log');
 is(upload($node, payload('POL-41')) =~ /^\d+$/ ? 1 : 0, 1, 'the worker goes on');
 is(settles_as($node, $node->safe_psql('postgres', 'SELECT max(upload_id) FROM summit.upload'), 'verified'), 'verified', 'with the next');
+
+# The answer of a fetch is not kept beside its version, but this one has no version.
+create_canopy_server($node, $sandbox);
+my ($pull_id, $poison_id) = map { $sandbox->pull_id($_) } qw(user_good user_good_home);
+query($node, <<~"SQL");
+	CREATE FUNCTION poison_pull() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	BEGIN
+		IF NEW.pull_id = '$poison_id' THEN
+			RAISE EXCEPTION 'poisoned';
+		END IF;
+		RETURN NEW;
+	END \$\$;
+	CREATE TRIGGER poison BEFORE INSERT ON canopy_summit.pull_version FOR EACH ROW EXECUTE FUNCTION poison_pull();
+	SQL
+my ($poison_fetch, $fetch) = split /\n/, query($node, "SELECT canopy_enqueue_fetch('$poison_id', '$pull_id')");
+is(settled($node, $fetch, 20), 'succeeded', 'a fetch beside a poisoned one succeeds');
+is(settled($node, $poison_fetch, 20), 'failed', 'which ends');
+is(job($node, $poison_fetch)->{outcome_code}, 'quarantined', 'and says why');
+is(query($node, "SELECT response ->> 'pull_id' FROM canopy_summit.job_response WHERE job_id = $poison_fetch"), $poison_id, 'and its answer is kept too');
+is(query($node, "SELECT count(*) FROM canopy_summit.job_response WHERE job_id = $fetch"), '0', 'that of the other is a version');
 done_testing();
