@@ -38,14 +38,16 @@ sub enqueue
 	return join ', ', split /\n/, $node->safe_psql('postgres', ($before // '') . "SET client_min_messages = error; SELECT summit_upload_policy(payload(n)) FROM generate_series($first, $uploads) n");
 }
 
-# Waits until all of them are verified; the statuses that they have, if one of them ended otherwise.
+# Waits until all of them have come to an end; the statuses that they have then.
 sub outcome
 {
 	my ($ids) = @_;
-	return wait_until("uploads are verified", sub {
-		my $statuses = $node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ' ') FROM summit.upload_status WHERE upload_id IN ($ids)");
-		return $statuses !~ /queued|sending|accepted/ && $statuses;
-	});
+	my $statuses = '';
+	soon_ok('uploads come to an end', sub {
+		$statuses = $node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ' ') FROM summit.upload_status WHERE upload_id IN ($ids)");
+		return $statuses !~ /queued|sending|accepted/;
+	}, 60) or die "the uploads are $statuses, and what follows needs them";
+	return $statuses;
 }
 
 sub tokens { return $sandbox->control(GET => 'tokens') }
@@ -86,7 +88,8 @@ subtest 'one token for many uploads' => sub {
 
 subtest 'a token that ends' => sub {
 	new_worker();
-	$sandbox->control(PUT => 'tokens', { expires_in => 4 });
+	# It ends before it says: whoever uses one until then is refused.
+	$sandbox->control(PUT => 'tokens', { expires_in => 3, announced => 4 });
 	my $before = tokens();
 	my $refused = () = grep { $_->{status} == 401 } $sandbox->log;
 	my $until = time + 5;
