@@ -351,6 +351,12 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 		bytes += 3;
 		len -= 3;
 	}
+	/* PostgreSQL's parser takes a backslash before a byte 0 for an escape, and then ends there. */
+	if (memchr(bytes, '\0', len) != NULL)
+	{
+		*problem = "not JSON";
+		return NULL;
+	}
 	survey = json_survey(bytes, len);
 	if (survey.depth > JSON_MAX_DEPTH)
 	{

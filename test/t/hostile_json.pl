@@ -100,6 +100,7 @@ push @cases, stored('a NUL in many fields', join(',', map { qq("field$_":"\\u000
 push @cases, map { refused("a $_ in a string", '"first_name":"a' . chr($_) . 'b"') } 0, 1, 9, 10, 13, 31;
 push @cases,
   refused('a NUL in a key', qq("a\0b":1)),
+  refused('a backslash before a NUL', qq("a":"b\\\0c")),
   refused('a NUL between tokens', qq("a":\0 1)),
   refused('a NUL behind all of it', qq("a":1), suffix => "\0"),
   refused('a BOM between tokens', qq("a":\xef\xbb\xbf1)),
