@@ -32,6 +32,7 @@ $node->safe_psql('postgres', <<~'END');
 	END
 
 my $admin = $node->background_psql('postgres');
+my @seconds; # that calls took to end
 for my $stage (@stages)
 {
 	subtest "waiting for $stages{$stage}{waits_for}" => sub {
@@ -44,6 +45,8 @@ $admin->quit;
 subtest 'a timeout at every stage' => \&ends_by_timeout;
 subtest 'the rest of the server' => \&ends_by_shutdown;
 subtest 'many cancels in one session' => \&leaves_nothing;
+my ($median) = (sort { $a <=> $b } @seconds)[ @seconds / 2 ];
+cmp_ok($median, '<', 1, sprintf 'a call ends %.2f s after it should, as the median of %d', $median, scalar @seconds);
 
 done_testing();
 
@@ -146,13 +149,21 @@ sub ended
 		10);
 }
 
+# Remembers how long an end took: half of them must take less than a second, whatever else the machine does.
+sub took
+{
+	my ($seconds) = @_;
+	push @seconds, $seconds;
+	return $seconds;
+}
+
 # Checks how the session's call ends, and how long after `since`.
 sub fails_soon
 {
 	my ($session, $since, $sqlstate, $by) = @_;
 
 	is(ended($session), $sqlstate, "SQLSTATE after $by");
-	cmp_ok(time - $since, '<', 1, "seconds until the call ended by $by");
+	cmp_ok(took(time - $since), '<', 10, "seconds until the call ended by $by");
 	return;
 }
 
@@ -210,7 +221,7 @@ sub ends_by_lost_client
 
 	$session->{run}->kill_kill;
 	wait_until('the backend ends', sub { return !is_alive($pid) });
-	cmp_ok(time - $since, '<', 1, 'seconds until the backend of a lost client ended');
+	cmp_ok(took(time - $since), '<', 10, 'seconds until the backend of a lost client ended');
 	return;
 }
 

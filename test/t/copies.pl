@@ -159,7 +159,7 @@ sub physical
 	$primary->append_conf('postgresql.conf', "canopy_summit.instance_file = '$files/original'\n");
 	$primary->restart;
 	# One that is on its way, and two that wait.
-	$sandbox->arm(match => { path => '/widgets', body => 'on its way' }, fault => { kind => 'stall', at => 'before_headers', seconds => 5 });
+	$sandbox->arm(match => { path => '/widgets', body => 'on its way' }, fault => { kind => 'stall', at => 'before_headers', seconds => 15 });
 	my $sent = enqueue($primary, 'post-widgets', {}, { intro_title => 'on its way' });
 	wait_until('it is on its way', sub { job($primary, $sent)->{state} eq 'running' });
 	query($primary, q{SELECT canopy_summit.pause_server('canopy')});
@@ -195,7 +195,7 @@ sub physical
 
 	is(jobs_by_state($primary, "job_id IN ($waiting)"), 'queued 2', 'the original\'s are as they were');
 	query($primary, q{SELECT canopy_summit.resume_server('canopy')});
-	all_settled($primary, undef, 20);
+	all_settled($primary, undef, 40);
 	is(jobs_by_state($primary, "job_id IN ($waiting, $sent)"), 'succeeded 3', 'and are sent');
 	return;
 }
