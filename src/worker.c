@@ -48,6 +48,16 @@ on_catalog_change(Datum argument, int cache, uint32 hash)
 	((Worker *) DatumGetPointer(argument))->catalogs_changed = true;
 }
 
+/* Whether somebody has asked this worker to end: that is no failure. */
+static volatile sig_atomic_t is_terminated = false;
+
+static void
+on_terminate(SIGNAL_ARGS)
+{
+	is_terminated = true;
+	die(postgres_signal_arg);
+}
+
 /* Exit callback: free the slot, and decide when the next worker may come. */
 static void
 worker_detach(int code, Datum argument)
@@ -56,6 +66,8 @@ worker_detach(int code, Datum argument)
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot->procno = -1;
+	if (slot->end == WORKER_CRASHED && is_terminated)
+		slot->end = WORKER_YIELDED;
 	shared_worker_ended(slot);
 	LWLockRelease(shared->lock);
 	shared_wake_launcher();
@@ -380,7 +392,7 @@ worker_start(Worker *worker, int index)
 	Oid database;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, on_terminate);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	database = worker_attach(worker, index);
