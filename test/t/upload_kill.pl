@@ -105,7 +105,6 @@ sub all_uploaded
 	is(scalar(grep { !$effects{$_} } keys %key), 0, "$name: none is lost");
 	is(scalar(grep { $effects{$_} > 1 } keys %effects), 0, "$name: none has two effects");
 	is(scalar(grep { my $key = $key{$_}; join(' ', %{ $keys_of{$_} // {} }) ne "$key 1" } keys %key), 0, "$name: each was sent with its one key and one body");
-	is($sandbox->control(GET => 'log?after=999999999')->{dropped}, 0, "$name: the sandbox has seen everything");
 	return;
 }
 
