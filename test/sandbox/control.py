@@ -8,10 +8,11 @@ from wire import Response, Service
 class Control(Service):
     """Routes of the control port; see README.md for their meaning."""
 
-    def __init__(self, state, effects, summit, journal, armed, listeners):
+    def __init__(self, state, effects, summit, webhooks, journal, armed, listeners):
         self.state = state
         self.effects = effects
         self.summit = summit
+        self.webhooks = webhooks
         self.journal = journal
         self.faults = armed
         self.listeners = listeners
@@ -21,8 +22,9 @@ class Control(Service):
             ("GET", "listener"): self.get_listener, ("POST", "listener"): self.post_listener,
             ("DELETE", "listener"): self.delete_listener,
             ("GET", "pulls"): self.get_pulls, ("GET", "pull"): self.get_pull, ("PUT", "pull"): self.put_pull,
-            ("DELETE", "pull"): self.delete_pull, ("DELETE", "state"): self.delete_state,
-            ("GET", "effects"): self.get_effects, ("DELETE", "effects"): self.delete_effects, **summit.routes,
+            ("PATCH", "pull"): self.patch_pull, ("DELETE", "pull"): self.delete_pull, ("DELETE", "state"): self.delete_state,
+            ("GET", "effects"): self.get_effects, ("DELETE", "effects"): self.delete_effects,
+            **summit.routes, **webhooks.routes,
         }
 
     def answer(self, request):
@@ -81,6 +83,11 @@ class Control(Service):
         self.state.put_raw(name, request.body)
         return {}
 
+    def patch_pull(self, request, name):
+        with self.state.lock:
+            self.state.pulls[name].change(**request.json())
+        return {}
+
     def delete_pull(self, request, name):
         with self.state.lock:
             del self.state.pulls[name]
@@ -89,6 +96,7 @@ class Control(Service):
     def delete_state(self, request, name):
         self.state.reset()
         self.summit.reset()
+        self.webhooks.reset()
         self.effects.clear()
         return {}
 

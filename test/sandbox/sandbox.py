@@ -21,12 +21,14 @@ from effects import Effects
 from entities import pull_id_of
 from faults import Faults
 from journal import Journal
+from lifecycle import Lifecycle
 from listeners import Listeners
 from server import Api, Downloads
 from state import State
 from summit import Summit
 from summit_control import SummitControl
 from uploads import Uploads
+from webhook_control import WebhookControl
 from wire import Listener, plain, tls
 
 # The setting, and the name in ready.json, of each service's port.
@@ -82,7 +84,7 @@ def make_services(settings, journal, armed):
         "summit": Summit(uploads, tokens, journal, armed),
         "summit_auth": oauth.OAuth(tokens, settings.summit_client_id, settings.summit_client_secret, journal, armed),
     }
-    return recorded, (state, effects, SummitControl(uploads, tokens))
+    return recorded, (state, effects, SummitControl(uploads, tokens), WebhookControl(Lifecycle(state, uploads)))
 
 
 def main():

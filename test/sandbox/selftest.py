@@ -20,6 +20,8 @@ from selftest_base import JSON, PAIR, SECRET, Sandbox, SandboxTest
 from selftest_canopy_writes import CanopyWrites
 from selftest_data import Data
 from selftest_summit import Control, OutcomesTest, Speed, SummitFaults, Tokens, Uploading
+from selftest_webhook_bodies import Bodies, Schedules, Signatures
+from selftest_webhooks import CommandLine, Deliveries, Registered, Requests
 
 
 class Auth(SandboxTest):

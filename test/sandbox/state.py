@@ -28,6 +28,7 @@ class StoredPull:
         self.document = document
         self.raw = raw
         self.rendered = {}
+        self.watch = None
 
     @property
     def created_at(self):
@@ -48,6 +49,8 @@ class StoredPull:
         if self.raw is not None:
             self.raw = compact(self.document)
         self.rendered.clear()
+        if "status" in fields and self.watch:
+            self.watch(self)
 
 
 def without_property_data(document):
@@ -65,6 +68,7 @@ class State:
         self.settings = settings
         self.lock = threading.RLock()
         self.built = {}
+        self.watch = lambda pull: None
         self.reset()
 
     def reset(self):
@@ -129,8 +133,13 @@ class State:
         return json.loads(self.built[key])
 
     def keep(self, pull):
+        pull.watch = self.announce
         self.pulls[pull.pull_id] = pull
         return pull
+
+    def announce(self, pull):
+        """Tells whoever watches that a pull's status has been set."""
+        self.watch(pull)
 
     def put_raw(self, pull_id, raw):
         """Stores arbitrary bytes as a pull; what can be read of them serves sorting and look-up."""
@@ -140,7 +149,9 @@ class State:
             document = None
         known = self.pulls.get(pull_id)
         with self.lock:
-            self.keep(StoredPull(pull_id, known and known.username, document if isinstance(document, dict) else {}, raw))
+            pull = self.keep(StoredPull(pull_id, known and known.username, document if isinstance(document, dict) else {}, raw))
+            if known is None or known.document.get("status") != pull.document.get("status"):
+                self.announce(pull)
 
     def login(self, pull, username, password):
         """What a login with these sandbox credentials makes of a pull, in place."""

@@ -2,6 +2,7 @@
 
 import submission
 from recorded import Recorded
+from summit_events import remembered
 from uploads import Conflict
 from wire import Response
 
@@ -57,17 +58,17 @@ class Summit(Recorded):
             raise Failure(400, "Idempotency-Key is required, once", "Idempotency-Key")
         try:
             job = (self.uploads.known_job(keys[0], entry["body_sha256"])
-                   or self.uploads.accept(keys[0], entry["body_sha256"], checked_policy_number(request)))
+                   or self.uploads.accept(keys[0], entry["body_sha256"], checked_policy_number(request),
+                                          remembered(request.document)))
         except Conflict as conflict:
             raise Failure(409, str(conflict), job_id=conflict.job.job_id) from None
         return Response.of({"job_id": job.job_id, "status": "accepted", "links": {"self": JOBS_PATH + job.job_id}}, 202)
 
     def show_job(self, request, entry):
         self.require("GET", "policies:read", request, entry)
-        job = self.uploads.jobs.get(entry["params"]["jobId"])
+        job = self.uploads.poll(entry["params"]["jobId"])
         if job is None:
             raise Failure(404, "no such job")
-        job.polls += 1
         return Response.of(job.describe())
 
     def require(self, method, scope, request, entry):

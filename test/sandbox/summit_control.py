@@ -1,7 +1,5 @@
 """The control routes for Summit's side: effects, outcomes of jobs, tokens, settings."""
 
-from uploads import read_outcome
-
 
 class SummitControl:
     """Handlers in the form of those of Control, which owns the table of routes."""
@@ -38,7 +36,7 @@ class SummitControl:
         return {**job.describe(), "policy_number": job.policy_number, "polls": job.polls, "outcome": job.outcome}
 
     def put_job(self, request, job_id):
-        self.uploads.jobs[job_id].outcome = read_outcome(request.json())
+        self.uploads.change_outcome(job_id, request.json())
         return {}
 
     def get_tokens(self, request, name):

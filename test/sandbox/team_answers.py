@@ -150,6 +150,7 @@ def refresh_monitoring(state, call):
     pull = state.add_pull(username)
     monitoring["pull_ids"].append(pull.pull_id)
     monitoring["latest_pull_id"] = pull.pull_id
+    state.announce(pull)
     return {"pull_id": pull.pull_id}
 
 
@@ -161,16 +162,22 @@ def get_reconnect_token(state, call):
             "reconnect_url": f"https://app.usecanopy.com/c/sandbox-link/reconnect?reconnectToken={token}"}
 
 
-@behaves("get-monitoring-events")
-def get_monitoring_events(state, call):
-    """Only user_good_discover changes between pulls: its flood policy gains a mortgagee."""
-    pull_ids = the_monitoring(state, call)["pull_ids"][-2:]
+def events_of(state, monitoring):
+    """What changed between the last two pulls: only user_good_discover's flood policy, which gains a mortgagee."""
+    pull_ids = monitoring["pull_ids"][-2:]
     events = []
     if len(pull_ids) == 2 and state.pulls[pull_ids[1]].username == "user_good_discover":
         events = [{"type": "ENDORSEMENT", "documents": [], "changes": [{"schema": "DWELLING", "type": "UPDATE",
                    **{when: {"mortgagees": state.pulls[pull_id].document["policies"][0]["dwellings"][0]["mortgagees"]}
                       for when, pull_id in zip(("before", "after"), pull_ids)}}]}]
-    return {"previous_pull_id": pull_ids[0], "latest_pull_id": pull_ids[-1], "events": events}
+    return events
+
+
+@behaves("get-monitoring-events")
+def get_monitoring_events(state, call):
+    monitoring = the_monitoring(state, call)
+    pull_ids = monitoring["pull_ids"][-2:]
+    return {"previous_pull_id": pull_ids[0], "latest_pull_id": pull_ids[-1], "events": events_of(state, monitoring)}
 
 
 # Servicings

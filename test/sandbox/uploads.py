@@ -25,10 +25,12 @@ class Conflict(Exception):
 class Job:
     """What became of one accepted upload."""
 
-    def __init__(self, job_id, policy_number, outcome):
+    def __init__(self, job_id, policy_number, outcome, submission=None):
         self.job_id = job_id
         self.policy_number = policy_number
         self.outcome = outcome
+        self.submission = submission
+        self.told = set()
         self.accepted_at = time.monotonic()
         self.polls = 0
 
@@ -38,6 +40,12 @@ class Job:
         waited = time.monotonic() - self.accepted_at
         is_due = self.polls > self.outcome["after_polls"] and waited >= self.outcome["after_seconds"]
         return self.outcome["status"] if is_due else "pending"
+
+    def wait(self):
+        """Seconds until the outcome stands whether or not anybody asks; None while polls must come first."""
+        if 0 < self.outcome["after_polls"] and self.polls <= self.outcome["after_polls"]:
+            return None
+        return max(0, self.accepted_at + self.outcome["after_seconds"] - time.monotonic())
 
     def describe(self):
         """The job as GET /v1/jobs/{id} shows it."""
@@ -73,6 +81,7 @@ class Uploads:
     def __init__(self, seed):
         self.lock = threading.RLock()
         self.source = Source(seed, "summit")
+        self.watch = lambda job: None
         self.reset()
 
     def reset(self):
@@ -81,6 +90,7 @@ class Uploads:
             self.keys = {}
             self.jobs = {}
             self.outcomes = []
+            self.submissions = {}
             self.clear_effects()
 
     def clear_effects(self):
@@ -112,18 +122,37 @@ class Uploads:
                 raise Conflict("the job of this Idempotency-Key is being processed", known.job)
             return known.job
 
-    def accept(self, key, body_sha256, policy_number):
-        """The job of a checked upload: the one effect of a new key, or what the key got before."""
+    def accept(self, key, body_sha256, policy_number, submission=None):
+        """The job of a checked upload: the one effect of a new key, or what the key got before.
+
+        The submission is what webhooks tell of the upload.
+        """
         with self.lock:
             job = self.known_job(key, body_sha256)
             if job is None:
-                job = Job(self.new_id("job"), policy_number, self.outcome_for(policy_number))
+                job = Job(self.new_id("job"), policy_number, self.outcome_for(policy_number), submission)
                 self.jobs[job.job_id] = job
                 self.keys[key] = Key(body_sha256, job)
                 row = self.row(policy_number, key)
                 row["effects"] += 1
                 row["job_id"] = job.job_id
+                self.submissions[policy_number] = submission
+                self.watch(job)
             return job
+
+    def poll(self, job_id):
+        """The job, asked for once more; None if there is none."""
+        with self.lock:
+            job = self.jobs.get(job_id)
+            if job:
+                job.polls += 1
+                self.watch(job)
+            return job
+
+    def change_outcome(self, job_id, outcome):
+        with self.lock:
+            self.jobs[job_id].outcome = read_outcome(outcome)
+            self.watch(self.jobs[job_id])
 
     # Outcomes, chosen when an upload is accepted
 
