@@ -10,10 +10,10 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 # The install script, in the order in which CREATE EXTENSION runs its parts.
 SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
 	40_entity.sql 50_view.sql 60_canopy.sql 65_job.sql 66_operate.sql 67_reconcile.sql 70_minimisation.sql \
-	71_certificate.sql 75_upload.sql 90_privilege.sql)
+	71_certificate.sql 75_upload.sql 80_webhook.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
-REGRESS = server store coerce drift view link operation certificate
+REGRESS = server store coerce drift view link operation certificate html
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
 # WERROR= builds with a compiler that knows warnings which this code has not met.
@@ -23,7 +23,8 @@ WERROR ?= -Werror
 PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
-SHLIB_LINK = -lcurl -lssl -lcrypto
+PG_CPPFLAGS = $(shell xml2-config --cflags 2>/dev/null || pkg-config --cflags libxml-2.0 2>/dev/null)
+SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2
 
 EXTENSION_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 EXPORTS = src/exports.map

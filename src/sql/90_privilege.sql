@@ -22,6 +22,7 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'reader', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
+	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.sanitize_html(text)', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
 	UNION ALL SELECT 'pii_reader', 'table', 'summit.upload', 'SELECT'
