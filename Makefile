@@ -31,7 +31,7 @@ EXPORTS = src/exports.map
 DATA_built = $(EXTENSION_SCRIPT)
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(EXTENSION)--*.sql tmp_check
 
-.PHONY: all install installcheck test torture bench demo play sandbox format check-format
+.PHONY: all install installcheck test torture bench fuzz demo play sandbox format check-format
 
 all:
 
@@ -91,6 +91,11 @@ torture:
 bench:
 	test/bench/run
 
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	test/fuzz/run all $(FUZZ_SECONDS)
+
 demo:
 	@test/demo.sh
 
@@ -100,7 +105,7 @@ play:
 sandbox:
 	@test/sandbox.sh
 
-C_SOURCES = $(wildcard src/*.c src/*.h)
+C_SOURCES = $(wildcard src/*.[ch] test/fuzz/*.[ch])
 
 format:
 	clang-format -i $(C_SOURCES)
