@@ -1,4 +1,4 @@
--- 80_webhook.sql: what providers deliver.
+-- 79_html.sql: HTML from outside, made safe.
 -- Replaceable.
 
 CREATE FUNCTION canopy_summit.sanitize_html(html text) RETURNS text
