@@ -8,7 +8,8 @@
  */
 #include "content.h"
 
-#include "common/cryptohash.h"
+#include <openssl/sha.h>
+
 #include "miscadmin.h"
 
 /* Objects that may hold property_data: the list they are in, and their id. */
@@ -154,18 +155,12 @@ canonical_container(StringInfo out, JsonbContainer *container, int depth)
 void
 content_hash(Jsonb *json, uint8 *hash)
 {
-	pg_cryptohash_ctx *context;
 	StringInfoData canonical;
 
 	initStringInfo(&canonical);
 	enlargeStringInfo(&canonical, VARSIZE(json));
 	canonical_container(&canonical, &json->root, 1);
-	context = pg_cryptohash_create(PG_SHA256);
-	if (pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (uint8 *) canonical.data, canonical.len) < 0 ||
-		pg_cryptohash_final(context, hash, CONTENT_HASH_LENGTH) < 0)
-		elog(ERROR, "could not compute SHA-256: %s", pg_cryptohash_error(context));
-	pg_cryptohash_free(context);
+	(void) SHA256((const unsigned char *) canonical.data, canonical.len, hash);
 	pfree(canonical.data);
 }
 

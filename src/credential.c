@@ -9,8 +9,9 @@
  */
 #include "credential.h"
 
+#include <openssl/sha.h>
+
 #include "access/xact.h"
-#include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -56,20 +57,18 @@ credential_find(HttpLoop *loop, const char *server, const char *owner)
 static void
 credential_digest(Credential *credential)
 {
-	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	const Connection *connection = credential->connection;
 	const char *parts[] = {connection->client_id, connection->client_secret, connection->base_url,
 						   connection->auth_url ? connection->auth_url : "",
 						   connection->scope ? connection->scope : ""};
+	StringInfoData all;
 
-	if (hash == NULL || pg_cryptohash_init(hash) < 0)
-		elog(ERROR, "could not compute a digest");
+	initStringInfo(&all);
 	for (int i = 0; i < lengthof(parts); i++)
-		if (pg_cryptohash_update(hash, (const uint8 *) parts[i], strlen(parts[i]) + 1) < 0)
-			elog(ERROR, "could not compute a digest");
-	if (pg_cryptohash_final(hash, credential->hash, sizeof(credential->hash)) < 0)
-		elog(ERROR, "could not compute a digest");
-	pg_cryptohash_free(hash);
+		appendBinaryStringInfo(&all, parts[i], strlen(parts[i]) + 1);
+	(void) SHA256((const unsigned char *) all.data, all.len, credential->hash);
+	explicit_bzero(all.data, all.len);
+	pfree(all.data);
 }
 
 /* Read server and mapping as the role.  Errors: those of connection_open() and connection_authenticate(). */

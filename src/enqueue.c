@@ -17,6 +17,7 @@
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "lock.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "upload.h"

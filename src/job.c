@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "lock.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "statement.h"

@@ -12,12 +12,7 @@
 #define JOB_DEFAULT_PRIORITY  5
 #define JOB_DEFAULT_ATTEMPTS  10
 #define JOB_BILLABLE_ATTEMPTS 2
-/* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
-#define ORDERING_LOCKTAG 0xC501
-#define EPOCH_LOCKTAG    0xC502
-#define UPLOAD_LOCKTAG   0xC503
-
-#define JOB_KEY_MAX 500 /* bytes; an index entry has to hold one */
+#define JOB_KEY_MAX           500 /* bytes; an index entry has to hold one */
 
 /* A claimed job, in a memory context of its own. */
 typedef struct Job

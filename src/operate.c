@@ -142,7 +142,7 @@ state_now(Waited *waited, int64 id, bool *is_open)
 	bool isnull;
 
 	engine_begin(&engine);
-	if (statement_run_now(&waited->select, &argument) == 0)
+	if (statement_run_now(&waited->select, &argument, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("%s %lld does not exist", waited->noun, (long long) id)));
 	row = SPI_tuptable->vals[0];

@@ -47,7 +47,7 @@ statement_run(Statement *statement, Datum *arguments, const char *nulls)
  * transaction's snapshot, and what this very statement has done.
  */
 uint64
-statement_run_now(Statement *statement, Datum *arguments)
+statement_run_now(Statement *statement, Datum *arguments, const char *nulls)
 {
 	SPIPlanPtr plan = statement_plan(statement);
 	Snapshot snapshot;
@@ -55,7 +55,8 @@ statement_run_now(Statement *statement, Datum *arguments)
 
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(plan, arguments, NULL, snapshot, InvalidSnapshot, true, false, 0);
+	result =
+		SPI_execute_snapshot(plan, arguments, nulls, snapshot, InvalidSnapshot, true, false, 0);
 	UnregisterSnapshot(snapshot);
 	return result_rows(result);
 }
@@ -65,6 +66,14 @@ Datum
 statement_column(int column, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* A text argument, and its character in `nulls`; NULL for NULL. */
+Datum
+statement_text(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
 /* Values as an array; `nulls` is NULL or tells which are NULL. */

@@ -22,8 +22,9 @@ typedef struct Statement
 
 extern SPIPlanPtr statement_plan(Statement *statement);
 extern uint64 statement_run(Statement *statement, Datum *arguments, const char *nulls);
-extern uint64 statement_run_now(Statement *statement, Datum *arguments);
+extern uint64 statement_run_now(Statement *statement, Datum *arguments, const char *nulls);
 extern Datum statement_column(int column, bool *isnull);
+extern Datum statement_text(const char *text, char *null);
 extern Datum statement_array(Datum *values, bool *nulls, int count, Oid type);
 extern Datum statement_texts(List *texts);
 

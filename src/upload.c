@@ -8,20 +8,18 @@
  */
 #include "upload.h"
 
+#include <openssl/sha.h>
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "certificate.h"
 #include "commands/sequence.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
-#include "compat.h"
 #include "miscadmin.h"
+#include "lock.h"
 #include "new_row.h"
 #include "shared.h"
 #include "statement.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -30,7 +28,6 @@
 PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
 PG_FUNCTION_INFO_V1(canopy_summit_upload_policy);
 
-#define UPLOAD_LOCKS    1000 /* of one transaction */
 #define UPLOAD_PRIORITY 5
 
 /* Where an upload comes from, between summit_upload_on_insert() and the row it inserts. */
@@ -43,39 +40,10 @@ static int64 absorbed_by = 0;
 void
 upload_hash(Jsonb *body, uint8 *hash)
 {
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
 	char *text = JsonbToCString(NULL, &body->root, VARSIZE(body));
 
-	if (context == NULL || pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) text, strlen(text)) < 0 ||
-		pg_cryptohash_final(context, hash, PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not compute a digest");
-	pg_cryptohash_free(context);
+	(void) SHA256((const unsigned char *) text, strlen(text), hash);
 	pfree(text);
-}
-
-/*
- * Wait until nobody else uploads the same body or key, so that only one of two
- * is the first.  A transaction takes a limited number of such locks; the bodies
- * beyond share one, so that a bulk load neither fills the lock table nor waits
- * for uploads of other bodies before that.
- */
-static void
-upload_lock(const uint8 *hash)
-{
-	static LocalTransactionId transaction = InvalidLocalTransactionId;
-	static int count = 0;
-	LOCKTAG tag;
-	uint32 number;
-
-	if (transaction != my_lxid)
-		count = 0;
-	transaction = my_lxid;
-	memcpy(&number, hash, sizeof(number));
-	if (++count > UPLOAD_LOCKS)
-		number = 0;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, number, UPLOAD_LOCKTAG);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 /* The look-ups see what others have committed while we waited for the lock. */
@@ -99,11 +67,11 @@ static Statement select_key = {
 static int64
 upload_find_same(const char *server, const char *owner, const uint8 *hash)
 {
-	Datum arguments[3] = {bytes_datum(hash, PG_SHA256_DIGEST_LENGTH), CStringGetTextDatum(server),
+	Datum arguments[3] = {bytes_datum(hash, SHA256_DIGEST_LENGTH), CStringGetTextDatum(server),
 						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
 	bool isnull;
 
-	if (statement_run_now(&select_same, arguments) == 0)
+	if (statement_run_now(&select_same, arguments, NULL) == 0)
 		return 0;
 	return DatumGetInt64(statement_column(1, &isnull));
 }
@@ -116,10 +84,10 @@ static int64
 upload_find_key(const char *server, const char *key, const uint8 *hash)
 {
 	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
-						  bytes_datum(hash, PG_SHA256_DIGEST_LENGTH)};
+						  bytes_datum(hash, SHA256_DIGEST_LENGTH)};
 	bool isnull;
 
-	if (statement_run_now(&select_key, arguments) == 0)
+	if (statement_run_now(&select_key, arguments, NULL) == 0)
 		return 0;
 	if (!DatumGetBool(statement_column(2, &isnull)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -162,7 +130,7 @@ upload_fill_job(NewRow *row)
 {
 	const char *key = new_row_text(row, "idempotency_key");
 	Jsonb *body = new_row_json(row, "body");
-	uint8 hash[PG_SHA256_DIGEST_LENGTH];
+	uint8 hash[SHA256_DIGEST_LENGTH];
 
 	if (body == NULL)
 		ereport(ERROR,
@@ -178,7 +146,7 @@ upload_fill_job(NewRow *row)
 	new_row_put(row, "body", JsonbPGetDatum(body));
 	new_row_put(row, "params", JsonbPGetDatum(upload_params(key)));
 	new_row_put_text(row, "idempotency_key", key);
-	new_row_put(row, "request_hash", bytes_datum(hash, PG_SHA256_DIGEST_LENGTH));
+	new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
 }
 
 /* Fill the columns that say what is insured, for whom. */
@@ -272,14 +240,14 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 {
 	const char *owner = GetUserNameFromId(GetUserId(), false);
 	const char *key = new_row_text(row, "idempotency_key");
-	uint8 hash[PG_SHA256_DIGEST_LENGTH];
+	uint8 hash[SHA256_DIGEST_LENGTH];
 	JobSpec spec = {.server = server, .operation = "upload-policy", .body = certificate->body};
 	int64 upload_id;
 	Engine engine;
 
 	upload_hash(certificate->body, hash);
 	engine_begin(&engine);
-	upload_lock(hash);
+	lock_digest(UPLOAD_LOCKTAG, hash);
 	absorbed_by =
 		key != NULL ? upload_find_key(server, key, hash) : upload_find_same(server, owner, hash);
 	if (absorbed_by == 0)
@@ -295,7 +263,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 		upload_fill_certificate(row, certificate);
 		new_row_put(row, "upload_id", Int64GetDatum(upload_id));
 		new_row_put_text(row, "idempotency_key", spec.idempotency_key);
-		new_row_put(row, "request_hash", bytes_datum(hash, PG_SHA256_DIGEST_LENGTH));
+		new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
 		new_row_put(row, "job_id", Int64GetDatum(job_insert(&spec)));
 		upload_warn(upload_id, certificate->warnings);
 	}

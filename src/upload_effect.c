@@ -5,15 +5,15 @@
  */
 #include "upload.h"
 
+#include <openssl/sha.h>
+
 #include "catalog/pg_type.h"
-#include "common/sha2.h"
 #include "effect.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "statement.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
@@ -216,19 +216,13 @@ upload_adopt_conflict(Flight *flight)
 {
 	const HttpResponse *response = flight->settlement.response;
 	const char *problem;
-	uint8 hash[PG_SHA256_DIGEST_LENGTH];
-	ResourceOwner owner;
+	uint8 hash[SHA256_DIGEST_LENGTH];
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
 	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
 		(flight->job->fence <= 1 && response->sends <= 1))
 		return false;
-	/* Outside a transaction there is no owner, and a digest wants one. */
-	owner = ResourceOwnerCreate(NULL, "canopy_summit digest");
-	CurrentResourceOwner = owner;
 	upload_hash(flight->job->body, hash);
-	CurrentResourceOwner = NULL;
-	ResourceOwnerDelete(owner);
 	if (memcmp(hash, flight->job->request_hash, sizeof(hash)) != 0)
 		return false;
 	flight->answer = palloc0(sizeof(Answer));

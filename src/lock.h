@@ -1,0 +1,18 @@
+/*
+ * lock.h
+ *	  Advisory locks of our own, which users' cannot be in the way of.
+ */
+#ifndef CANOPY_SUMMIT_LOCK_H
+#define CANOPY_SUMMIT_LOCK_H
+
+#include "canopy_summit.h"
+
+/* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
+#define ORDERING_LOCKTAG 0xC501
+#define EPOCH_LOCKTAG    0xC502
+#define UPLOAD_LOCKTAG   0xC503
+#define WEBHOOK_LOCKTAG  0xC504
+
+extern void lock_digest(uint16 tag, const uint8 *digest);
+
+#endif /* CANOPY_SUMMIT_LOCK_H */
