@@ -22,6 +22,7 @@ char *setting_summit_server;
 int setting_http_connect_timeout;
 int setting_http_timeout;
 int setting_max_response_size;
+int setting_max_webhook_size;
 int setting_max_document_size;
 char *setting_databases;
 int setting_workers;
@@ -89,6 +90,10 @@ settings_define(void)
 							"The server option timeout wins over it.", &setting_http_timeout,
 							60 * 1000, 1, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
 							NULL);
+	DefineCustomIntVariable("canopy_summit.max_webhook_size",
+							"Largest body of a webhook that is taken.", NULL,
+							&setting_max_webhook_size, 1024, 1, 64 * 1024, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.max_response_size",
 							"Largest response that is read, after decompression.", NULL,
 							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,

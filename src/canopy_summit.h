@@ -87,11 +87,24 @@ extern Provider connection_provider(const char *server);
 extern Connection *connection_open(const char *server, Provider provider);
 extern void connection_authenticate(Connection *connection);
 
+/* what a server's webhooks are verified with */
+typedef struct WebhookSource
+{
+	const char *server;
+	Provider provider;
+	const char *environment;
+	int64 tolerance; /* microseconds between signing and receipt */
+	List *secrets;   /* of char *; NIL = its webhook_role has none */
+} WebhookSource;
+
+extern WebhookSource *connection_webhook(const char *server);
+
 /* secrets in files: secret.c */
 extern List *secret_read_file(const char *path);
 
 /* names and values that servers and user mappings accept: option.c */
 extern int option_parse_duration(const char *name, const char *value);
+extern int64 option_parse_tolerance(const char *name, const char *value);
 extern List *option_parse_hosts(const char *value);
 extern bool option_parse_boolean(const char *name, const char *value);
 

@@ -23,6 +23,14 @@
 #define SUMMIT_SCOPE    "policies:write policies:read webhooks:read"
 #define MAX_CONNECTIONS 16
 
+/*
+ * Microseconds.  Summit asks for 5 minutes.  Canopy's retries run for 7.2 hours,
+ * and whether they are signed again is not documented (docs.usecanopy.com,
+ * "webhook retries").
+ */
+#define CANOPY_TOLERANCE (8 * USECS_PER_HOUR)
+#define SUMMIT_TOLERANCE (5 * USECS_PER_MINUTE)
+
 static const char *
 provider_wrapper(Provider provider)
 {
@@ -179,22 +187,35 @@ connection_open(const char *name, Provider provider)
 	return connection;
 }
 
-/* Options of the current role's mapping, else PUBLIC's; an error with the statement to run if neither is there. */
-static List *
-connection_mapping_options(const Connection *connection, bool *is_public)
+/* Options of a role's mapping, else PUBLIC's; false if neither is there. */
+static bool
+mapping_options(Oid server, Oid role, List **options, bool *is_public)
 {
 	HeapTuple tuple;
 	Datum datum;
 	bool isnull;
-	List *options;
 
-	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(GetUserId()),
-							ObjectIdGetDatum(connection->server_oid));
+	tuple =
+		SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
 	*is_public = !HeapTupleIsValid(tuple);
 	if (*is_public)
 		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
-								ObjectIdGetDatum(connection->server_oid));
+								ObjectIdGetDatum(server));
 	if (!HeapTupleIsValid(tuple))
+		return false;
+	datum = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
+	*options = isnull ? NIL : untransformRelOptions(datum);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* Options of the current role's mapping; an error with the statement to run if it has none. */
+static List *
+connection_mapping_options(const Connection *connection, bool *is_public)
+{
+	List *options;
+
+	if (!mapping_options(connection->server_oid, GetUserId(), &options, is_public))
 	{
 		const char *role = quote_identifier(GetUserNameFromId(GetUserId(), false));
 
@@ -207,9 +228,6 @@ connection_mapping_options(const Connection *connection, bool *is_public)
 				 "CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '…', client_secret_file '/…');",
 				 role, quote_identifier(connection->server))));
 	}
-	datum = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
-	options = isnull ? NIL : untransformRelOptions(datum);
-	ReleaseSysCache(tuple);
 	return options;
 }
 
@@ -253,4 +271,51 @@ connection_authenticate(Connection *connection)
 						 is_public ? "PUBLIC"
 								   : quote_identifier(GetUserNameFromId(GetUserId(), false)),
 						 quote_identifier(connection->server), missing)));
+}
+
+/*
+ * What the webhooks of a server are verified with: the secrets in the mapping
+ * of its webhook_role, which is the server's owner unless an option names
+ * another.  Nobody's right to the server matters here.  Errors: 42704 no such
+ * server, 42809 it is none of ours, and those of secret_read_file().
+ */
+WebhookSource *
+connection_webhook(const char *name)
+{
+	WebhookSource *source = palloc0(sizeof(WebhookSource));
+	ForeignServer *server;
+	List *options = NIL;
+	Oid role;
+	bool is_public;
+	ListCell *cell;
+
+	source->provider = connection_provider(name);
+	source->environment = "production";
+	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
+	server = GetForeignServerByName(name, false);
+	source->server = server->servername;
+	role = server->owner;
+	foreach(cell, server->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "environment") == 0)
+			source->environment = defGetString(option);
+		else if (strcmp(option->defname, "webhook_role") == 0)
+			role = get_role_oid(defGetString(option), true);
+		else if (strcmp(option->defname, "webhook_tolerance") == 0)
+			source->tolerance = option_parse_tolerance(option->defname, defGetString(option));
+	}
+	if (!OidIsValid(role) || !mapping_options(server->serverid, role, &options, &is_public))
+		return source;
+	foreach(cell, options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "webhook_secret") == 0)
+			source->secrets = list_make1(defGetString(option));
+		else if (strcmp(option->defname, "webhook_secret_file") == 0)
+			source->secrets = secret_read_file(defGetString(option));
+	}
+	return source;
 }

@@ -138,15 +138,16 @@ check_duration(const char *name, const char *value)
 	(void) option_parse_duration(name, value);
 }
 
-/* An interval, read without interval_in(), whose errors would not name the option. */
-static void
-check_tolerance(const char *name, const char *value)
+/* Microseconds of an interval up to a day, read without interval_in(), whose errors would not name the option. */
+int64
+option_parse_tolerance(const char *name, const char *value)
 {
 	char buffer[MAXDATELEN];
 	char *fields[MAXDATEFIELDS];
 	int types[MAXDATEFIELDS];
 	int count;
 	int type;
+	int64 tolerance;
 	struct pg_itm_in interval = {0};
 
 	if (ParseDateTime(value, buffer, sizeof(buffer), fields, types, MAXDATEFIELDS, &count) != 0 ||
@@ -154,8 +155,15 @@ check_tolerance(const char *name, const char *value)
 		type != DTK_DELTA || interval.tm_year != 0 || interval.tm_mon != 0 ||
 		interval.tm_mday < 0 || interval.tm_mday > 1 || interval.tm_usec < 0 ||
 		interval.tm_usec > USECS_PER_DAY ||
-		interval.tm_mday * USECS_PER_DAY + interval.tm_usec > USECS_PER_DAY)
+		(tolerance = interval.tm_mday * USECS_PER_DAY + interval.tm_usec) > USECS_PER_DAY)
 		option_refuse(name, value, "Use an interval from 0 to 1 day.");
+	return tolerance;
+}
+
+static void
+check_tolerance(const char *name, const char *value)
+{
+	(void) option_parse_tolerance(name, value);
 }
 
 static void

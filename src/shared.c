@@ -29,6 +29,7 @@ static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static TimestampTz pending_wake = DT_NOEND; /* of the current transaction */
+static bool pending_webhooks = false;       /* of the current transaction */
 
 static void
 shared_request(void)
@@ -153,9 +154,12 @@ shared_wake_launcher(void)
 		latch_set(shared->launcher);
 }
 
-/* A job of the database is due at run_at: tell its workers, and the launcher if there may be more of them. */
+/*
+ * A job of the database is due at run_at, or webhooks were stored: tell its
+ * workers, and the launcher if there may be more of them.
+ */
 static void
-shared_wake(Oid database, TimestampTz run_at)
+shared_wake(Oid database, TimestampTz run_at, bool webhooks)
 {
 	DatabaseSlot *slot;
 	int workers = 0;
@@ -173,6 +177,7 @@ shared_wake(Oid database, TimestampTz run_at)
 			if (worker->database != database || worker->procno < 0)
 				continue;
 			worker->rescan_from = Min(worker->rescan_from, run_at);
+			worker->webhooks |= webhooks;
 			latch_set(worker->procno);
 			workers++;
 		}
@@ -194,6 +199,14 @@ wake_at_commit(TimestampTz run_at)
 	pending_wake = Min(pending_wake, run_at);
 }
 
+/* Have a worker apply webhooks when this transaction has committed. */
+void
+wake_for_webhooks(void)
+{
+	pending_webhooks = true;
+	wake_at_commit(GetCurrentTransactionStartTimestamp());
+}
+
 /* Say once a transaction, where there are no workers, that nobody will send what was enqueued. */
 void
 shared_notice_absence(void)
@@ -213,12 +226,14 @@ static void
 wake_on_xact(XactEvent event, void *argument)
 {
 	TimestampTz run_at = pending_wake;
+	bool webhooks = pending_webhooks;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	pending_wake = DT_NOEND;
+	pending_webhooks = false;
 	if (event == XACT_EVENT_COMMIT && run_at != DT_NOEND)
-		shared_wake(MyDatabaseId, run_at);
+		shared_wake(MyDatabaseId, run_at, webhooks);
 }
 
 /* Utility hook: what a prepared transaction enqueued is not known here any more, so look at all. */
@@ -238,7 +253,7 @@ wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment,
 								receiver, completion);
 	if (commits_prepared)
-		shared_wake(MyDatabaseId, DT_NOBEGIN);
+		shared_wake(MyDatabaseId, DT_NOBEGIN, true);
 }
 
 /* From _PG_init(): hooks, and shared memory if this is the postmaster. */

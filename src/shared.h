@@ -49,6 +49,7 @@ typedef struct WorkerSlot
 	int pid;
 	WorkerEnd end;
 	TimestampTz rescan_from; /* smallest run_at enqueued since it looked; DT_NOEND = none */
+	bool webhooks;           /* some were stored since it looked */
 	TimestampTz started_at;
 	int64 epoch;
 	int in_flight;
@@ -64,6 +65,7 @@ typedef struct ServerCounters
 	int64 sent;
 	int64 ended[SHARED_ENDS];        /* by what became of the job: JobState */
 	int64 latency[SHARED_LATENCIES]; /* number of answers within 2^n ms */
+	int64 refused_webhooks;          /* since the counters began, by whoever receives */
 	TimestampTz breaker_until;       /* nothing is sent before; DT_NOBEGIN = closed */
 	TimestampTz since;
 } ServerCounters;
@@ -87,6 +89,7 @@ extern void shared_worker_ended(WorkerSlot *worker);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
 extern void wake_at_commit(TimestampTz run_at);
+extern void wake_for_webhooks(void);
 extern void shared_notice_absence(void);
 
 #endif /* CANOPY_SUMMIT_SHARED_H */

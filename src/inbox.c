@@ -1,0 +1,414 @@
+/*
+ * inbox.c
+ *	  How a webhook gets into canopy_summit.webhook: its signature is verified
+ *	  before anything is stored, and what is known already is not stored again.
+ *
+ * Whoever stores a delivery holds the lock of what makes it known, so that of
+ * two copies that arrive together one waits for the other.
+ */
+#include "inbox.h"
+
+#include <openssl/sha.h>
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "lock.h"
+#include "miscadmin.h"
+#include "new_row.h"
+#include "shared.h"
+#include "signature.h"
+#include "statement.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_receive_webhook);
+PG_FUNCTION_INFO_V1(canopy_summit_verify_webhook);
+PG_FUNCTION_INFO_V1(canopy_summit_webhook_fill);
+PG_FUNCTION_INFO_V1(canopy_summit_webhook_payload);
+
+/*
+ * For how long the sender of a body without a delivery_id may send it again;
+ * later the same bytes are another event.  Canopy gives up after 7.2 hours
+ * (docs.usecanopy.com, "webhook retries"), Summit after about a day.
+ */
+#define CANOPY_HORIZON (8 * USECS_PER_HOUR)
+#define SUMMIT_HORIZON (26 * USECS_PER_HOUR)
+
+enum
+{
+	WEBHOOK_FIND,
+	WEBHOOK_INSERT,
+	STATEMENT_COUNT
+};
+
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	[WEBHOOK_FIND] = {5, {TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID},
+		"SELECT (SELECT w.webhook_id FROM canopy_summit.webhook w"
+		"  WHERE w.content_hash = d.content_hash AND w.server = d.server"
+		"  AND CASE WHEN d.delivery_key IS NULL THEN w.delivery_key IS NULL"
+		"   AND w.signed_at BETWEEN d.signed_at - d.horizon AND d.signed_at + d.horizon"
+		"   ELSE w.delivery_key = d.delivery_key END ORDER BY w.webhook_id LIMIT 1),"
+		" EXISTS (SELECT FROM canopy_summit.webhook w"
+		"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server)"
+		" FROM (SELECT $1 AS server, $2 AS content_hash, $3 AS delivery_key, $4 AS signed_at,"
+		"  $5 AS horizon) AS d"},
+	[WEBHOOK_INSERT] = {12, {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+			TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, TEXTOID},
+		"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"
+		" signed_at, event, subject, delivery_key, content_hash, state, problem)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"},
+};
+/* clang-format on */
+
+/* How each outcome is told, and what the sender is answered: 200 unless it should send again, or stop. */
+static const struct
+{
+	const char *name;
+	int http_status;
+} outcomes[] = {
+	[INBOX_STORED] = {"stored", 200},
+	[INBOX_QUARANTINED] = {"quarantined", 200},
+	[INBOX_CONFLICT] = {"conflict", 200},
+	[INBOX_DUPLICATE] = {"duplicate", 200},
+	[INBOX_BAD_SIGNATURE] = {"bad_signature", 401},
+	[INBOX_TOO_LARGE] = {"too_large", 413},
+	[INBOX_NO_SERVER] = {"no_server", 404},
+	[INBOX_NO_SECRET] = {"no_secret", 503},
+};
+
+int
+inbox_http_status(InboxOutcome outcome)
+{
+	return outcomes[outcome].http_status;
+}
+
+const char *
+inbox_outcome_name(InboxOutcome outcome)
+{
+	return outcomes[outcome].name;
+}
+
+/*
+ * The one header of this name, in whatever case, as a text of the current
+ * memory context.  NULL if there is none, or more than one.
+ */
+static const char *
+header_find(Jsonb *headers, const char *name)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	const char *found = NULL;
+	int count = 0;
+	bool is_wanted = false;
+
+	if (headers == NULL || !JB_ROOT_IS_OBJECT(headers))
+		return NULL;
+	iterator = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			is_wanted = value.val.string.len == strlen(name) &&
+						pg_strncasecmp(value.val.string.val, name, strlen(name)) == 0;
+		else if (token == WJB_VALUE && is_wanted)
+		{
+			count++;
+			if (value.type == jbvString)
+				found = pnstrdup(value.val.string.val, value.val.string.len);
+		}
+	}
+	return count == 1 ? found : NULL;
+}
+
+/* Verify the signature; NULL, or what is wrong with it. */
+static const char *
+delivery_verify(Delivery *delivery, const WebhookSource *source)
+{
+	const char *name =
+		source->provider == PROVIDER_CANOPY ? "canopy-signature" : "x-summit-signature";
+	const char *header = header_find(delivery->headers, name);
+	const char *problem;
+	Signature signature;
+
+	if (header == NULL)
+		return psprintf("there is not one header %s", name);
+	problem = signature_parse(header, strlen(header), &signature);
+	if (problem == NULL)
+		problem = signature_check_time(&signature, source->tolerance,
+									   signature_clock(delivery->received_at));
+	if (problem != NULL)
+		return problem;
+	if (!signature_matches(&signature, delivery->body, delivery->body_len, source->secrets))
+		return "no signature was made of this body with one of the secrets";
+	delivery->signed_at = delivery->received_at -
+						  (signature_clock(delivery->received_at) - signature.time * USECS_PER_SEC);
+	return NULL;
+}
+
+/*
+ * Verify and read a delivery, without touching any table; its outcome is
+ * INBOX_STORED if it may be stored.
+ */
+void
+inbox_check(Delivery *delivery, const WebhookSource *source)
+{
+	if (delivery->body_len > (size_t) setting_max_webhook_size * 1024)
+	{
+		delivery->outcome = INBOX_TOO_LARGE;
+		delivery->problem = "the body is larger than canopy_summit.max_webhook_size";
+	}
+	else if (source->secrets == NIL)
+	{
+		delivery->outcome = INBOX_NO_SECRET;
+		delivery->problem = "the user mapping of the server's webhook_role has no webhook_secret";
+	}
+	else if ((delivery->problem = delivery_verify(delivery, source)) != NULL)
+		delivery->outcome = INBOX_BAD_SIGNATURE;
+	else
+	{
+		delivery->outcome = INBOX_STORED;
+		delivery->horizon = source->provider == PROVIDER_CANOPY ? CANOPY_HORIZON : SUMMIT_HORIZON;
+		envelope_read(source->provider, delivery->body, delivery->body_len, &delivery->envelope);
+	}
+}
+
+/* What makes a delivery known: it, or another body of the same delivery_id, is waited for. */
+static void
+delivery_lock(const Delivery *delivery)
+{
+	const char *key = delivery->envelope.delivery_key;
+	uint8 digest[ENVELOPE_HASH_LENGTH];
+
+	if (key == NULL)
+		lock_digest(WEBHOOK_LOCKTAG, delivery->envelope.hash);
+	else
+	{
+		(void) SHA256((const unsigned char *) key, strlen(key), digest);
+		lock_digest(WEBHOOK_LOCKTAG, digest);
+	}
+}
+
+/* Count a delivery that was refused: nothing else is kept of it. */
+void
+inbox_count_refusal(const char *server)
+{
+	ServerCounters *counters;
+
+	if (shared == NULL || server == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	counters = shared_server(server);
+	if (counters != NULL)
+		counters->refused_webhooks++;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Say what a delivery that inbox_check() has passed will be, with a lock under
+ * which that stays true until this transaction ends, and give it its key: a new
+ * one, or that of the row it is known as.  Inside engine_begin().
+ */
+static void
+inbox_judge(Delivery *delivery)
+{
+	const Envelope *envelope = &delivery->envelope;
+	Interval *horizon = palloc0(sizeof(Interval));
+	char nulls[] = "     ";
+	Datum arguments[5];
+	Datum known;
+	bool is_new;
+	bool isnull;
+
+	delivery_lock(delivery);
+	horizon->time = delivery->horizon;
+	arguments[0] = CStringGetTextDatum(delivery->server);
+	arguments[1] = bytes_datum(envelope->hash, sizeof(envelope->hash));
+	arguments[2] = statement_text(envelope->delivery_key, &nulls[2]);
+	arguments[3] = TimestampTzGetDatum(delivery->signed_at);
+	arguments[4] = IntervalPGetDatum(horizon);
+	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
+	known = statement_column(1, &is_new);
+	if (!is_new)
+	{
+		delivery->outcome = INBOX_DUPLICATE;
+		delivery->webhook_id = DatumGetInt64(known);
+		return;
+	}
+	delivery->outcome = envelope->problem                            ? INBOX_QUARANTINED
+						: DatumGetBool(statement_column(2, &isnull)) ? INBOX_CONFLICT
+																	 : INBOX_STORED;
+	delivery->webhook_id = nextval_internal(
+		get_relname_relid("webhook_id_seq", get_namespace_oid("canopy_summit", false)), false);
+	if (delivery->outcome == INBOX_STORED)
+		wake_for_webhooks();
+}
+
+/* Store a delivery that inbox_check() has passed, unless it is known, and say what became of it. */
+void
+inbox_store(Delivery *delivery)
+{
+	const Envelope *envelope = &delivery->envelope;
+	char nulls[] = "            ";
+	Datum arguments[12];
+	Engine engine;
+
+	engine_begin(&engine);
+	inbox_judge(delivery);
+	if (delivery->outcome != INBOX_DUPLICATE)
+	{
+		arguments[0] = Int64GetDatum(delivery->webhook_id);
+		arguments[1] = CStringGetTextDatum(delivery->server);
+		arguments[2] = JsonbPGetDatum(delivery->headers);
+		arguments[3] = bytes_datum(delivery->body, delivery->body_len);
+		arguments[4] = TimestampTzGetDatum(delivery->received_at);
+		arguments[5] = TimestampTzGetDatum(delivery->signed_at);
+		arguments[6] = statement_text(envelope->event, &nulls[6]);
+		arguments[7] = statement_text(envelope->subject, &nulls[7]);
+		arguments[8] = statement_text(envelope->delivery_key, &nulls[8]);
+		arguments[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
+		arguments[10] = CStringGetTextDatum(inbox_outcome_name(delivery->outcome));
+		arguments[11] = statement_text(envelope->problem, &nulls[11]);
+		(void) statement_run(&statements[WEBHOOK_INSERT], arguments, nulls);
+	}
+	engine_end(&engine);
+}
+
+/* Store a delivery as the row that is being inserted; false if it is known. */
+static bool
+inbox_fill(const Delivery *delivery, NewRow *row)
+{
+	const Envelope *envelope = &delivery->envelope;
+
+	if (delivery->outcome == INBOX_DUPLICATE)
+		return false;
+	new_row_put(row, "webhook_id", Int64GetDatum(delivery->webhook_id));
+	new_row_put(row, "received_at", TimestampTzGetDatum(delivery->received_at));
+	new_row_put(row, "signed_at", TimestampTzGetDatum(delivery->signed_at));
+	new_row_put_text(row, "event", envelope->event);
+	new_row_put_text(row, "subject", envelope->subject);
+	new_row_put_text(row, "delivery_key", envelope->delivery_key);
+	new_row_put(row, "content_hash", bytes_datum(envelope->hash, sizeof(envelope->hash)));
+	new_row_put_text(row, "state", inbox_outcome_name(delivery->outcome));
+	new_row_put_text(row, "problem", envelope->problem);
+	return true;
+}
+
+/* A delivery of SQL values: the caller's bytes, as of now. */
+static void
+delivery_begin(Delivery *delivery, const char *server, Jsonb *headers, const char *body, size_t len)
+{
+	*delivery = (Delivery){.server = server,
+						   .headers = headers,
+						   .body = body,
+						   .body_len = len,
+						   .received_at = GetCurrentTimestamp()};
+}
+
+/* verify_webhook(server name, headers jsonb, body bytea) -> boolean */
+Datum
+canopy_summit_verify_webhook(PG_FUNCTION_ARGS)
+{
+	Delivery delivery;
+	WebhookSource *source;
+	bytea *body;
+
+	for (int i = 0; i < 3; i++)
+		if (PG_ARGISNULL(i))
+			PG_RETURN_BOOL(false);
+	source = connection_webhook(NameStr(*PG_GETARG_NAME(0)));
+	body = PG_GETARG_BYTEA_PP(2);
+	delivery_begin(&delivery, source->server, PG_GETARG_JSONB_P(1), VARDATA_ANY(body),
+				   VARSIZE_ANY_EXHDR(body));
+	PG_RETURN_BOOL(delivery_verify(&delivery, source) == NULL);
+}
+
+/* receive_webhook(server name, headers jsonb, body bytea) -> (http_status int, outcome text, webhook_id bigint) */
+Datum
+canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
+{
+	Delivery delivery = {.outcome = INBOX_BAD_SIGNATURE};
+	TupleDesc descriptor;
+	Datum values[3];
+	bool nulls[3] = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "receive_webhook() must return a row");
+	if (PG_ARGISNULL(0) || GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), true) == NULL)
+		delivery.outcome = INBOX_NO_SERVER;
+	else if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
+	{
+		WebhookSource *source = connection_webhook(NameStr(*PG_GETARG_NAME(0)));
+		bytea *body = PG_GETARG_BYTEA_PP(2);
+
+		delivery_begin(&delivery, source->server, PG_GETARG_JSONB_P(1), VARDATA_ANY(body),
+					   VARSIZE_ANY_EXHDR(body));
+		inbox_check(&delivery, source);
+	}
+	if (delivery.outcome == INBOX_STORED)
+		inbox_store(&delivery);
+	else
+		inbox_count_refusal(delivery.server);
+	values[0] = Int32GetDatum(inbox_http_status(delivery.outcome));
+	values[1] = CStringGetTextDatum(inbox_outcome_name(delivery.outcome));
+	values[2] = Int64GetDatum(delivery.webhook_id);
+	nulls[2] = delivery.webhook_id == 0;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+}
+
+/*
+ * Trigger of canopy_summit.webhook: the same as receive_webhook() for a row
+ * that app code inserts.  A row that comes with its key is a restored one.
+ * Errors: 28000 the signature, 54000 the size, 55000 no secret.
+ */
+Datum
+canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
+{
+	static const int sqlstates[] = {[INBOX_BAD_SIGNATURE] =
+										ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+									[INBOX_TOO_LARGE] = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+									[INBOX_NO_SECRET] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
+	Delivery delivery;
+	Engine engine;
+	NewRow row;
+	bytea *body;
+
+	new_row_begin(&row, fcinfo, "webhook_fill");
+	if (!new_row_is_null(&row, "webhook_id"))
+		return PointerGetDatum(((TriggerData *) fcinfo->context)->tg_trigtuple);
+	if (new_row_is_null(&row, "body"))
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("body of a webhook cannot be NULL")));
+	body = DatumGetByteaPP(row.values[new_row_column(&row, "body")]);
+	delivery_begin(&delivery, new_row_required_text(&row, "server"), new_row_json(&row, "headers"),
+				   VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	inbox_check(&delivery, connection_webhook(delivery.server));
+	if (delivery.outcome != INBOX_STORED)
+	{
+		inbox_count_refusal(delivery.server);
+		ereport(ERROR, (errcode(sqlstates[delivery.outcome]),
+						errmsg("webhook was refused: %s", delivery.problem)));
+	}
+	engine_begin(&engine);
+	inbox_judge(&delivery);
+	engine_end(&engine);
+	return inbox_fill(&delivery, &row) ? new_row_tuple(&row) : PointerGetDatum(NULL);
+}
+
+/* canopy_summit.webhook_payload(body bytea) -> jsonb, NULL if it is no JSON */
+Datum
+canopy_summit_webhook_payload(PG_FUNCTION_ARGS)
+{
+	bytea *body = PG_GETARG_BYTEA_PP(0);
+	const char *problem;
+	Jsonb *json = json_read(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), NULL, &problem);
+
+	if (json == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(json);
+}

@@ -1,0 +1,50 @@
+/*
+ * inbox.h
+ *	  Webhooks on their way into canopy_summit.webhook.
+ */
+#ifndef CANOPY_SUMMIT_INBOX_H
+#define CANOPY_SUMMIT_INBOX_H
+
+#include "envelope.h"
+
+/* What became of a delivery. */
+typedef enum InboxOutcome
+{
+	INBOX_STORED,
+	INBOX_QUARANTINED, /* stored, but it cannot be read */
+	INBOX_CONFLICT,    /* stored beside another one of the same delivery_id */
+	INBOX_DUPLICATE,   /* known, not stored again */
+	INBOX_BAD_SIGNATURE,
+	INBOX_TOO_LARGE,
+	INBOX_NO_SERVER,
+	INBOX_NO_SECRET
+} InboxOutcome;
+
+/* One delivery; the receiver fills the first part, inbox_check() the second, inbox_store() the third. */
+typedef struct Delivery
+{
+	const char *server;
+	Jsonb *headers;
+	const char *body;
+	size_t body_len;
+	TimestampTz received_at;
+
+	TimestampTz signed_at;
+	int64
+		horizon; /* microseconds in which the same bytes are the same delivery, if they have no id */
+	Envelope envelope;
+	const char *problem; /* why it is refused; NULL = it is not */
+
+	InboxOutcome outcome;
+	int64 webhook_id; /* 0 = not stored */
+} Delivery;
+
+extern int setting_max_webhook_size; /* kB: canopy_summit.c */
+
+extern void inbox_check(Delivery *delivery, const WebhookSource *source);
+extern void inbox_store(Delivery *delivery);
+extern void inbox_count_refusal(const char *server);
+extern int inbox_http_status(InboxOutcome outcome);
+extern const char *inbox_outcome_name(InboxOutcome outcome);
+
+#endif /* CANOPY_SUMMIT_INBOX_H */

@@ -1,0 +1,111 @@
+-- 80_webhook.sql: the inbox: webhooks as they were received.
+-- State.
+--
+-- App code writes server, headers and body; the trigger verifies the signature
+-- and fills the engine's columns. A row that comes with its webhook_id is a
+-- restored one and is kept as it is.
+
+CREATE SEQUENCE canopy_summit.webhook_id_seq;
+COMMENT ON SEQUENCE canopy_summit.webhook_id_seq IS 'keys of canopy_summit.webhook';
+
+CREATE TABLE canopy_summit.webhook (
+	webhook_id bigint NOT NULL,
+	server text NOT NULL,
+	headers jsonb NOT NULL,
+	body bytea NOT NULL,
+	received_at timestamptz NOT NULL,
+	signed_at timestamptz NOT NULL,
+	event text,
+	subject text,
+	delivery_key text,
+	content_hash bytea NOT NULL,
+	state text NOT NULL CHECK (state IN ('stored', 'applied', 'quarantined', 'conflict')),
+	applied_at timestamptz,
+	problem text
+);
+CREATE UNIQUE INDEX webhook_key ON canopy_summit.webhook (webhook_id);
+ALTER TABLE canopy_summit.webhook REPLICA IDENTITY USING INDEX webhook_key;
+CREATE INDEX webhook_content ON canopy_summit.webhook (content_hash, server text_pattern_ops);
+CREATE INDEX webhook_delivery ON canopy_summit.webhook (delivery_key text_pattern_ops, server text_pattern_ops)
+	WHERE delivery_key IS NOT NULL;
+-- Applying reads this one alone; applied webhooks are never in it.
+CREATE INDEX webhook_stored ON canopy_summit.webhook (webhook_id) WHERE state = 'stored';
+CREATE INDEX webhook_stopped ON canopy_summit.webhook (webhook_id) WHERE state IN ('quarantined', 'conflict');
+CREATE INDEX webhook_received ON canopy_summit.webhook (received_at);
+ALTER TABLE canopy_summit.webhook SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
+	autovacuum_vacuum_cost_delay = 0);
+-- JSON of a kilobyte: reading it back costs more than its compression saves.
+ALTER TABLE canopy_summit.webhook ALTER COLUMN body SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE canopy_summit.webhook IS 'deliveries received from the providers: INSERT server, headers and body to have one verified, kept and applied';
+COMMENT ON COLUMN canopy_summit.webhook.webhook_id IS 'filled by the engine; a row that comes with one is a restored row';
+COMMENT ON COLUMN canopy_summit.webhook.server IS 'foreign server whose webhook_role has the secret';
+COMMENT ON COLUMN canopy_summit.webhook.headers IS 'HTTP headers as an object of texts; names in any case';
+COMMENT ON COLUMN canopy_summit.webhook.body IS 'the bytes that were signed';
+COMMENT ON COLUMN canopy_summit.webhook.signed_at IS 'time in the signature';
+COMMENT ON COLUMN canopy_summit.webhook.event IS 'event_type of Canopy, event of Summit';
+COMMENT ON COLUMN canopy_summit.webhook.subject IS 'pull_id of Canopy, policy number of Summit';
+COMMENT ON COLUMN canopy_summit.webhook.delivery_key IS 'delivery_id of Summit';
+COMMENT ON COLUMN canopy_summit.webhook.content_hash IS 'SHA-256 of the body; of Summit''s without its attempt, which rises on redelivery';
+COMMENT ON COLUMN canopy_summit.webhook.state IS
+	'stored -> applied, quarantined; quarantined -> applied by apply_webhook(); conflict: another body came with the same delivery_id, and was applied';
+COMMENT ON COLUMN canopy_summit.webhook.problem IS 'why it is quarantined';
+
+CREATE FUNCTION canopy_summit.webhook_fill() RETURNS trigger
+AS 'MODULE_PATHNAME', 'canopy_summit_webhook_fill'
+LANGUAGE C;
+COMMENT ON FUNCTION canopy_summit.webhook_fill() IS 'trigger: verifies a webhook, absorbs one that is known and fills the engine''s columns';
+CREATE TRIGGER webhook_fill BEFORE INSERT ON canopy_summit.webhook
+	FOR EACH ROW EXECUTE FUNCTION canopy_summit.webhook_fill();
+
+CREATE FUNCTION @extschema@.receive_webhook(server name, headers jsonb, body bytea,
+	OUT http_status integer, OUT outcome text, OUT webhook_id bigint)
+AS 'MODULE_PATHNAME', 'canopy_summit_receive_webhook'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.receive_webhook(name, jsonb, bytea) IS
+	'verifies a webhook and keeps it, once; returns the HTTP status to answer: 200 stored, duplicate, conflict or quarantined, 401 bad_signature, 404 no_server, 413 too_large, 503 no_secret';
+
+CREATE FUNCTION @extschema@.verify_webhook(server name, headers jsonb, body bytea) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_verify_webhook'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.verify_webhook(name, jsonb, bytea) IS
+	'whether a webhook was signed for a server, with a secret of its webhook_role and within its webhook_tolerance; false, never NULL, for a NULL';
+
+DO $$
+DECLARE
+	secrets text;
+	bytes text;
+BEGIN
+	FOREACH secrets IN ARRAY '{secret text,secrets text[]}'::text[] LOOP
+		FOREACH bytes IN ARRAY '{bytea,text}'::text[] LOOP
+			EXECUTE format($sql$
+				CREATE FUNCTION @extschema@.verify_webhook_sig(%1$s, header text, body %2$s,
+					tolerance interval DEFAULT '5 min', received_at timestamptz DEFAULT clock_timestamp()) RETURNS boolean
+				AS 'MODULE_PATHNAME', 'canopy_summit_verify_webhook_sig'
+				LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+				COMMENT ON FUNCTION @extschema@.verify_webhook_sig(%3$s, text, %2$s, interval, timestamptz) IS
+					'whether one of a webhook''s signatures was made of this body with one of the secrets, at most tolerance (up to 1 day) before or after received_at; false, never NULL, for a NULL';
+				CREATE FUNCTION @extschema@.explain_webhook_sig(%1$s, header text, body %2$s,
+					tolerance interval DEFAULT '5 min', received_at timestamptz DEFAULT clock_timestamp()) RETURNS text
+				AS 'MODULE_PATHNAME', 'canopy_summit_explain_webhook_sig'
+				LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+				COMMENT ON FUNCTION @extschema@.explain_webhook_sig(%3$s, text, %2$s, interval, timestamptz) IS
+					'why verify_webhook_sig() is false, or "valid"';
+				$sql$, secrets, bytes, split_part(secrets, ' ', 2));
+		END LOOP;
+	END LOOP;
+	FOREACH bytes IN ARRAY '{bytea,text}'::text[] LOOP
+		EXECUTE format($sql$
+			CREATE FUNCTION @extschema@.sign_webhook(secret text, body %1$s, scheme text DEFAULT 'canopy',
+				at timestamptz DEFAULT clock_timestamp()) RETURNS text
+			AS 'MODULE_PATHNAME', 'canopy_summit_sign_webhook'
+			LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+			COMMENT ON FUNCTION @extschema@.sign_webhook(text, %1$s, text, timestamptz) IS
+				'the header that signs a body: scheme canopy (canopy-signature) or summit (X-Summit-Signature)';
+			$sql$, bytes);
+	END LOOP;
+END
+$$;
+
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.webhook_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.webhook', '');
