@@ -11,10 +11,12 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "shared.h"
+#include "statement.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -23,9 +25,12 @@
 #define HELD_INTERVAL   (10 * 1000) /* ms between looks while a credential is refused */
 #define PATIENCE        (10 * 1000) /* ms after which a job of low priority gets a turn among others */
 #define PATIENCE_CLAIMS 8           /* every so many claims look for one */
+#define WEBHOOK_BATCH   200         /* webhooks that are applied together */
 #define SETTLE_PAUSE    1000        /* ms before a settle that failed is tried again */
 
 static Engine engine;
+static Statement webhooks_wait = {
+	.sql = "SELECT FROM canopy_summit.webhook WHERE state = 'stored' LIMIT 1"};
 
 /* Begin a short transaction, in which the engine's statements can run. */
 void
@@ -90,6 +95,7 @@ worker_scan(Worker *worker, TimestampTz now)
 	more = upkeep();
 	lanes_read(worker);
 	worker->scan_wanted = false;
+	worker->webhooks_wanted |= statement_run(&webhooks_wait, NULL, NULL) > 0;
 	worker->next_due = DT_NOBEGIN;
 	worker->scan_at =
 		TimestampTzPlusMilliseconds(now, more                            ? SCAN_AGAIN
@@ -367,6 +373,33 @@ worker_work(Worker *worker, TimestampTz now)
 	settle_one_by_one(worker, settled);
 	worker->scan_wanted = true;
 	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
+}
+
+/* Apply a batch of the webhooks that are stored. */
+void
+worker_apply(Worker *worker, TimestampTz now)
+{
+	static Statement apply = {1, {INT4OID}, "SELECT canopy_summit.apply_webhooks($1)"};
+	Datum batch = Int32GetDatum(WEBHOOK_BATCH);
+	bool isnull;
+
+	if (worker->work_at > now)
+		return;
+	PG_TRY();
+	{
+		work_begin("applying webhooks");
+		(void) statement_run(&apply, &batch, NULL);
+		worker->webhooks_wanted = DatumGetInt64(statement_column(1, &isnull)) == WEBHOOK_BATCH;
+		work_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = work_abort(worker);
+
+		ereport(LOG, (errmsg("could not apply webhooks: %s", error->message)));
+		worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
+	}
+	PG_END_TRY();
 }
 
 /* Whether a transaction would find something to do. */

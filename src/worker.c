@@ -201,6 +201,8 @@ worker_take_wakes(Worker *worker)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	from = slot->rescan_from;
 	slot->rescan_from = DT_NOEND;
+	worker->webhooks_wanted |= slot->webhooks;
+	slot->webhooks = false;
 	LWLockRelease(shared->lock);
 	if (from == DT_NOEND)
 		return;
@@ -283,7 +285,8 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 		shared->crowded && TimestampDifferenceExceeds(worker->started_at, now, TURN_LIMIT);
 	if (is_quiet && worker->is_leaving)
 		worker_leave(worker, WORKER_TURNED);
-	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted)
+	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted ||
+		worker->webhooks_wanted)
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);
@@ -326,6 +329,8 @@ worker_timeout(Worker *worker, TimestampTz now)
 	if (worker->idle_since != 0)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
+	if (worker->webhooks_wanted)
+		next = now;
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }
@@ -355,6 +360,8 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
+	if (worker->webhooks_wanted)
+		worker_apply(worker, now);
 	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
 	worker_consider_leaving(worker, now);

@@ -87,6 +87,7 @@ typedef struct Worker
 	TimestampTz settle_at;  /* a settle that failed is tried again then */
 	TimestampTz work_at;    /* no transaction earlier: the last one failed */
 	TimestampTz yield_at;   /* look then for somebody who waits for the database */
+	bool webhooks_wanted;   /* some may be stored and not applied */
 	bool catalogs_changed;  /* servers, mappings or roles may be others now */
 	bool is_leaving;        /* claim nothing more: other databases wait for a worker slot */
 	TimestampTz idle_since;
@@ -120,6 +121,7 @@ extern void worker_leave(Worker *worker, WorkerEnd end);
 /* drain.c */
 extern void work_begin(const char *activity);
 extern void work_commit(void);
+extern void worker_apply(Worker *worker, TimestampTz now);
 extern bool worker_has_work(Worker *worker, TimestampTz now);
 extern void worker_work(Worker *worker, TimestampTz now);
 

@@ -1,0 +1,442 @@
+-- 82_apply.sql: what a stored webhook changes.
+-- Replaceable.
+--
+-- Each apply_* function takes the events of a batch and leaves alone those that
+-- are not its own. All of them compare with what is there before they overwrite
+-- it, so that neither order nor repetition matters.
+
+CREATE TYPE canopy_summit.inbox_event AS (
+	webhook_id bigint,
+	server text,
+	event text,
+	subject text,
+	delivery_key text,
+	content_hash bytea,
+	signed_at timestamptz,
+	payload jsonb
+);
+COMMENT ON TYPE canopy_summit.inbox_event IS 'a stored webhook as the apply functions take it';
+
+CREATE FUNCTION canopy_summit.webhook_payload(body bytea) RETURNS jsonb
+AS 'MODULE_PATHNAME', 'canopy_summit_webhook_payload'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION canopy_summit.webhook_payload(bytea) IS 'the JSON of a webhook''s body, read as leniently as answers are; NULL if it is none';
+
+CREATE FUNCTION canopy_summit.webhook_role(server text) RETURNS name
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'webhook_role')::name,
+		pg_catalog.pg_get_userbyid(s.srvowner))
+	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = webhook_role.server;
+END;
+COMMENT ON FUNCTION canopy_summit.webhook_role(text) IS 'role whose mapping has a server''s webhook_secret, and that fetches what webhooks ask for';
+
+CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_foreign_server s, pg_catalog.pg_options_to_table(s.srvoptions) AS o
+		WHERE s.srvname = server_environment.server AND o.option_name = 'environment'), 'production');
+END;
+COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox';
+
+CREATE FUNCTION canopy_summit.time_or_null(value text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+BEGIN
+	RETURN value::timestamptz;
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.time_or_null(text) IS 'a time as a provider writes it, UTC unless it says otherwise; NULL if it is none';
+
+CREATE FUNCTION canopy_summit.apply_pull_progress(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	INSERT INTO canopy_summit.pull_progress AS p (server, pull_id, pull_type, account_identifier, initial_pull_id, monitoring_id, last_event,
+		last_status, last_event_at, last_event_hash, policies_at, completed_at, error_type, error_at)
+	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject,
+		first_value(e.payload ->> 'pull_type') OVER known, first_value(e.payload ->> 'account_identifier') OVER known,
+		first_value(coalesce(e.payload #>> '{monitoring,initial_pull_id}', e.payload #>> '{data,initial_pull_id}')) OVER known,
+		first_value(e.payload #>> '{monitoring,monitoring_id}') OVER known,
+		e.event, e.payload ->> 'status', e.signed_at, e.content_hash,
+		min(e.signed_at) FILTER (WHERE e.event = 'POLICIES_AVAILABLE') OVER pull,
+		min(e.signed_at) FILTER (WHERE e.event = 'COMPLETE') OVER pull,
+		(array_agg(e.payload #>> '{data,type}') FILTER (WHERE e.event = 'ERROR') OVER newest)[1],
+		max(e.signed_at) FILTER (WHERE e.event = 'ERROR') OVER pull
+	FROM unnest(apply_pull_progress.events) AS e
+	WHERE e.subject IS NOT NULL AND e.delivery_key IS NULL
+	WINDOW pull AS (PARTITION BY e.server, e.subject),
+		known AS (PARTITION BY e.server, e.subject ORDER BY e.signed_at, e.content_hash ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
+		newest AS (PARTITION BY e.server, e.subject ORDER BY e.signed_at DESC, e.content_hash DESC
+			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+	ORDER BY e.server, e.subject, e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (pull_id, server) DO UPDATE SET
+		pull_type = coalesce(p.pull_type, EXCLUDED.pull_type),
+		account_identifier = coalesce(p.account_identifier, EXCLUDED.account_identifier),
+		initial_pull_id = coalesce(p.initial_pull_id, EXCLUDED.initial_pull_id),
+		monitoring_id = coalesce(p.monitoring_id, EXCLUDED.monitoring_id),
+		last_event = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event ELSE p.last_event END,
+		last_status = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_status ELSE p.last_status END,
+		last_event_hash = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event_hash ELSE p.last_event_hash END,
+		last_event_at = greatest(p.last_event_at, EXCLUDED.last_event_at),
+		policies_at = least(p.policies_at, EXCLUDED.policies_at),
+		completed_at = least(p.completed_at, EXCLUDED.completed_at),
+		error_type = CASE WHEN EXCLUDED.error_at > coalesce(p.error_at, '-infinity') THEN EXCLUDED.error_type ELSE p.error_type END,
+		error_at = greatest(p.error_at, EXCLUDED.error_at);
+END;
+COMMENT ON FUNCTION canopy_summit.apply_pull_progress(canopy_summit.inbox_event[]) IS 'every event of Canopy: how far its pull is';
+
+CREATE FUNCTION canopy_summit.apply_auth_status(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	INSERT INTO canopy_summit.auth_status AS a (server, pull_id, sequence, auth_status, login_error_message, login_error_html, mfa_options,
+		signed_at, content_hash)
+	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject, s.sequence,
+		coalesce(e.payload #>> '{data,auth_status}', e.payload ->> 'status', 'UNKNOWN'),
+		e.payload #>> '{data,login_error_message}', canopy_summit.sanitize_html(e.payload #>> '{data,login_error_message}'),
+		coalesce(e.payload #> '{data,mfa_options}', e.payload -> 'mfa_options'), e.signed_at, e.content_hash
+	FROM unnest(apply_auth_status.events) AS e,
+		-- Its place in the body is not documented: both have been seen (canopy-guide, section 2.3).
+		LATERAL (SELECT substring(coalesce(e.payload ->> 'sequence', e.payload #>> '{data,sequence}') FROM '^[0-9]{1,18}$')::bigint) AS s(sequence)
+	WHERE e.event = 'AUTH_STATUS' AND e.subject IS NOT NULL
+	ORDER BY e.server, e.subject, s.sequence DESC NULLS LAST, e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (pull_id, server) DO UPDATE SET sequence = EXCLUDED.sequence, auth_status = EXCLUDED.auth_status,
+		login_error_message = EXCLUDED.login_error_message, login_error_html = EXCLUDED.login_error_html,
+		mfa_options = EXCLUDED.mfa_options, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
+	WHERE (coalesce(EXCLUDED.sequence, -1), EXCLUDED.signed_at, EXCLUDED.content_hash) > (coalesce(a.sequence, -1), a.signed_at, a.content_hash);
+END;
+COMMENT ON FUNCTION canopy_summit.apply_auth_status(canopy_summit.inbox_event[]) IS 'AUTH_STATUS: the login''s state, only forward';
+
+CREATE FUNCTION canopy_summit.apply_monitoring(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, initial_pull_id, latest_pull_id, latest_at, latest_hash)
+	SELECT DISTINCT ON (e.server, e.payload #>> '{monitoring,monitoring_id}') e.server, e.payload #>> '{monitoring,monitoring_id}',
+		e.payload #>> '{monitoring,initial_pull_id}', e.subject, e.signed_at, e.content_hash
+	FROM unnest(apply_monitoring.events) AS e
+	WHERE e.payload #>> '{monitoring,monitoring_id}' <> '' AND e.subject IS NOT NULL
+	ORDER BY e.server, e.payload #>> '{monitoring,monitoring_id}', e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (monitoring_id, server) DO UPDATE SET initial_pull_id = coalesce(m.initial_pull_id, EXCLUDED.initial_pull_id),
+		latest_pull_id = EXCLUDED.latest_pull_id, latest_at = EXCLUDED.latest_at, latest_hash = EXCLUDED.latest_hash
+	WHERE (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash);
+
+	INSERT INTO canopy_summit.monitoring_event (webhook_id, server, monitoring_id, pull_id, type, changes, documents, signed_at)
+	SELECT e.webhook_id, e.server, e.payload #>> '{monitoring,monitoring_id}', e.subject, e.payload #>> '{data,type}',
+		e.payload #> '{data,changes}', e.payload #> '{data,documents}', e.signed_at
+	FROM unnest(apply_monitoring.events) AS e
+	WHERE e.event = 'MONITORING_EVENTS'
+	ON CONFLICT (webhook_id) DO NOTHING;
+
+	INSERT INTO canopy_summit.reconnect AS r (server, pull_id, initial_pull_id, monitoring_id, auth_status, reconnect_url, reconnect_token,
+		signed_at, content_hash)
+	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject, e.payload #>> '{monitoring,initial_pull_id}',
+		e.payload #>> '{monitoring,monitoring_id}', e.payload #>> '{data,auth_status}', e.payload #>> '{data,reconnect_url}',
+		e.payload #>> '{data,reconnect_token}', e.signed_at, e.content_hash
+	FROM unnest(apply_monitoring.events) AS e
+	WHERE e.event = 'MONITORING_RECONNECT'
+	ORDER BY e.server, e.subject, e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (pull_id, server) DO UPDATE SET initial_pull_id = EXCLUDED.initial_pull_id, monitoring_id = EXCLUDED.monitoring_id,
+		auth_status = EXCLUDED.auth_status, reconnect_url = EXCLUDED.reconnect_url, reconnect_token = EXCLUDED.reconnect_token,
+		signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
+	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (r.signed_at, r.content_hash);
+END;
+COMMENT ON FUNCTION canopy_summit.apply_monitoring(canopy_summit.inbox_event[]) IS
+	'the monitoring that any event names; MONITORING_EVENTS: a change; MONITORING_RECONNECT: the consumer has to log in';
+
+CREATE FUNCTION canopy_summit.apply_servicing(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	INSERT INTO canopy_summit.servicing_status (webhook_id, server, servicing_action_id, status, previous_status, is_manual,
+		validation_error_type, document_id, signed_at)
+	SELECT e.webhook_id, e.server, e.payload #>> '{data,servicing_action_id}',
+		coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'), e.payload #>> '{data,previous_status}',
+		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}', e.signed_at
+	FROM unnest(apply_servicing.events) AS e
+	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
+	ON CONFLICT (webhook_id) DO NOTHING;
+
+	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, original_pull_id, status, is_manual,
+		validation_error_type, document_id, signed_at, content_hash)
+	SELECT DISTINCT ON (e.server, e.payload #>> '{data,servicing_action_id}') e.server, e.payload #>> '{data,servicing_action_id}', e.subject,
+		e.payload #>> '{data,original_pull_id}', coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'),
+		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}',
+		e.signed_at, e.content_hash
+	FROM unnest(apply_servicing.events) AS e
+	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
+	ORDER BY e.server, e.payload #>> '{data,servicing_action_id}', e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id,
+		original_pull_id = coalesce(EXCLUDED.original_pull_id, a.original_pull_id), status = EXCLUDED.status, is_manual = EXCLUDED.is_manual,
+		validation_error_type = EXCLUDED.validation_error_type, document_id = coalesce(EXCLUDED.document_id, a.document_id),
+		signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
+	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (a.signed_at, a.content_hash);
+END;
+COMMENT ON FUNCTION canopy_summit.apply_servicing(canopy_summit.inbox_event[]) IS 'SERVICING_*: an action''s newest state, and its history';
+
+CREATE FUNCTION canopy_summit.apply_updates(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	-- Drivers come as `driver`, all else as `data`.
+	INSERT INTO canopy_summit.data_update (webhook_id, ordinal, server, pull_id, type, data, signed_at)
+	SELECT e.webhook_id, u.ordinal, e.server, e.subject, u.item ->> 'type', coalesce(u.item -> 'data', u.item -> 'driver'), e.signed_at
+	FROM unnest(apply_updates.events) AS e,
+		LATERAL jsonb_array_elements(CASE jsonb_typeof(e.payload #> '{data,updates}') WHEN 'array' THEN e.payload #> '{data,updates}' ELSE '[]' END)
+			WITH ORDINALITY AS u(item, ordinal)
+	WHERE e.event = 'DATA_UPDATED'
+	ON CONFLICT (webhook_id, ordinal) DO NOTHING;
+
+	INSERT INTO canopy_summit.document_validation AS v (server, document_validation_id, pull_id, status, completed_at, signed_at, content_hash)
+	SELECT DISTINCT ON (e.server, e.payload #>> '{data,document_validation_id}') e.server, e.payload #>> '{data,document_validation_id}',
+		e.subject, e.payload #>> '{data,status}', canopy_summit.time_or_null(e.payload #>> '{data,completed_at}'), e.signed_at, e.content_hash
+	FROM unnest(apply_updates.events) AS e
+	WHERE e.event = 'VALIDATION_COMPLETE'
+	ORDER BY e.server, e.payload #>> '{data,document_validation_id}', e.signed_at DESC, e.content_hash DESC
+	ON CONFLICT (document_validation_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, status = EXCLUDED.status,
+		completed_at = EXCLUDED.completed_at, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
+	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (v.signed_at, v.content_hash);
+END;
+COMMENT ON FUNCTION canopy_summit.apply_updates(canopy_summit.inbox_event[]) IS 'DATA_UPDATED: each edit; VALIDATION_COMPLETE: the verdict on a document';
+
+CREATE FUNCTION canopy_summit.apply_fetches(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	-- As canopy_enqueue_fetch() would by the webhook_role: one that is queued is enough, one that is on its way is not.
+	INSERT INTO canopy_summit.job (job_id, server, operation, params, dedupe_key, owner, priority, run_at, instance, max_attempts, state,
+		fence, attempts, enqueued_at)
+	SELECT nextval('canopy_summit.job_id_seq'), f.server, 'get-pull-by-id', jsonb_build_object('pullId', f.pull_id), 'fetch ' || f.pull_id,
+		canopy_summit.webhook_role(f.server), 5, now(), canopy_summit.instance(), 10, 'queued', 0, 0, now()
+	FROM (SELECT DISTINCT e.server, e.subject AS pull_id FROM unnest(apply_fetches.events) AS e
+		WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE', 'DATA_UPDATED') AND e.subject IS NOT NULL
+			AND e.payload ->> 'pull_type' IS DISTINCT FROM 'SERVICING') AS f;
+	SELECT canopy_summit.wake() WHERE EXISTS (
+		SELECT FROM unnest(apply_fetches.events) AS e WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE', 'DATA_UPDATED'));
+END;
+COMMENT ON FUNCTION canopy_summit.apply_fetches(canopy_summit.inbox_event[]) IS 'POLICIES_AVAILABLE, COMPLETE, DATA_UPDATED: has the pull fetched';
+
+CREATE FUNCTION canopy_summit.date_or_null(value text) RETURNS date
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT (canopy_summit.time_or_null(date_or_null.value) AT TIME ZONE 'UTC')::date;
+END;
+COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it; NULL if it is none';
+
+-- Summit's events carry different subsets of the reference ids. One is about a certificate of the same
+-- policy number and property if no id that both have differs.
+CREATE FUNCTION canopy_summit.policy_status_find(server text, policy_number text, ids jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	candidates bigint[];
+BEGIN
+	SELECT array_agg(p.policy_status_id ORDER BY p.policy_status_id) INTO candidates
+	FROM canopy_summit.policy_status p
+	WHERE p.policy_number = policy_status_find.policy_number AND p.server = policy_status_find.server
+		AND p.property_id IS NOT DISTINCT FROM ids ->> 'property_id'
+		AND coalesce(p.unit_id = ids ->> 'unit_id', true)
+		AND coalesce(p.lease_id = ids ->> 'lease_id', true)
+		AND coalesce(p.tenant_id = ids ->> 'tenant_id', true);
+	IF cardinality(candidates) > 1 THEN
+		RAISE EXCEPTION 'it fits several certificates: %', array_to_string(candidates, ', ')
+			USING ERRCODE = 'cardinality_violation';
+	END IF;
+	RETURN candidates[1];
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.policy_status_find(text, text, jsonb) IS
+	'the certificate that an event of Summit is about; NULL if it is the first; error 21000 names those it fits';
+
+CREATE FUNCTION canopy_summit.status_rank(status text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT array_position('{submitted,verified,lapsed,reinstated}', status_rank.status);
+END;
+COMMENT ON FUNCTION canopy_summit.status_rank(text) IS 'order of events that occurred in the same second';
+
+CREATE FUNCTION canopy_summit.policy_status_fold(policy_status_id bigint) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE canopy_summit.policy_status p SET
+		status = l.status, status_at = l.occurred_at, reason_code = l.reason_code, reason_detail = l.reason_detail,
+		holder_name = f.holder_name, policy_type = f.policy_type, effective_date = f.effective_date, expiry_date = f.expiry_date,
+		coi_pdf_id = f.coi_pdf_id, verified_at = f.verified_at, lapsed_at = f.lapsed_at, reinstated_at = f.reinstated_at
+	FROM (SELECT * FROM canopy_summit.status_event e WHERE e.policy_status_id = policy_status_fold.policy_status_id
+			ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC LIMIT 1) AS l,
+		(SELECT (array_agg(e.holder_name ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.holder_name IS NOT NULL))[1] AS holder_name,
+			(array_agg(e.policy_type ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.policy_type IS NOT NULL))[1] AS policy_type,
+			(array_agg(e.effective_date ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.effective_date IS NOT NULL))[1] AS effective_date,
+			(array_agg(e.expiry_date ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.expiry_date IS NOT NULL))[1] AS expiry_date,
+			(array_agg(e.coi_pdf_id ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.coi_pdf_id IS NOT NULL))[1] AS coi_pdf_id,
+			max(e.observed_at) FILTER (WHERE e.status = 'verified') AS verified_at,
+			max(e.observed_at) FILTER (WHERE e.status = 'lapsed') AS lapsed_at,
+			max(e.observed_at) FILTER (WHERE e.status = 'reinstated') AS reinstated_at
+		FROM canopy_summit.status_event e WHERE e.policy_status_id = policy_status_fold.policy_status_id) AS f
+	WHERE p.policy_status_id = policy_status_fold.policy_status_id;
+END;
+COMMENT ON FUNCTION canopy_summit.policy_status_fold(bigint) IS 'makes a certificate''s row what its events say, in the order in which they occurred';
+
+CREATE FUNCTION canopy_summit.apply_policy_status(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	event canopy_summit.inbox_event;
+	policy jsonb;
+	ids jsonb;
+	found_id bigint;
+	status text;
+	verifier text;
+BEGIN
+	FOR event IN
+		SELECT e.* FROM unnest(apply_policy_status.events) AS e
+		WHERE e.event IN ('policy.submitted', 'policy.verified', 'policy.lapsed', 'policy.reinstated') ORDER BY e.webhook_id
+	LOOP
+		-- Whoever else applies waits: two must not both find that a certificate is the first.
+		LOCK TABLE canopy_summit.policy_status IN SHARE ROW EXCLUSIVE MODE;
+		policy := event.payload #> '{data,policy}';
+		ids := coalesce(event.payload #> '{data,certificate_holder,reference_ids}', '{}');
+		status := substr(event.event, length('policy.') + 1);
+		verifier := policy ->> 'verifier';
+		IF event.subject IS NULL THEN
+			RAISE EXCEPTION 'the body has no policy_number' USING ERRCODE = 'invalid_parameter_value';
+		END IF;
+		IF canopy_summit.time_or_null(event.payload ->> 'occurred_at') IS NULL THEN
+			RAISE EXCEPTION 'the body has no occurred_at' USING ERRCODE = 'invalid_parameter_value';
+		END IF;
+		found_id := canopy_summit.policy_status_find(event.server, event.subject, ids);
+		IF found_id IS NULL THEN
+			INSERT INTO canopy_summit.policy_status (policy_status_id, server, environment, policy_number, property_id, unit_id, lease_id,
+				tenant_id, status, status_at)
+			VALUES (nextval('canopy_summit.policy_status_id_seq'), event.server, canopy_summit.server_environment(event.server), event.subject,
+				ids ->> 'property_id', ids ->> 'unit_id', ids ->> 'lease_id', ids ->> 'tenant_id', status, '-infinity')
+			RETURNING policy_status_id INTO found_id;
+		ELSE
+			UPDATE canopy_summit.policy_status p
+			SET unit_id = coalesce(p.unit_id, ids ->> 'unit_id'), lease_id = coalesce(p.lease_id, ids ->> 'lease_id'),
+				tenant_id = coalesce(p.tenant_id, ids ->> 'tenant_id')
+			WHERE p.policy_status_id = found_id;
+		END IF;
+		INSERT INTO canopy_summit.status_event (webhook_id, policy_status_id, server, delivery_id, status, occurred_at, observed_at, actor,
+			verifier, reason_code, reason_detail, checks, holder_name, policy_type, effective_date, expiry_date, coi_pdf_id)
+		VALUES (event.webhook_id, found_id, event.server, event.delivery_key, status,
+			canopy_summit.time_or_null(event.payload ->> 'occurred_at'),
+			canopy_summit.time_or_null(policy ->> (status || '_at')),
+			CASE WHEN verifier LIKE 'carrier%' THEN 'carrier' WHEN verifier LIKE 'broker%' THEN 'broker' WHEN verifier <> '' THEN 'system' END,
+			verifier, event.payload #>> '{data,reason,code}', event.payload #>> '{data,reason,detail}', event.payload #> '{data,checks}',
+			event.payload #>> '{data,certificate_holder,name}', policy ->> 'policy_type',
+			canopy_summit.date_or_null(coalesce(policy ->> 'effective_date', event.payload #>> '{data,last_known_coverage,effective_date}')),
+			canopy_summit.date_or_null(coalesce(policy ->> 'new_expiry_date', policy ->> 'expiry_date',
+				event.payload #>> '{data,last_known_coverage,expiry_date}')),
+			event.payload #>> '{data,documents,coi_pdf_id}')
+		ON CONFLICT (webhook_id) DO NOTHING;
+		PERFORM canopy_summit.policy_status_fold(found_id);
+		PERFORM canopy_summit.apply_to_upload(found_id, status);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
+
+CREATE FUNCTION canopy_summit.apply_to_upload(policy_status_id bigint, status text) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE canopy_summit.policy_status p SET upload_id = (
+		SELECT max(u.upload_id) FROM summit.upload u
+		WHERE u.policy_number = p.policy_number AND u.server = p.server AND u.property_id IS NOT DISTINCT FROM p.property_id
+			AND coalesce(u.unit_id = p.unit_id, true) AND coalesce(u.lease_id = p.lease_id, true) AND coalesce(u.tenant_id = p.tenant_id, true)
+			AND u.status <> 'refused')
+	WHERE p.policy_status_id = apply_to_upload.policy_status_id;
+
+	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
+	FROM canopy_summit.policy_status p
+	WHERE apply_to_upload.status = 'verified' AND p.policy_status_id = apply_to_upload.policy_status_id AND u.upload_id = p.upload_id
+		AND u.status IN ('accepted', 'unresolved');
+END;
+COMMENT ON FUNCTION canopy_summit.apply_to_upload(bigint, text) IS 'links a certificate with its newest upload, and ends that when it is verified';
+
+CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT canopy_summit.apply_pull_progress(apply_events.events);
+	SELECT canopy_summit.apply_auth_status(apply_events.events);
+	SELECT canopy_summit.apply_monitoring(apply_events.events);
+	SELECT canopy_summit.apply_servicing(apply_events.events);
+	SELECT canopy_summit.apply_updates(apply_events.events);
+	SELECT canopy_summit.apply_fetches(apply_events.events);
+	SELECT canopy_summit.apply_policy_status(apply_events.events);
+	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
+	FROM unnest(apply_events.events) AS e WHERE w.webhook_id = e.webhook_id;
+	SELECT pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server, 'event', e.event)::text)
+	FROM unnest(apply_events.events) AS e;
+END;
+COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS
+	'applies events, and tells on channel canopy_summit: {"webhook_id": 1, "server": "…", "event": "…"}';
+
+CREATE FUNCTION canopy_summit.apply_one(event canopy_summit.inbox_event) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	reason text;
+BEGIN
+	PERFORM canopy_summit.apply_events(ARRAY[apply_one.event]);
+	RETURN true;
+EXCEPTION
+	-- These go away by themselves: it stays stored.
+	WHEN lock_not_available OR query_canceled OR transaction_rollback OR insufficient_resources OR system_error THEN
+		RETURN false;
+	WHEN OTHERS THEN
+		reason := SQLERRM;
+		UPDATE canopy_summit.webhook w SET state = 'quarantined', problem = reason WHERE w.webhook_id = apply_one.event.webhook_id;
+		RETURN false;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_one(canopy_summit.inbox_event) IS 'applies one event, or quarantines it with the reason; whether it was applied';
+
+CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	events canopy_summit.inbox_event[];
+BEGIN
+	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at,
+		canopy_summit.webhook_payload(w.body))::canopy_summit.inbox_event ORDER BY w.webhook_id)
+	INTO events
+	FROM (SELECT * FROM canopy_summit.webhook i WHERE i.state = 'stored' ORDER BY i.webhook_id LIMIT apply_webhooks.max_rows
+		FOR UPDATE SKIP LOCKED) AS w;
+	IF events IS NULL THEN
+		RETURN 0;
+	END IF;
+	BEGIN
+		PERFORM canopy_summit.apply_events(events);
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM canopy_summit.apply_one(e) FROM unnest(events) AS e;
+	END;
+	RETURN cardinality(events);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS
+	'applies stored webhooks, oldest first, at most so many; returns how many it took. Workers do this by themselves';
+
+CREATE FUNCTION canopy_summit.apply_webhook(webhook_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	webhook canopy_summit.webhook;
+	payload jsonb;
+BEGIN
+	SELECT * INTO webhook FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id FOR UPDATE;
+	IF webhook.webhook_id IS NULL THEN
+		RAISE EXCEPTION 'webhook % does not exist', apply_webhook.webhook_id USING ERRCODE = 'no_data_found';
+	END IF;
+	payload := canopy_summit.webhook_payload(webhook.body);
+	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
+		PERFORM canopy_summit.apply_one((webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key,
+			webhook.content_hash, webhook.signed_at, payload)::canopy_summit.inbox_event);
+	END IF;
+	RETURN (SELECT w.state FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_webhook(bigint) IS 'tries a quarantined webhook again; returns its state then';

@@ -1,0 +1,79 @@
+-- 83_status.sql: what webhooks have told, as support screens and analysts read it.
+-- Replaceable.
+
+CREATE FUNCTION canopy_summit.masked(value text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN value WHEN value IS NOT NULL THEN '***' END;
+END;
+COMMENT ON FUNCTION canopy_summit.masked(text) IS 'a personal value, *** for whoever may not read it';
+
+CREATE VIEW canopy.pull_status AS
+SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pull_id, p.pull_type,
+	canopy_summit.masked(p.account_identifier) AS account_identifier, p.monitoring_id,
+	p.last_event, p.last_status, p.last_event_at, a.auth_status, canopy_summit.masked(a.login_error_html) AS login_error_html,
+	p.error_type, p.error_at, p.policies_at, p.completed_at,
+	p.completed_at IS NOT NULL OR p.error_type IS NOT DISTINCT FROM 'PROVIDER_ERROR' AS is_final,
+	CASE
+		WHEN p.completed_at IS NOT NULL THEN 'none: it is complete'
+		WHEN p.error_type = 'PROVIDER_ERROR' THEN 'ask the consumer to connect again later: the carrier failed'
+		WHEN r.reconnect_url IS NOT NULL THEN 'ask the consumer to log in again: reconnect_url'
+		WHEN a.auth_status = 'NOT_AUTHENTICATED' THEN 'ask the consumer for other credentials'
+		WHEN a.auth_status = 'IDENTITY_VERIFICATION_OPTIONS' THEN 'ask the consumer which way to be verified'
+		WHEN a.auth_status = 'IDENTITY_VERIFICATION' THEN 'ask the consumer for the code'
+		WHEN p.policies_at IS NOT NULL THEN 'wait for the documents'
+		ELSE 'wait'
+	END AS next_step,
+	canopy_summit.masked(r.reconnect_url) AS reconnect_url
+FROM canopy_summit.pull_progress p
+	LEFT JOIN canopy_summit.auth_status a ON a.pull_id = p.pull_id AND a.server = p.server
+	LEFT JOIN canopy_summit.reconnect r ON r.pull_id = p.pull_id AND r.server = p.server;
+COMMENT ON VIEW canopy.pull_status IS 'how far a pull is, by its webhooks: last event, error, whether that is final, and what to do next';
+COMMENT ON COLUMN canopy.pull_status.is_final IS 'nothing more is to come; an INTERNAL_ERROR is not final';
+COMMENT ON COLUMN canopy.pull_status.login_error_html IS 'why the login failed, safe to show as HTML';
+
+CREATE VIEW canopy.reconnect_needed AS
+SELECT r.server, canopy_summit.server_environment(r.server) AS environment, r.pull_id, r.initial_pull_id, r.monitoring_id, r.auth_status,
+	canopy_summit.masked(r.reconnect_url) AS reconnect_url, canopy_summit.masked(r.reconnect_token) AS reconnect_token,
+	r.signed_at AS requested_at, now() - r.signed_at AS token_age
+FROM canopy_summit.reconnect r
+WHERE NOT EXISTS (SELECT FROM canopy_summit.pull_progress p WHERE p.pull_id = r.pull_id AND p.server = r.server AND p.completed_at >= r.signed_at);
+COMMENT ON VIEW canopy.reconnect_needed IS 'monitored pulls whose consumer has to log in again';
+COMMENT ON COLUMN canopy.reconnect_needed.token_age IS 'tokens expire: of an old one fetch another by operation get-reconnect-token';
+
+CREATE VIEW canopy.monitoring_event AS
+SELECT e.webhook_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.monitoring_id, e.pull_id, e.type,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.changes END AS changes, e.documents, e.signed_at
+FROM canopy_summit.monitoring_event e;
+COMMENT ON VIEW canopy.monitoring_event IS 'changes of monitored accounts, one a webhook';
+
+CREATE VIEW canopy.servicing_action AS
+SELECT a.server, canopy_summit.server_environment(a.server) AS environment, a.servicing_action_id, a.pull_id, a.original_pull_id, a.status,
+	a.is_manual, a.validation_error_type, a.document_id, a.signed_at
+FROM canopy_summit.servicing_action a;
+COMMENT ON VIEW canopy.servicing_action IS 'servicing actions as their webhooks say they are now';
+
+CREATE VIEW canopy.data_update AS
+SELECT u.webhook_id, u.ordinal, u.server, canopy_summit.server_environment(u.server) AS environment, u.pull_id, u.type,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.data END AS data, u.signed_at
+FROM canopy_summit.data_update u;
+COMMENT ON VIEW canopy.data_update IS 'what consumers have edited';
+
+CREATE VIEW canopy.document_validation AS
+SELECT v.server, canopy_summit.server_environment(v.server) AS environment, v.document_validation_id, v.pull_id, v.status, v.completed_at
+FROM canopy_summit.document_validation v;
+COMMENT ON VIEW canopy.document_validation IS 'verdicts on uploaded documents';
+
+CREATE VIEW summit.policy_status AS
+SELECT p.policy_status_id, p.server, p.environment, canopy_summit.masked(p.policy_number) AS policy_number,
+	canopy_summit.masked(p.holder_name) AS holder_name, p.property_id, p.unit_id, p.lease_id, p.tenant_id, p.status, p.status_at,
+	p.policy_type, p.effective_date, p.expiry_date, p.reason_code, p.reason_detail, p.verified_at, p.lapsed_at, p.reinstated_at,
+	p.coi_pdf_id, p.upload_id
+FROM canopy_summit.policy_status p;
+COMMENT ON VIEW summit.policy_status IS 'certificates as they are now: one row a policy and holder';
+
+CREATE VIEW summit.status_event AS
+SELECT e.webhook_id, e.policy_status_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.delivery_id, e.status,
+	e.occurred_at, e.observed_at, e.actor, e.verifier, e.reason_code, e.reason_detail, e.checks, e.effective_date, e.expiry_date, e.coi_pdf_id
+FROM canopy_summit.status_event e;
+COMMENT ON VIEW summit.status_event IS 'history of certificates, one row a webhook';
