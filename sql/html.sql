@@ -97,7 +97,8 @@ SELECT clean FROM tried WHERE regexp_replace(clean, '<[^>]*>', '', 'g') ~ '[<>"'
 SELECT count(*) FROM tried WHERE NOT xml_is_well_formed_content(clean);
 
 -- libxml2 is PostgreSQL's too: an error in the one's HTML is none in the other's XML.
-SELECT * FROM xmltable('/r/v' PASSING '<r><v a="1"/><v/></r>' COLUMNS a text PATH '@a' DEFAULT sanitize_html('<b>&broken <i></b><zz'));
+SELECT a FROM (SELECT html FROM tried WHERE html = '<b x="' LIMIT 1) AS t,
+	xmltable('/r/v' PASSING '<r><v/><v/><v a="1"/></r>' COLUMNS a text PATH '@a' DEFAULT sanitize_html(html));
 \set VERBOSITY sqlstate
 SELECT xml '<a>not closed';
 SELECT sanitize_html('<b>after an error'), xml_is_well_formed_content('<b>');
