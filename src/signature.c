@@ -67,12 +67,13 @@ static const char *
 part_parse(const char *part, size_t len, Signature *signature)
 {
 	const char *equals = memchr(part, '=', len);
-	const char *value = equals + 1;
+	const char *value;
 	size_t name_len;
 	size_t value_len;
 
 	if (equals == NULL)
 		return "a part of the header has no \"=\"";
+	value = equals + 1;
 	name_len = equals - part;
 	value_len = len - name_len - 1;
 	if (name_len == 1 && part[0] == 't')

@@ -8,6 +8,7 @@
 #include "stub.h"
 
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 /* before each allocation */
@@ -198,6 +199,28 @@ ProcessInterrupts(void)
 {
 }
 
+/* Nothing here is compressed or stored elsewhere. */
+extern struct varlena *pg_detoast_datum(struct varlena *datum);
+struct varlena *
+pg_detoast_datum(struct varlena *datum)
+{
+	return datum;
+}
+
+List *
+lappend(List *list, void *datum)
+{
+	int length = list_length(list);
+	List *longer = palloc(offsetof(List, initial_elements) + (length + 1) * sizeof(ListCell));
+
+	*longer = (List){.type = T_List, .length = length + 1, .max_length = length + 1};
+	longer->elements = longer->initial_elements;
+	if (length > 0)
+		memcpy(longer->elements, list->elements, length * sizeof(ListCell));
+	longer->elements[length].ptr_value = datum;
+	return longer;
+}
+
 /* What the SQL-callable functions beside the code under test call: no target gets there. */
 #define UNREACHED(name)                    \
 	extern void name(void);                \
@@ -208,3 +231,8 @@ ProcessInterrupts(void)
 
 UNREACHED(cstring_to_text_with_len)
 UNREACHED(pg_detoast_datum_slice)
+UNREACHED(cstring_to_text)
+UNREACHED(jsonb_in)
+UNREACHED(jsonb_delete)
+UNREACHED(DirectFunctionCall2Coll)
+UNREACHED(JsonbToCString)
