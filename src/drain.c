@@ -26,6 +26,7 @@
 #define PATIENCE        (10 * 1000) /* ms after which a job of low priority gets a turn among others */
 #define PATIENCE_CLAIMS 8           /* every so many claims look for one */
 #define WEBHOOK_BATCH   200         /* webhooks that are applied together */
+#define WEBHOOK_PAUSE   50          /* ms between batches that are not full */
 #define SETTLE_PAUSE    1000        /* ms before a settle that failed is tried again */
 
 static Engine engine;
@@ -43,15 +44,23 @@ work_begin(const char *activity)
 	engine_begin(&engine);
 }
 
-void
-work_commit(void)
+/* Commit without waiting for the disk. */
+static void
+work_end(void)
 {
 	engine_end(&engine);
 	PopActiveSnapshot();
-	ForceSyncCommit();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Commit, and be sure that it is on disk. */
+void
+work_commit(void)
+{
+	ForceSyncCommit();
+	work_end();
 }
 
 /* Abort after an error, and take the error, in the turn's memory. */
@@ -375,7 +384,10 @@ worker_work(Worker *worker, TimestampTz now)
 	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
 }
 
-/* Apply a batch of the webhooks that are stored. */
+/*
+ * Apply a batch of the webhooks that are stored.  The commit need not be waited
+ * for: what is lost with it is stored still, and applied again.
+ */
 void
 worker_apply(Worker *worker, TimestampTz now)
 {
@@ -390,7 +402,9 @@ worker_apply(Worker *worker, TimestampTz now)
 		work_begin("applying webhooks");
 		(void) statement_run(&apply, &batch, NULL);
 		worker->webhooks_wanted = DatumGetInt64(statement_column(1, &isnull)) == WEBHOOK_BATCH;
-		work_commit();
+		if (!worker->webhooks_wanted)
+			worker->apply_at = TimestampTzPlusMilliseconds(now, WEBHOOK_PAUSE);
+		work_end();
 	}
 	PG_CATCH();
 	{

@@ -330,7 +330,7 @@ worker_timeout(Worker *worker, TimestampTz now)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
 	if (worker->webhooks_wanted)
-		next = now;
+		next = Min(next, worker->apply_at);
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }
@@ -360,7 +360,7 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
-	if (worker->webhooks_wanted)
+	if (worker->webhooks_wanted && worker->apply_at <= now)
 		worker_apply(worker, now);
 	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
@@ -380,6 +380,7 @@ session_settings(void)
 		{"lock_timeout", "1s"},
 		{"statement_timeout", "0"},
 		{"jit", "off"},
+		{"synchronous_commit", "off"}, /* work_commit() waits for the disk all the same */
 		{"enable_seqscan", "off"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},

@@ -88,6 +88,7 @@ typedef struct Worker
 	TimestampTz work_at;    /* no transaction earlier: the last one failed */
 	TimestampTz yield_at;   /* look then for somebody who waits for the database */
 	bool webhooks_wanted;   /* some may be stored and not applied */
+	TimestampTz apply_at;   /* not earlier: more may come, and go together */
 	bool catalogs_changed;  /* servers, mappings or roles may be others now */
 	bool is_leaving;        /* claim nothing more: other databases wait for a worker slot */
 	TimestampTz idle_since;
