@@ -25,7 +25,7 @@ PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP -DCANOPY_SUMMIT_VERSION='"$(EXTVERS
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
 PG_CPPFLAGS = $(shell xml2-config --cflags 2>/dev/null || pkg-config --cflags libxml-2.0 2>/dev/null)
-SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2
+SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2 -lmicrohttpd
 
 EXTENSION_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 EXPORTS = src/exports.map

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "listener.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "utils/guc.h"
@@ -32,6 +33,13 @@ int setting_worker_idle_timeout;
 int setting_lease_margin;
 int setting_upload_poll_limit;
 char *setting_instance_file;
+int setting_receiver_port;
+char *setting_receiver_listen;
+char *setting_receiver_database;
+int setting_receiver_max_connections;
+int setting_receiver_timeout;
+char *setting_receiver_tls_cert_file;
+char *setting_receiver_tls_key_file;
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -70,6 +78,59 @@ settings_define_worker(void)
 		PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* Check hook of receiver_listen. */
+static bool
+check_listen(char **value, void **extra, GucSource source)
+{
+	if (listener_address_is_valid(*value))
+		return true;
+	GUC_check_errdetail("It must be an IP address, or localhost.");
+	return false;
+}
+
+/* Check hook of the names of files. */
+static bool
+check_file(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || is_absolute_path(*value))
+		return true;
+	GUC_check_errdetail("The path must be absolute.");
+	return false;
+}
+
+/* The settings of the receiver. */
+static void
+settings_define_receiver(void)
+{
+	DefineCustomIntVariable("canopy_summit.receiver_port",
+							"Port on which webhooks are received; 0: none are.", NULL,
+							&setting_receiver_port, 0, 0, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_listen",
+							   "Address on which webhooks are received.",
+							   "Any but a loopback address needs TLS.", &setting_receiver_listen,
+							   "localhost", PGC_SIGHUP, 0, check_listen, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_database",
+							   "Database in which received webhooks are stored.", NULL,
+							   &setting_receiver_database, "postgres", PGC_SIGHUP, 0, NULL, NULL,
+							   NULL);
+	DefineCustomIntVariable("canopy_summit.receiver_max_connections",
+							"Most connections that the receiver has at once.", NULL,
+							&setting_receiver_max_connections, 256, 1, 10000, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.receiver_timeout",
+							"Time that a client has for a complete request.", NULL,
+							&setting_receiver_timeout, 30 * 1000, 1000, 60 * 60 * 1000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_tls_cert_file",
+							   "File with the receiver's certificate chain in PEM.",
+							   "Empty: no TLS.", &setting_receiver_tls_cert_file, "", PGC_SIGHUP, 0,
+							   check_file, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_tls_key_file",
+							   "File with the receiver's private key in PEM.", NULL,
+							   &setting_receiver_tls_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_file, NULL, NULL);
+}
+
 /* Define every setting; the table is as long as the list of settings. */
 static void
 settings_define(void)
@@ -103,6 +164,7 @@ settings_define(void)
 							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	settings_define_worker();
+	settings_define_receiver();
 	MarkGUCPrefixReserved("canopy_summit");
 }
 

@@ -11,6 +11,7 @@
 #include "catalog/pg_proc.h"
 #include "common/jsonapi.h"
 #include "utils/acl.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
 #define aclcheck_server(oid, role)   object_aclcheck(ForeignServerRelationId, oid, role, ACL_USAGE)
@@ -38,6 +39,24 @@
 #else
 #define json_lexer(bytes, len, encoding) \
 	makeJsonLexContextCstringLen(unconstify(char *, bytes), len, encoding, false)
+#endif
+
+/* The wait event that pg_stat_activity shows; PostgreSQL before 17 knows no names for extensions'. */
+static inline void
+wait_event_named(const char *name, uint32 *event)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*event == 0)
+		*event = WaitEventExtensionNew(name);
+#else
+	*event = PG_WAIT_EXTENSION;
+#endif
+}
+
+#if PG_VERSION_NUM >= 170000
+#define wait_set_create(count) CreateWaitEventSet(NULL, count)
+#else
+#define wait_set_create(count) CreateWaitEventSet(TopMemoryContext, count)
 #endif
 
 #endif /* CANOPY_SUMMIT_COMPAT_H */

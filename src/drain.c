@@ -63,19 +63,19 @@ work_commit(void)
 	work_end();
 }
 
-/* Abort after an error, and take the error, in the turn's memory. */
-static ErrorData *
-work_abort(Worker *worker)
+/* Abort after an error, and take the error, in a memory context that becomes the current one. */
+ErrorData *
+work_abort(MemoryContext context)
 {
 	ErrorData *error;
 
-	MemoryContextSwitchTo(worker->turn);
+	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
 	HOLD_INTERRUPTS();
 	AbortCurrentTransaction();
 	RESUME_INTERRUPTS();
-	MemoryContextSwitchTo(worker->turn);
+	MemoryContextSwitchTo(context);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return error;
 }
@@ -287,7 +287,7 @@ settle_alone(Worker *worker, Flight *flight)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = work_abort(worker);
+		ErrorData *error = work_abort(worker->turn);
 
 		ereport(LOG, (errmsg("could not settle job %lld: %s", (long long) flight->job->job_id,
 							 error->message)));
@@ -366,7 +366,7 @@ worker_work(Worker *worker, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		error = work_abort(worker);
+		error = work_abort(worker->turn);
 	}
 	PG_END_TRY();
 	if (error == NULL)
@@ -408,7 +408,7 @@ worker_apply(Worker *worker, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = work_abort(worker);
+		ErrorData *error = work_abort(worker->turn);
 
 		ereport(LOG, (errmsg("could not apply webhooks: %s", error->message)));
 		worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);

@@ -151,9 +151,24 @@ delivery_verify(Delivery *delivery, const WebhookSource *source)
 	return NULL;
 }
 
+/* Read a delivery, and what makes it known: it, or another body of the same delivery_id, is waited for. */
+static void
+delivery_read(Delivery *delivery, Provider provider)
+{
+	Envelope *envelope = &delivery->envelope;
+	const char *key;
+
+	envelope_read(provider, delivery->body, delivery->body_len, envelope);
+	key = envelope->delivery_key;
+	if (key == NULL)
+		memcpy(delivery->lock, envelope->hash, sizeof(delivery->lock));
+	else
+		(void) SHA256((const unsigned char *) key, strlen(key), delivery->lock);
+}
+
 /*
  * Verify and read a delivery, without touching any table; its outcome is
- * INBOX_STORED if it may be stored.
+ * INBOX_STORED if it may be stored.  Needs no transaction.
  */
 void
 inbox_check(Delivery *delivery, const WebhookSource *source)
@@ -174,23 +189,7 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 	{
 		delivery->outcome = INBOX_STORED;
 		delivery->horizon = source->provider == PROVIDER_CANOPY ? CANOPY_HORIZON : SUMMIT_HORIZON;
-		envelope_read(source->provider, delivery->body, delivery->body_len, &delivery->envelope);
-	}
-}
-
-/* What makes a delivery known: it, or another body of the same delivery_id, is waited for. */
-static void
-delivery_lock(const Delivery *delivery)
-{
-	const char *key = delivery->envelope.delivery_key;
-	uint8 digest[ENVELOPE_HASH_LENGTH];
-
-	if (key == NULL)
-		lock_digest(WEBHOOK_LOCKTAG, delivery->envelope.hash);
-	else
-	{
-		(void) SHA256((const unsigned char *) key, strlen(key), digest);
-		lock_digest(WEBHOOK_LOCKTAG, digest);
+		delivery_read(delivery, source->provider);
 	}
 }
 
@@ -210,9 +209,10 @@ inbox_count_refusal(const char *server)
 }
 
 /*
- * Say what a delivery that inbox_check() has passed will be, with a lock under
- * which that stays true until this transaction ends, and give it its key: a new
- * one, or that of the row it is known as.  Inside engine_begin().
+ * Say what a delivery that inbox_check() has passed will be, and give it its
+ * key: a new one, or that of the row it is known as.  The caller holds its lock,
+ * under which that stays true until this transaction ends, and is inside
+ * engine_begin().
  */
 static void
 inbox_judge(Delivery *delivery)
@@ -225,7 +225,6 @@ inbox_judge(Delivery *delivery)
 	bool is_new;
 	bool isnull;
 
-	delivery_lock(delivery);
 	horizon->time = delivery->horizon;
 	arguments[0] = CStringGetTextDatum(delivery->server);
 	arguments[1] = bytes_datum(envelope->hash, sizeof(envelope->hash));
@@ -249,33 +248,72 @@ inbox_judge(Delivery *delivery)
 		wake_for_webhooks();
 }
 
-/* Store a delivery that inbox_check() has passed, unless it is known, and say what became of it. */
-void
-inbox_store(Delivery *delivery)
+/* Insert a delivery that inbox_judge() has found to be new. */
+static void
+inbox_insert(const Delivery *delivery)
 {
 	const Envelope *envelope = &delivery->envelope;
 	char nulls[] = "            ";
 	Datum arguments[12];
+
+	arguments[0] = Int64GetDatum(delivery->webhook_id);
+	arguments[1] = CStringGetTextDatum(delivery->server);
+	arguments[2] = JsonbPGetDatum(delivery->headers);
+	arguments[3] = bytes_datum(delivery->body, delivery->body_len);
+	arguments[4] = TimestampTzGetDatum(delivery->received_at);
+	arguments[5] = TimestampTzGetDatum(delivery->signed_at);
+	arguments[6] = statement_text(envelope->event, &nulls[6]);
+	arguments[7] = statement_text(envelope->subject, &nulls[7]);
+	arguments[8] = statement_text(envelope->delivery_key, &nulls[8]);
+	arguments[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
+	arguments[10] = CStringGetTextDatum(inbox_outcome_name(delivery->outcome));
+	arguments[11] = statement_text(envelope->problem, &nulls[11]);
+	(void) statement_run(&statements[WEBHOOK_INSERT], arguments, nulls);
+}
+
+static int
+compare_locks(const void *a, const void *b)
+{
+	return memcmp(*(const uint8 *const *) a, *(const uint8 *const *) b, ENVELOPE_HASH_LENGTH);
+}
+
+/* Take the locks of deliveries, in an order that all who take several keep: else two could wait for each other. */
+static void
+inbox_lock(Delivery **deliveries, int count)
+{
+	const uint8 **locks = palloc(count * sizeof(uint8 *));
+
+	for (int i = 0; i < count; i++)
+		locks[i] = deliveries[i]->lock;
+	qsort(locks, count, sizeof(uint8 *), compare_locks);
+	for (int i = 0; i < count; i++)
+		lock_digest(WEBHOOK_LOCKTAG, locks[i]);
+}
+
+/*
+ * Store deliveries that inbox_check() has passed, in their order, unless they
+ * are known, and say what became of each.  Inside engine_begin().
+ */
+void
+inbox_store(Delivery **deliveries, int count)
+{
+	inbox_lock(deliveries, count);
+	for (int i = 0; i < count; i++)
+	{
+		inbox_judge(deliveries[i]);
+		if (deliveries[i]->outcome != INBOX_DUPLICATE)
+			inbox_insert(deliveries[i]);
+	}
+}
+
+/* Store one delivery in the transaction of whoever calls. */
+static void
+inbox_store_one(Delivery *delivery)
+{
 	Engine engine;
 
 	engine_begin(&engine);
-	inbox_judge(delivery);
-	if (delivery->outcome != INBOX_DUPLICATE)
-	{
-		arguments[0] = Int64GetDatum(delivery->webhook_id);
-		arguments[1] = CStringGetTextDatum(delivery->server);
-		arguments[2] = JsonbPGetDatum(delivery->headers);
-		arguments[3] = bytes_datum(delivery->body, delivery->body_len);
-		arguments[4] = TimestampTzGetDatum(delivery->received_at);
-		arguments[5] = TimestampTzGetDatum(delivery->signed_at);
-		arguments[6] = statement_text(envelope->event, &nulls[6]);
-		arguments[7] = statement_text(envelope->subject, &nulls[7]);
-		arguments[8] = statement_text(envelope->delivery_key, &nulls[8]);
-		arguments[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
-		arguments[10] = CStringGetTextDatum(inbox_outcome_name(delivery->outcome));
-		arguments[11] = statement_text(envelope->problem, &nulls[11]);
-		(void) statement_run(&statements[WEBHOOK_INSERT], arguments, nulls);
-	}
+	inbox_store(&delivery, 1);
 	engine_end(&engine);
 }
 
@@ -351,7 +389,7 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 		inbox_check(&delivery, source);
 	}
 	if (delivery.outcome == INBOX_STORED)
-		inbox_store(&delivery);
+		inbox_store_one(&delivery);
 	else
 		inbox_count_refusal(delivery.server);
 	values[0] = Int32GetDatum(inbox_http_status(delivery.outcome));
@@ -395,6 +433,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 						errmsg("webhook was refused: %s", delivery.problem)));
 	}
 	engine_begin(&engine);
+	inbox_lock(&(Delivery *){&delivery}, 1);
 	inbox_judge(&delivery);
 	engine_end(&engine);
 	return inbox_fill(&delivery, &row) ? new_row_tuple(&row) : PointerGetDatum(NULL);

@@ -20,7 +20,7 @@ typedef enum InboxOutcome
 	INBOX_NO_SECRET
 } InboxOutcome;
 
-/* One delivery; the receiver fills the first part, inbox_check() the second, inbox_store() the third. */
+/* One delivery; who receives it fills the first part, inbox_check() the second, inbox_store() the third. */
 typedef struct Delivery
 {
 	const char *server;
@@ -33,7 +33,8 @@ typedef struct Delivery
 	int64
 		horizon; /* microseconds in which the same bytes are the same delivery, if they have no id */
 	Envelope envelope;
-	const char *problem; /* why it is refused; NULL = it is not */
+	uint8 lock[ENVELOPE_HASH_LENGTH]; /* digest of what makes it known */
+	const char *problem;              /* why it is refused; NULL = it is not */
 
 	InboxOutcome outcome;
 	int64 webhook_id; /* 0 = not stored */
@@ -42,7 +43,7 @@ typedef struct Delivery
 extern int setting_max_webhook_size; /* kB: canopy_summit.c */
 
 extern void inbox_check(Delivery *delivery, const WebhookSource *source);
-extern void inbox_store(Delivery *delivery);
+extern void inbox_store(Delivery **deliveries, int count);
 extern void inbox_count_refusal(const char *server);
 extern int inbox_http_status(InboxOutcome outcome);
 extern const char *inbox_outcome_name(InboxOutcome outcome);

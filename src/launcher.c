@@ -120,6 +120,32 @@ database_list(void)
 	return databases;
 }
 
+/* Whether there is such a database that takes connections. */
+bool
+launcher_finds_database(const char *name)
+{
+	Relation relation;
+	TableScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while (!found && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		found = strcmp(NameStr(database->datname), name) == 0 && database->datallowconn &&
+				database->datconnlimit != -2;
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return found;
+}
+
 /* Forget databases that are gone, and let a probe visit each of the others. */
 static void
 databases_refresh(bool probe)
@@ -283,6 +309,7 @@ databases_serve(void)
 			first = turn;
 		next = Min(next, due);
 	}
+	next = Min(next, receiver_serve(now));
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->crowded = crowded;
 	LWLockRelease(shared->lock);
@@ -334,6 +361,7 @@ canopy_summit_launcher_main(Datum argument)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			databases_refresh(true);
+			receiver_reload();
 		}
 	}
 }

@@ -16,11 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "compat.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 
 #define LOOP_EVENTS 64 /* sockets served by one wake-up */
 
@@ -300,31 +300,18 @@ loop_turn(HttpLoop *loop)
 	}
 }
 
-/* The wait event that pg_stat_activity shows; PostgreSQL before 17 knows no names for extensions'. */
-static uint32
-loop_wait_event(void)
-{
-#if PG_VERSION_NUM >= 170000
-	static uint32 event = 0;
-
-	if (event == 0)
-		event = WaitEventExtensionNew("CanopySummitHttp");
-	return event;
-#else
-	return PG_WAIT_EXTENSION;
-#endif
-}
-
 /* Wait once, at most so many milliseconds, for the latch, the sockets or a timer, and do what is due. */
 void
 loop_wait(HttpLoop *loop, long timeout)
 {
+	static uint32 wait_event = 0;
 	int events;
 
 	CHECK_FOR_INTERRUPTS();
+	wait_event_named("CanopySummitHttp", &wait_event);
 	events = WaitLatchOrSocket(MyLatch,
 							   WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							   loop->epoll, loop_timeout(loop, timeout), loop_wait_event());
+							   loop->epoll, loop_timeout(loop, timeout), wait_event);
 	if (events & WL_LATCH_SET)
 	{
 		ResetLatch(MyLatch);

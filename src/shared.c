@@ -82,6 +82,15 @@ shared_database(Oid database, bool create)
 	return free_slot;
 }
 
+/* When the next of a kind may start, of which so many in a row have failed. */
+TimestampTz
+shared_back_off(TimestampTz now, int failures)
+{
+	int delay = Min(FAILURE_DELAY << Min(failures - 1, 8), FAILURE_LONGEST_DELAY);
+
+	return TimestampTzPlusMilliseconds(now, failures == 0 ? YIELD_DELAY : 1000 * (int64) delay);
+}
+
 /*
  * Free the slot of a worker that has ended, and decide when its database may
  * have the next.  The caller holds the lock.
@@ -106,13 +115,8 @@ shared_worker_ended(WorkerSlot *worker)
 	slot->wanted = (end != WORKER_ABSENT && end != WORKER_IDLE) || unseen;
 	if (end == WORKER_ABSENT && !unseen)
 		slot->database = InvalidOid; /* an enqueue makes a new slot */
-	else if (end == WORKER_YIELDED)
-		slot->not_before = TimestampTzPlusMilliseconds(now, YIELD_DELAY);
-	else if (end == WORKER_CRASHED)
-		slot->not_before =
-			TimestampTzPlusMilliseconds(now, 1000 * (int64) Min(FAILURE_DELAY
-																	<< Min(slot->failures - 1, 8),
-																FAILURE_LONGEST_DELAY));
+	else if (end == WORKER_YIELDED || end == WORKER_CRASHED)
+		slot->not_before = shared_back_off(now, slot->failures);
 }
 
 static void

@@ -25,7 +25,7 @@ typedef enum WorkerEnd
 	WORKER_CRASHED, /* it could not say */
 	WORKER_IDLE,    /* nothing is due; DatabaseSlot.run_at says when something is */
 	WORKER_ABSENT,  /* the database has no extension */
-	WORKER_YIELDED, /* somebody waits for the database */
+	WORKER_YIELDED, /* somebody waits for the database, or it was told to go */
 	WORKER_TURNED   /* other databases wait for a worker slot */
 } WorkerEnd;
 
@@ -70,10 +70,24 @@ typedef struct ServerCounters
 	TimestampTz since;
 } ServerCounters;
 
+/* The receiver: there is one in all databases together. */
+typedef struct ReceiverSlot
+{
+	int pid; /* 0 = none runs */
+	Oid database;
+	WorkerEnd end;          /* why the last one ended, or this one will have */
+	int failures;           /* in a row */
+	TimestampTz not_before; /* none starts earlier */
+	TimestampTz started_at;
+	int64 stored;      /* webhooks since it started */
+	char problem[200]; /* why it answers 503; empty = it does not */
+} ReceiverSlot;
+
 typedef struct SharedState
 {
 	LWLock *lock; /* protects everything below */
 	int launcher; /* procno, -1 = none runs */
+	ReceiverSlot receiver;
 	bool crowded; /* databases wait for a worker slot */
 	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
@@ -85,6 +99,7 @@ extern SharedState *shared; /* NULL = not in shared_preload_libraries */
 
 extern void shared_initialize(void);
 extern DatabaseSlot *shared_database(Oid database, bool create);
+extern TimestampTz shared_back_off(TimestampTz now, int failures);
 extern void shared_worker_ended(WorkerSlot *worker);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);

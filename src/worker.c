@@ -12,12 +12,11 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "commands/sequence.h"
 #include "compat.h"
-#include "executor/spi.h"
+#include "database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -25,7 +24,6 @@
 #include "shared.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -36,8 +34,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#define YIELD_INTERVAL 1000       /* ms between looks for somebody who waits for the database */
-#define TURN_LIMIT     (5 * 1000) /* ms that a worker goes on while other databases wait */
+#define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
 
 PGDLLEXPORT pg_noreturn void canopy_summit_worker_main(Datum argument);
 
@@ -131,33 +128,20 @@ worker_attach(Worker *worker, int index)
 static bool
 extension_is_ready(void)
 {
-	static const char *const sql =
-		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'canopy_summit'";
-	bool ready = false;
+	const char *problem;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(get_extension_oid("canopy_summit", true)) && SPI_connect() == SPI_OK_CONNECT)
-	{
-		if (SPI_execute(sql, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-		{
-			char *version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-
-			ready = strcmp(version, CANOPY_SUMMIT_VERSION) == 0;
-			if (!ready)
-				ereport(LOG,
-						(errmsg("canopy_summit worker does not run in database \"%s\": "
-								"its extension has version %s, the library %s",
-								get_database_name(MyDatabaseId), version, CANOPY_SUMMIT_VERSION),
-						 errhint("ALTER EXTENSION canopy_summit UPDATE, or restart the server "
-								 "with the new library.")));
-		}
-		SPI_finish();
-	}
+	problem = database_problem();
+	if (problem != NULL && OidIsValid(get_extension_oid("canopy_summit", true)))
+		ereport(LOG, (errmsg("canopy_summit worker does not run in database \"%s\": %s",
+							 get_database_name(MyDatabaseId), problem),
+					  errhint("ALTER EXTENSION canopy_summit UPDATE, or restart the server "
+							  "with the new library.")));
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	return ready;
+	return problem == NULL;
 }
 
 /* Begin an epoch: a number, and the lock that says it is alive. */
@@ -173,22 +157,6 @@ worker_begin_epoch(Worker *worker)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->workers[worker->slot].epoch = worker->epoch;
 	LWLockRelease(shared->lock);
-}
-
-/*
- * Whether somebody waits to drop, rename, move or copy this database: then its
- * lock, which every session takes when it connects, cannot be had.
- */
-static bool
-database_is_wanted(void)
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
-	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		return true;
-	(void) LockRelease(&tag, RowExclusiveLock, true);
-	return false;
 }
 
 /* Take what enqueuers have announced since the last look. */
@@ -366,31 +334,6 @@ worker_turn(Worker *worker)
 	now = GetCurrentTimestamp();
 	worker_consider_leaving(worker, now);
 	loop_wait(worker->loop, worker_is_woken(worker) ? 0 : worker_timeout(worker, now));
-}
-
-/*
- * Settings of the session.  Every statement of a worker looks up a batch by a
- * key, in tables whose statistics are always out of date: plans must not follow
- * them.
- */
-static void
-session_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"lock_timeout", "1s"},
-		{"statement_timeout", "0"},
-		{"jit", "off"},
-		{"synchronous_commit", "off"}, /* work_commit() waits for the disk all the same */
-		{"enable_seqscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_sort", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* Become a worker: signals, database, settings of its session. */

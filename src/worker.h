@@ -26,6 +26,13 @@ extern int setting_worker_idle_timeout; /* ms */
 extern int setting_lease_margin;        /* ms */
 extern int setting_upload_poll_limit;   /* s */
 extern char *setting_instance_file;
+extern int setting_receiver_port; /* 0 = no receiver */
+extern char *setting_receiver_listen;
+extern char *setting_receiver_database;
+extern int setting_receiver_max_connections;
+extern int setting_receiver_timeout; /* ms */
+extern char *setting_receiver_tls_cert_file;
+extern char *setting_receiver_tls_key_file;
 
 /* A server as a worker sees it. */
 typedef struct Lane
@@ -97,6 +104,11 @@ typedef struct Worker
 
 /* launcher.c */
 extern void launcher_register(void);
+extern bool launcher_finds_database(const char *name);
+
+/* receiver_start.c */
+extern TimestampTz receiver_serve(TimestampTz now);
+extern void receiver_reload(void);
 
 /* lane.c */
 extern void lanes_read(Worker *worker);
@@ -122,6 +134,7 @@ extern void worker_leave(Worker *worker, WorkerEnd end);
 /* drain.c */
 extern void work_begin(const char *activity);
 extern void work_commit(void);
+extern ErrorData *work_abort(MemoryContext context);
 extern void worker_apply(Worker *worker, TimestampTz now);
 extern bool worker_has_work(Worker *worker, TimestampTz now);
 extern void worker_work(Worker *worker, TimestampTz now);

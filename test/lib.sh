@@ -8,7 +8,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
-build_packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libxml2-dev)
+build_packages=(gcc libc6-dev make libcurl4-openssl-dev libmicrohttpd-dev libssl-dev libxml2-dev)
 sandbox_packages=(ca-certificates openssl python3)
 test_packages=(clang clang-format libipc-run-perl perl)
 

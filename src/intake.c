@@ -1,0 +1,438 @@
+/*
+ * intake.c
+ *	  What the receiver does with complete requests: each is verified before the
+ *	  database is touched, those that may be stored share a transaction, and
+ *	  nobody is answered 200 before it has committed.
+ *
+ * If the transaction fails, each delivery gets one of its own, so that none is
+ * refused for another's sake.
+ */
+#include "intake.h"
+
+#include "access/xact.h"
+#include "database.h"
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "worker.h"
+
+#define BATCH_MAX     200           /* deliveries of one transaction */
+#define SOURCE_AGE    USECS_PER_SEC /* after which a server is read again */
+#define SOURCES_MAX   64            /* known at once, those that do not exist included */
+#define ALONE_MAX     1000          /* ms that a batch may take to be stored one by one */
+#define COMPLAIN_EACH (60 * 1000)   /* ms between messages to the log */
+
+/* A server as it was last read. */
+typedef struct Source
+{
+	char name[NAMEDATALEN];
+	TimestampTz read_at;
+	int answer; /* INBOX_STORED = it can be verified with; else what all get */
+	WebhookSource *webhook;
+} Source;
+
+/* A request on its way to its answer. */
+typedef struct Item
+{
+	Arrival *arrival;
+	Delivery delivery;
+	int answer;
+} Item;
+
+static MemoryContext source_context = NULL;
+static List *sources = NIL; /* of Source * */
+static bool sources_changed = false;
+
+/* Syscache callback: servers, mappings or roles may be others now. */
+static void
+on_catalog_change(Datum argument, int cache, uint32 hash)
+{
+	sources_changed = true;
+}
+
+/* Once a process. */
+void
+intake_begin(Intake *intake)
+{
+	intake->turn =
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit turn", ALLOCSET_DEFAULT_SIZES);
+	source_context =
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit sources", ALLOCSET_SMALL_SIZES);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, (Datum) 0);
+	intake->problem = "it has not looked yet";
+}
+
+/* Have every server read again before its next use. */
+void
+intake_forget_sources(void)
+{
+	MemoryContextReset(source_context);
+	sources = NIL;
+	sources_changed = false;
+}
+
+/* Say in the log what went wrong, but not of every request. */
+static void
+complain(const char *what, const ErrorData *error)
+{
+	static TimestampTz complained_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(complained_at, now, COMPLAIN_EACH))
+		return;
+	complained_at = now;
+	ereport(LOG, (errmsg("canopy_summit receiver could not %s: %s", what, error->message)));
+}
+
+/* Begin a transaction that only reads. */
+static void
+look_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+look_end(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Note whether this library can work with the database, inside look_begin(). */
+static void
+check_inside(Intake *intake)
+{
+	static char problem[200];
+	const char *found = database_problem();
+
+	if (found != NULL && (intake->problem == NULL || strcmp(found, intake->problem) != 0))
+		ereport(LOG, (errmsg("canopy_summit receiver answers 503: %s", found)));
+	if (found != NULL)
+		strlcpy(problem, found, sizeof(problem));
+	intake->problem = found ? problem : NULL;
+	intake->check_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+}
+
+/* The same in a transaction of its own; a database that cannot do that is a problem, too. */
+void
+intake_check(Intake *intake)
+{
+	PG_TRY();
+	{
+		look_begin();
+		check_inside(intake);
+		look_end();
+	}
+	PG_CATCH();
+	{
+		complain("look at the database", work_abort(intake->turn));
+		intake->problem = "it could not look at the database";
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(intake->turn);
+}
+
+/* Read a server in a transaction. */
+static void
+source_read(Intake *intake, Source *source)
+{
+	source->webhook = NULL;
+	PG_TRY();
+	{
+		look_begin();
+		check_inside(intake);
+		MemoryContextSwitchTo(source_context);
+		if (intake->problem != NULL)
+			source->answer = ANSWER_UNAVAILABLE;
+		else
+		{
+			source->webhook = connection_webhook(source->name);
+			source->answer = source->webhook->secrets == NIL ? INBOX_NO_SECRET : INBOX_STORED;
+		}
+		look_end();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = work_abort(intake->turn);
+
+		if (error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+			error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE)
+			source->answer = INBOX_NO_SERVER;
+		else
+		{
+			source->answer = ANSWER_UNAVAILABLE;
+			complain("read a server", error);
+		}
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(intake->turn);
+}
+
+/* A server that is known, or is now; at most a second old. */
+static Source *
+source_find(Intake *intake, const char *name)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext old;
+	Source *source;
+	ListCell *cell;
+
+	if (sources_changed || list_length(sources) >= SOURCES_MAX)
+		intake_forget_sources();
+	foreach(cell, sources)
+	{
+		source = lfirst(cell);
+		if (strcmp(source->name, name) != 0)
+			continue;
+		if (now - source->read_at < SOURCE_AGE && now >= source->read_at)
+			return source;
+		/* What was read of others goes, too: it is as good as old, and so nothing piles up. */
+		intake_forget_sources();
+		break;
+	}
+	old = MemoryContextSwitchTo(source_context);
+	source = palloc0(sizeof(Source));
+	strlcpy(source->name, name, NAMEDATALEN);
+	source->read_at = now;
+	source_read(intake, source);
+	MemoryContextSwitchTo(source_context);
+	sources = lappend(sources, source);
+	MemoryContextSwitchTo(old);
+	return source;
+}
+
+/* Whether a header's value is a credential, which is not kept. */
+static bool
+header_is_secret(const char *name)
+{
+	return strcmp(name, "authorization") == 0 || strcmp(name, "proxy-authorization") == 0 ||
+		   strcmp(name, "cookie") == 0;
+}
+
+/* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
+static JsonbValue
+header_text(const char *text, bool is_name)
+{
+	JsonbValue value = {.type = jbvString};
+	int len = strlen(text);
+	char *copy = is_name ? asc_tolower(text, len) : pnstrdup(text, len);
+
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true))
+		for (int i = 0; i < len; i++)
+			if (IS_HIGHBIT_SET(copy[i]))
+				copy[i] = '?';
+	value.val.string.val = copy;
+	value.val.string.len = len;
+	return value;
+}
+
+typedef struct Header
+{
+	JsonbValue name;
+	JsonbValue value;
+	int number; /* order of arrival */
+} Header;
+
+static int
+compare_headers(const void *a, const void *b)
+{
+	const Header *left = a;
+	const Header *right = b;
+	int order = strcmp(left->name.val.string.val, right->name.val.string.val);
+
+	return order != 0 ? order : left->number - right->number;
+}
+
+/* Take headers apart; how many there are. */
+static int
+headers_parse(const Arrival *arrival, Header **headers)
+{
+	const char *end = arrival->headers + arrival->headers_len;
+	const char *at = arrival->headers;
+	int room = 16;
+	int count = 0;
+
+	*headers = palloc(room * sizeof(Header));
+	while (at < end)
+	{
+		Header *header;
+		const char *value = at + strlen(at) + 1;
+
+		if (count == room)
+			*headers = repalloc(*headers, (room *= 2) * sizeof(Header));
+		header = &(*headers)[count];
+		header->number = count++;
+		header->name = header_text(at, true);
+		header->value =
+			header_text(header_is_secret(header->name.val.string.val) ? "***" : value, false);
+		at = value + strlen(value) + 1;
+	}
+	return count;
+}
+
+/* Headers as an object by lower-case name; one that came more than once is an array. */
+static Jsonb *
+headers_json(const Arrival *arrival)
+{
+	JsonbParseState *state = NULL;
+	Header *headers;
+	int count = headers_parse(arrival, &headers);
+	int next;
+
+	qsort(headers, count, sizeof(Header), compare_headers);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i = next)
+	{
+		const char *name = headers[i].name.val.string.val;
+
+		for (next = i + 1; next < count; next++)
+			if (strcmp(headers[next].name.val.string.val, name) != 0)
+				break;
+		pushJsonbValue(&state, WJB_KEY, &headers[i].name);
+		if (next == i + 1)
+		{
+			pushJsonbValue(&state, WJB_VALUE, &headers[i].value);
+			continue;
+		}
+		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int k = i; k < next; k++)
+			pushJsonbValue(&state, WJB_ELEM, &headers[k].value);
+		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Verify a webhook; its answer is INBOX_STORED if it may be stored. */
+static void
+item_verify(Intake *intake, Item *item)
+{
+	const Arrival *arrival = item->arrival;
+	Source *source = source_find(intake, arrival->server);
+
+	item->answer = source->answer;
+	if (source->answer == INBOX_STORED)
+	{
+		item->delivery = (Delivery){.server = pstrdup(source->webhook->server),
+									.headers = headers_json(arrival),
+									.body = arrival->body,
+									.body_len = arrival->body_len,
+									.received_at = arrival->received_at};
+		inbox_check(&item->delivery, source->webhook);
+		item->answer = item->delivery.outcome;
+	}
+	if (item->answer != INBOX_STORED && source->webhook != NULL)
+		inbox_count_refusal(source->webhook->server);
+}
+
+/* Find the answer to a request, INBOX_STORED if that takes a transaction. */
+static void
+item_judge(Intake *intake, Item *item)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (!item->arrival->is_health)
+			item_verify(intake, item);
+		else
+		{
+			intake_check(intake);
+			item->answer = intake->problem ? ANSWER_UNAVAILABLE : ANSWER_HEALTHY;
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		complain("verify a webhook", error);
+		item->answer = ANSWER_UNAVAILABLE;
+	}
+	PG_END_TRY();
+}
+
+/* Store deliveries in one transaction; false if it fails. */
+static bool
+store_together(Intake *intake, Item **items, int count)
+{
+	Delivery **deliveries = palloc(count * sizeof(Delivery *));
+	volatile bool stored = false;
+
+	for (int i = 0; i < count; i++)
+		deliveries[i] = &items[i]->delivery;
+	PG_TRY();
+	{
+		work_begin("storing webhooks");
+		inbox_store(deliveries, count);
+		/* A duplicate may be of a row whose commit is not on disk yet: a commit record after it is. */
+		(void) GetCurrentTransactionId();
+		work_commit();
+		stored = true;
+	}
+	PG_CATCH();
+	{
+		complain("store webhooks", work_abort(intake->turn));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(intake->turn);
+	for (int i = 0; i < count; i++)
+	{
+		items[i]->answer = stored ? (int) deliveries[i]->outcome : ANSWER_UNAVAILABLE;
+		if (stored && deliveries[i]->outcome != INBOX_DUPLICATE)
+			intake->stored++;
+	}
+	return stored;
+}
+
+/* Store deliveries together, else each alone while that takes no longer than others can wait. */
+static void
+store(Intake *intake, Item **items, int count)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	if (count == 0 || store_together(intake, items, count) || count == 1)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), ALONE_MAX))
+			return;
+		items[i]->delivery.outcome = INBOX_STORED;
+		items[i]->delivery.webhook_id = 0;
+		(void) store_together(intake, &items[i], 1);
+	}
+}
+
+/* Serve complete requests, at most a batch of them; false if there were none. */
+bool
+intake_serve(Intake *intake, Listener *listener)
+{
+	Item **items = palloc(BATCH_MAX * sizeof(Item *));
+	Item **storable = palloc(BATCH_MAX * sizeof(Item *));
+	int count = 0;
+	int storable_count = 0;
+	Arrival *arrival;
+
+	while (count < BATCH_MAX && (arrival = listener_take(listener)) != NULL)
+	{
+		Item *item = items[count++] = palloc0(sizeof(Item));
+
+		item->arrival = arrival;
+		item_judge(intake, item);
+		if (item->answer == INBOX_STORED)
+			storable[storable_count++] = item;
+	}
+	store(intake, storable, storable_count);
+	for (int i = 0; i < count; i++)
+		listener_answer(listener, items[i]->arrival, items[i]->answer);
+	return count > 0;
+}

@@ -1,0 +1,24 @@
+/*
+ * intake.h
+ *	  What the receiver does with complete requests: verify, store, answer.
+ */
+#ifndef CANOPY_SUMMIT_INTAKE_H
+#define CANOPY_SUMMIT_INTAKE_H
+
+#include "listener.h"
+
+typedef struct Intake
+{
+	MemoryContext turn; /* reset by the caller every turn */
+	const char
+		*problem; /* why nothing can be stored: no extension, or another version; NULL = it can */
+	TimestampTz check_at; /* look then whether that has changed */
+	int64 stored;         /* webhooks since it began */
+} Intake;
+
+extern void intake_begin(Intake *intake);
+extern void intake_check(Intake *intake);
+extern void intake_forget_sources(void);
+extern bool intake_serve(Intake *intake, Listener *listener);
+
+#endif /* CANOPY_SUMMIT_INTAKE_H */

@@ -1,0 +1,672 @@
+/*
+ * listener.c
+ *	  HTTP for the receiver, by libmicrohttpd.
+ *
+ * libmicrohttpd calls from here only what neither raises an error nor allocates
+ * by palloc: a jump through its frames would leave it in pieces.  A complete
+ * request is suspended and handed out; it goes on when it has its answer.  A
+ * client has so long for a complete request, however busy it looks, and when
+ * connections are short the one that has taken longest makes room.
+ */
+#include "listener.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+#define OWN_DESCRIPTORS 3                  /* socket, epoll, wake-up */
+#define POOL_SIZE       (32 * 1024)        /* bytes of a connection for its headers */
+#define BODIES_MAX      (64 * 1024 * 1024) /* bytes of all bodies, and one more body */
+#define FIRST_BODY_SIZE 4096
+#define BACKLOG         511
+#define PREFIX          "/webhooks/"
+#define NO_ANSWER       (-1)
+
+/* A connection. */
+typedef struct Client
+{
+	dlist_node node; /* in Listener.waiting, unless is_busy or is_cut */
+	struct MHD_Connection *connection;
+	int64 since; /* when the request that is awaited could begin; monotonic ms */
+	bool is_busy;
+	bool is_cut;
+} Client;
+
+/* A request; it lives until libmicrohttpd says that it is over. */
+typedef struct Request
+{
+	Arrival arrival; /* its pointers lead into this struct and what it owns */
+	Client *client;
+	struct MHD_Connection *connection;
+	int answer; /* NO_ANSWER = none yet */
+	char *body;
+	size_t capacity;
+	size_t discarded;
+	char headers[FLEXIBLE_ARRAY_MEMBER];
+} Request;
+
+struct Listener
+{
+	struct MHD_Daemon *daemon;
+	int epoll;
+	int descriptors; /* set aside with AcquireExternalFD() */
+	int max_connections;
+	int timeout; /* ms */
+	int connections;
+	int unsent; /* requests that have an answer and are not over */
+	size_t bytes;
+	dlist_head waiting;  /* of Client, the longest first */
+	dlist_head arrivals; /* of Arrival */
+	struct MHD_Response *responses[ANSWER_COUNT];
+};
+
+/* clang-format off */
+static const struct
+{
+	int status;
+	const char *text;
+	const char *header; /* one more, NULL = none */
+	const char *value;
+} answers[ANSWER_COUNT] = {
+	[INBOX_STORED] = {200, "{\"outcome\":\"stored\"}\n"},
+	[INBOX_QUARANTINED] = {200, "{\"outcome\":\"quarantined\"}\n"},
+	[INBOX_CONFLICT] = {200, "{\"outcome\":\"conflict\"}\n"},
+	[INBOX_DUPLICATE] = {200, "{\"outcome\":\"duplicate\"}\n"},
+	[INBOX_BAD_SIGNATURE] = {401, "{\"error\":\"bad signature\"}\n"},
+	[INBOX_TOO_LARGE] = {413, "{\"error\":\"too large\"}\n", "Connection", "close"},
+	[INBOX_NO_SERVER] = {404, "{\"error\":\"not found\"}\n"},
+	[INBOX_NO_SECRET] = {503, "{\"error\":\"unavailable\"}\n"},
+	[ANSWER_HEALTHY] = {200, "{\"status\":\"ok\"}\n"},
+	[ANSWER_UNAVAILABLE] = {503, "{\"error\":\"unavailable\"}\n"},
+	[ANSWER_BAD_REQUEST] = {400, "{\"error\":\"bad request\"}\n", "Connection", "close"},
+	[ANSWER_NO_LENGTH] = {411, "{\"error\":\"length required\"}\n", "Connection", "close"},
+	[ANSWER_NO_PATH] = {404, "{\"error\":\"not found\"}\n", "Connection", "close"},
+	[ANSWER_POST_ONLY] = {405, "{\"error\":\"method not allowed\"}\n", "Allow", "POST"},
+	[ANSWER_GET_ONLY] = {405, "{\"error\":\"method not allowed\"}\n", "Allow", "GET, HEAD"},
+};
+/* clang-format on */
+
+static char last_message[256]; /* of libmicrohttpd */
+
+/* Milliseconds of a clock that nobody sets. */
+static int64
+monotonic_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* libmicrohttpd callback: keep what it says, for the message of listener_open(). */
+static void
+on_message(void *argument, const char *format, va_list arguments)
+{
+	(void) vsnprintf(last_message, sizeof(last_message), format, arguments);
+}
+
+/*
+ * libmicrohttpd callback: it cannot go on.  Its default is abort(), which would
+ * restart the whole cluster; so would an exit that does not detach from shared memory.
+ */
+static void
+on_panic(void *argument, const char *file, unsigned int line, const char *reason)
+{
+	write_stderr("canopy_summit receiver: libmicrohttpd cannot go on: %s\n", reason ? reason : "?");
+	proc_exit(1);
+}
+
+/* Have a client wait from now on for its next request to become complete. */
+static void
+client_wait(Listener *listener, Client *client)
+{
+	if (client == NULL || client->is_cut)
+		return;
+	if (!client->is_busy)
+		dlist_delete(&client->node);
+	client->is_busy = false;
+	client->since = monotonic_now();
+	dlist_push_tail(&listener->waiting, &client->node);
+}
+
+/* End a connection: libmicrohttpd sees that the other side has gone. */
+static void
+client_cut(Client *client)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	dlist_delete(&client->node);
+	client->is_cut = true;
+	if (info != NULL)
+		(void) shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+/* libmicrohttpd callback: a connection has come or gone. */
+static void
+on_connection(void *argument, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	Listener *listener = argument;
+	Client *client = *context;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		listener->connections++;
+		client = *context = calloc(1, sizeof(Client));
+		if (client == NULL)
+			return;
+		client->connection = connection;
+		client->is_busy = true; /* it is in no list yet */
+		client_wait(listener, client);
+		return;
+	}
+	listener->connections--;
+	if (client != NULL && !client->is_busy && !client->is_cut)
+		dlist_delete(&client->node);
+	free(client);
+	*context = NULL;
+}
+
+/* libmicrohttpd callback: a request is over, whether or not it was answered. */
+static void
+on_completed(void *argument, struct MHD_Connection *connection, void **context,
+			 enum MHD_RequestTerminationCode code)
+{
+	Listener *listener = argument;
+	Request *request = *context;
+
+	if (request == NULL)
+		return;
+	client_wait(listener, request->client);
+	if (request->answer != NO_ANSWER)
+		listener->unsent--;
+	listener->bytes -= request->capacity;
+	free(request->body);
+	free(request);
+	*context = NULL;
+}
+
+/* What the headers of a request say about its body, and where they are copied to. */
+typedef struct HeaderScan
+{
+	char *to; /* NULL = only measure */
+	size_t len;
+	int lengths;   /* Content-Length */
+	int encodings; /* Transfer-Encoding */
+	bool is_chunked;
+	uint64 content_length;
+} HeaderScan;
+
+/* libmicrohttpd callback: one header. */
+static enum MHD_Result
+on_header(void *argument, enum MHD_ValueKind kind, const char *name, size_t name_len,
+		  const char *value, size_t value_len)
+{
+	HeaderScan *scan = argument;
+
+	if (scan->to != NULL)
+	{
+		memcpy(scan->to + scan->len, name, name_len);
+		scan->to[scan->len + name_len] = '\0';
+		if (value != NULL)
+			memcpy(scan->to + scan->len + name_len + 1, value, value_len);
+		scan->to[scan->len + name_len + 1 + value_len] = '\0';
+	}
+	else if (pg_strcasecmp(name, "content-length") == 0)
+	{
+		scan->lengths++;
+		scan->content_length = strtoull(value ? value : "", NULL, 10);
+	}
+	else if (pg_strcasecmp(name, "transfer-encoding") == 0)
+	{
+		scan->encodings++;
+		scan->is_chunked = value != NULL && pg_strcasecmp(value, "chunked") == 0;
+	}
+	scan->len += name_len + value_len + 2;
+	return MHD_YES;
+}
+
+static size_t
+body_limit(void)
+{
+	return (size_t) setting_max_webhook_size * 1024;
+}
+
+/* The answer that needs no more than the request's first line and headers; NO_ANSWER if there is none. */
+static int
+request_refusal(const char *url, const char *method, const HeaderScan *scan)
+{
+	bool has_body = scan->encodings > 0 || scan->content_length > 0;
+
+	if (strcmp(url, "/healthz") == 0)
+	{
+		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+			return ANSWER_GET_ONLY;
+		return has_body ? ANSWER_BAD_REQUEST : NO_ANSWER;
+	}
+	if (strncmp(url, PREFIX, strlen(PREFIX)) != 0 || url[strlen(PREFIX)] == '\0')
+		return ANSWER_NO_PATH;
+	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
+		return ANSWER_POST_ONLY;
+	if (strlen(url) - strlen(PREFIX) >= NAMEDATALEN)
+		return ANSWER_NO_PATH;
+	/* Two lengths, or two ideas of how long it is, are how requests are smuggled past a proxy. */
+	if (scan->lengths + scan->encodings > 1 || (scan->encodings > 0 && !scan->is_chunked))
+		return ANSWER_BAD_REQUEST;
+	if (scan->lengths + scan->encodings == 0)
+		return ANSWER_NO_LENGTH;
+	return scan->content_length > body_limit() ? INBOX_TOO_LARGE : NO_ANSWER;
+}
+
+/* Give a request its answer; what of it has not been read is not read any more. */
+static enum MHD_Result
+request_answer(Listener *listener, Request *request)
+{
+	return MHD_queue_response(request->connection, answers[request->answer].status,
+							  listener->responses[request->answer]);
+}
+
+/* The headers of a request are here. */
+static enum MHD_Result
+request_begin(Listener *listener, struct MHD_Connection *connection, const char *url,
+			  const char *method, void **context)
+{
+	HeaderScan scan = {0};
+	const union MHD_ConnectionInfo *info;
+	Request *request;
+
+	(void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &scan);
+	request = calloc(1, offsetof(Request, headers) + scan.len);
+	if (request == NULL)
+		return MHD_NO;
+	*context = request;
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	request->client = info ? info->socket_context : NULL;
+	request->connection = connection;
+	request->answer = request_refusal(url, method, &scan);
+	if (request->answer != NO_ANSWER)
+	{
+		listener->unsent++;
+		return request_answer(listener, request);
+	}
+	request->arrival.is_health = url[1] == 'h';
+	if (!request->arrival.is_health)
+		strlcpy(request->arrival.server, url + strlen(PREFIX), NAMEDATALEN);
+	request->arrival.headers = request->headers;
+	request->arrival.headers_len = scan.len;
+	scan.to = request->headers;
+	scan.len = 0;
+	(void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &scan);
+	return MHD_YES;
+}
+
+/* Take no more of a request's body, which was too much. */
+static void
+request_refuse(Listener *listener, Request *request, int answer)
+{
+	listener->bytes -= request->capacity;
+	free(request->body);
+	request->body = NULL;
+	request->capacity = 0;
+	request->answer = answer;
+	listener->unsent++;
+}
+
+/*
+ * Take a part of a body.  The rest of one that is refused is let go by, since
+ * libmicrohttpd takes no answer amid a body, but no more than another full one.
+ */
+static enum MHD_Result
+request_read(Listener *listener, Request *request, const char *data, size_t len)
+{
+	Arrival *arrival = &request->arrival;
+	size_t need = arrival->body_len + len;
+
+	if (request->answer == NO_ANSWER && need > body_limit())
+		request_refuse(listener, request, INBOX_TOO_LARGE);
+	if (request->answer == NO_ANSWER && need > request->capacity)
+	{
+		size_t capacity = Max(FIRST_BODY_SIZE, Max(need, Min(2 * request->capacity, body_limit())));
+		char *body = NULL;
+
+		if (listener->bytes - request->capacity + capacity <= BODIES_MAX + body_limit())
+			body = realloc(request->body, capacity);
+		if (body == NULL)
+			request_refuse(listener, request, ANSWER_UNAVAILABLE);
+		else
+		{
+			listener->bytes += capacity - request->capacity;
+			request->body = body;
+			request->capacity = capacity;
+		}
+	}
+	if (request->answer != NO_ANSWER)
+	{
+		request->discarded += len;
+		return request->discarded > body_limit() ? MHD_NO : MHD_YES;
+	}
+	memcpy(request->body + arrival->body_len, data, len);
+	arrival->body_len = need;
+	return MHD_YES;
+}
+
+/* A request is complete: it waits, and its client does not. */
+static void
+request_arrive(Listener *listener, Request *request)
+{
+	Client *client = request->client;
+
+	request->arrival.body = request->body ? request->body : "";
+	request->arrival.received_at = GetCurrentTimestamp();
+	dlist_push_tail(&listener->arrivals, &request->arrival.node);
+	if (client != NULL && !client->is_busy && !client->is_cut)
+	{
+		dlist_delete(&client->node);
+		client->is_busy = true;
+	}
+	MHD_suspend_connection(request->connection);
+}
+
+/* libmicrohttpd callback: headers, a part of a body, or the end of a request. */
+static enum MHD_Result
+on_request(void *argument, struct MHD_Connection *connection, const char *url, const char *method,
+		   const char *version, const char *data, size_t *len, void **context)
+{
+	Listener *listener = argument;
+	Request *request = *context;
+	size_t part = *len;
+
+	if (request == NULL)
+		return request_begin(listener, connection, url, method, context);
+	if (part > 0)
+	{
+		*len = 0;
+		return request_read(listener, request, data, part);
+	}
+	if (request->answer != NO_ANSWER)
+		return request_answer(listener, request);
+	request_arrive(listener, request);
+	return MHD_YES;
+}
+
+/* An address to bind to; false if the text is none. */
+static bool
+address_parse(const char *text, int port, struct sockaddr_storage *address, socklen_t *len)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *) address;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) address;
+
+	memset(address, 0, sizeof(*address));
+	if (strcmp(text, "localhost") == 0)
+		text = "127.0.0.1";
+	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1)
+	{
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(port);
+		*len = sizeof(*v4);
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1)
+	{
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(port);
+		*len = sizeof(*v6);
+		return true;
+	}
+	return false;
+}
+
+/* Whether listener_open() can make sense of an address. */
+bool
+listener_address_is_valid(const char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	return address_parse(text, 0, &address, &len);
+}
+
+/* Whether only this machine can reach an address. */
+bool
+listener_address_is_loopback(const char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (!address_parse(text, 0, &address, &len))
+		return false;
+	if (address.ss_family == AF_INET)
+		return ntohl(((struct sockaddr_in *) &address)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *) &address)->sin6_addr);
+}
+
+/* A socket that listens.  Error: it cannot. */
+static int
+socket_open(const ListenerPlan *plan)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+	int on = 1;
+	int fd = -1;
+
+	if (!address_parse(plan->address, plan->port, &address, &len))
+		elog(ERROR, "\"%s\" is no address", plan->address);
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+		bind(fd, (struct sockaddr *) &address, len) != 0 || listen(fd, BACKLOG) != 0)
+	{
+		int error = errno;
+
+		if (fd >= 0)
+			close(fd);
+		errno = error;
+		ereport(ERROR, (errcode_for_socket_access(),
+						errmsg("could not listen on %s port %d: %m", plan->address, plan->port)));
+	}
+	return fd;
+}
+
+/* Set descriptors aside, so that connections never take those that files need; how many connections there may be. */
+static int
+descriptors_acquire(Listener *listener, int connections)
+{
+	while (listener->descriptors < connections + OWN_DESCRIPTORS && AcquireExternalFD())
+		listener->descriptors++;
+	if (listener->descriptors <= OWN_DESCRIPTORS)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+						errmsg("no file descriptors are left to listen with")));
+	return listener->descriptors - OWN_DESCRIPTORS;
+}
+
+static void
+responses_create(Listener *listener)
+{
+	for (int i = 0; i < ANSWER_COUNT; i++)
+	{
+		const char *text = answers[i].text;
+		struct MHD_Response *response =
+			MHD_create_response_from_buffer(strlen(text), unconstify(char *, text),
+											MHD_RESPMEM_PERSISTENT);
+
+		if (response == NULL ||
+			MHD_add_response_header(response, "Content-Type", "application/json") != MHD_YES ||
+			(answers[i].header != NULL &&
+			 MHD_add_response_header(response, answers[i].header, answers[i].value) != MHD_YES) ||
+			(answers[i].status == 405 &&
+			 MHD_add_response_header(response, "Connection", "close") != MHD_YES) ||
+			(answers[i].status == 503 &&
+			 MHD_add_response_header(response, "Retry-After", "5") != MHD_YES))
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		listener->responses[i] = response;
+	}
+}
+
+/* Start libmicrohttpd on a socket, which it owns from then on. */
+static struct MHD_Daemon *
+daemon_start(Listener *listener, const ListenerPlan *plan, int fd)
+{
+	bool is_local = listener_address_is_loopback(plan->address);
+	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+						 (plan->certificate ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem options[] = {
+		{MHD_OPTION_CONNECTION_LIMIT, listener->max_connections, NULL},
+		/* Others' connections must not take the place of all. */
+		{MHD_OPTION_PER_IP_CONNECTION_LIMIT, is_local ? 0 : (listener->max_connections + 1) / 2,
+		 NULL},
+		{MHD_OPTION_CONNECTION_TIMEOUT, (plan->timeout + 999) / 1000, NULL},
+		{MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_SIZE, NULL},
+		{MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+		{MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL},
+		{plan->certificate ? MHD_OPTION_ARRAY : MHD_OPTION_END, 0,
+		 (struct MHD_OptionItem[]){
+			 {MHD_OPTION_HTTPS_MEM_CERT, 0, unconstify(char *, plan->certificate)},
+			 {MHD_OPTION_HTTPS_MEM_KEY, 0, unconstify(char *, plan->key)},
+			 {MHD_OPTION_HTTPS_PRIORITIES, 0, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+			 {MHD_OPTION_END, 0, NULL}}},
+		{MHD_OPTION_END, 0, NULL}};
+
+	strlcpy(last_message, "it does not say why", sizeof(last_message));
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
+							on_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+							MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
+							MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_ARRAY,
+							options, MHD_OPTION_END);
+}
+
+/*
+ * Listen.  Errors: 53000 no descriptors, those of the socket, F0000 TLS does not
+ * work with this certificate and key.  After an error the process has to end.
+ */
+Listener *
+listener_open(const ListenerPlan *plan)
+{
+	Listener *listener = MemoryContextAllocZero(TopMemoryContext, sizeof(Listener));
+	const union MHD_DaemonInfo *info;
+
+	MHD_set_panic_func(on_panic, NULL);
+	dlist_init(&listener->waiting);
+	dlist_init(&listener->arrivals);
+	listener->timeout = plan->timeout;
+	listener->max_connections = descriptors_acquire(listener, plan->max_connections);
+	if (listener->max_connections < plan->max_connections)
+		ereport(LOG, (errmsg("canopy_summit receiver takes %d connections at once",
+							 listener->max_connections),
+					  errhint("More need a larger max_files_per_process.")));
+	responses_create(listener);
+	listener->daemon = daemon_start(listener, plan, socket_open(plan));
+	info =
+		listener->daemon ? MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	if (info == NULL)
+		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+						errmsg("could not start to listen: %s", last_message)));
+	listener->epoll = info->epoll_fd;
+	return listener;
+}
+
+/* What to wait for until listener_run() has something to do. */
+int
+listener_descriptor(const Listener *listener)
+{
+	return listener->epoll;
+}
+
+/* Milliseconds until listener_run() has something to do of its own, at most so many. */
+long
+listener_timeout(Listener *listener, long longest)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	if (!dlist_is_empty(&listener->arrivals))
+		return 0;
+	if (MHD_get_timeout(listener->daemon, &timeout) != MHD_YES)
+		return longest;
+	return timeout < longest ? (long) timeout : longest;
+}
+
+/* Do what there is to do, without waiting. */
+void
+listener_run(Listener *listener)
+{
+	(void) MHD_run(listener->daemon);
+}
+
+/* The next complete request, each once; NULL if there is none. */
+Arrival *
+listener_take(Listener *listener)
+{
+	if (dlist_is_empty(&listener->arrivals))
+		return NULL;
+	return dlist_container(Arrival, node, dlist_pop_head_node(&listener->arrivals));
+}
+
+/* Answer a request that was taken; it is gone then. */
+void
+listener_answer(Listener *listener, Arrival *arrival, int answer)
+{
+	Request *request = (Request *) arrival;
+
+	request->answer = answer;
+	listener->unsent++;
+	client_wait(listener, request->client);
+	MHD_resume_connection(request->connection);
+}
+
+/* End connections whose requests take too long, and when there are almost too many, those that take longest. */
+void
+listener_cut_slow(Listener *listener)
+{
+	int64 now = monotonic_now();
+	int cut = 0;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &listener->waiting)
+	{
+		Client *client = dlist_container(Client, node, iter.cur);
+		bool is_crowded = listener->connections - cut >
+						  listener->max_connections - listener->max_connections / 16;
+
+		if (now - client->since < (is_crowded ? 1000 : listener->timeout))
+			break;
+		client_cut(client);
+		cut++;
+	}
+}
+
+/* Whether answers are on their way. */
+bool
+listener_is_sending(const Listener *listener)
+{
+	return listener->unsent > 0;
+}
+
+/* Take no new connections. */
+void
+listener_quiesce(Listener *listener)
+{
+	int fd = MHD_quiesce_daemon(listener->daemon);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/* End all connections and stop listening.  Every request that was taken has its answer. */
+void
+listener_close(Listener *listener)
+{
+	MHD_stop_daemon(listener->daemon);
+	for (int i = 0; i < ANSWER_COUNT; i++)
+		MHD_destroy_response(listener->responses[i]);
+	while (listener->descriptors-- > 0)
+		ReleaseExternalFD();
+	pfree(listener);
+}

@@ -1,0 +1,65 @@
+/*
+ * listener.h
+ *	  HTTP for the receiver: complete requests come out, answers go in.
+ */
+#ifndef CANOPY_SUMMIT_LISTENER_H
+#define CANOPY_SUMMIT_LISTENER_H
+
+#include "canopy_summit.h"
+
+#include "inbox.h"
+#include "lib/ilist.h"
+
+/* How a request is answered: what became of a delivery, or one of these. */
+typedef enum HttpAnswer
+{
+	ANSWER_HEALTHY = INBOX_NO_SECRET + 1,
+	ANSWER_UNAVAILABLE, /* not now: the sender shall try again */
+	ANSWER_BAD_REQUEST,
+	ANSWER_NO_LENGTH,
+	ANSWER_NO_PATH,
+	ANSWER_POST_ONLY,
+	ANSWER_GET_ONLY,
+	ANSWER_COUNT
+} HttpAnswer;
+
+/* A complete request that waits for listener_answer(). */
+typedef struct Arrival
+{
+	dlist_node node;
+	bool is_health;           /* else a webhook */
+	char server[NAMEDATALEN]; /* whose webhook */
+	const char *headers;      /* "name\0value\0name\0value\0" */
+	size_t headers_len;
+	const char *body;
+	size_t body_len;
+	TimestampTz received_at;
+} Arrival;
+
+/* Where and how to listen. */
+typedef struct ListenerPlan
+{
+	const char *address; /* an IP address, or localhost */
+	int port;
+	int max_connections;
+	int timeout;             /* ms until a request has to be complete */
+	const char *certificate; /* PEM; NULL = no TLS */
+	const char *key;
+} ListenerPlan;
+
+typedef struct Listener Listener;
+
+extern bool listener_address_is_valid(const char *address);
+extern bool listener_address_is_loopback(const char *address);
+extern Listener *listener_open(const ListenerPlan *plan);
+extern int listener_descriptor(const Listener *listener);
+extern long listener_timeout(Listener *listener, long longest);
+extern void listener_run(Listener *listener);
+extern Arrival *listener_take(Listener *listener);
+extern void listener_answer(Listener *listener, Arrival *arrival, int answer);
+extern void listener_cut_slow(Listener *listener);
+extern bool listener_is_sending(const Listener *listener);
+extern void listener_quiesce(Listener *listener);
+extern void listener_close(Listener *listener);
+
+#endif /* CANOPY_SUMMIT_LISTENER_H */
