@@ -48,21 +48,21 @@ enum
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	[WEBHOOK_FIND] = {5, {TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID},
+	[WEBHOOK_FIND] = {5, {TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
 		"SELECT (SELECT w.webhook_id FROM canopy_summit.webhook w"
 		"  WHERE w.content_hash = d.content_hash AND w.server = d.server"
 		"  AND CASE WHEN d.delivery_key IS NULL THEN w.delivery_key IS NULL"
-		"   AND w.signed_at BETWEEN d.signed_at - d.horizon AND d.signed_at + d.horizon"
-		"   ELSE w.delivery_key = d.delivery_key END ORDER BY w.webhook_id LIMIT 1),"
+		"   AND w.signed_at BETWEEN d.signed_after AND d.signed_before"
+		"   ELSE w.delivery_key = d.delivery_key END LIMIT 1),"
 		" EXISTS (SELECT FROM canopy_summit.webhook w"
-		"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server)"
-		" FROM (SELECT $1 AS server, $2 AS content_hash, $3 AS delivery_key, $4 AS signed_at,"
-		"  $5 AS horizon) AS d"},
-	[WEBHOOK_INSERT] = {12, {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-			TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, TEXTOID},
+		"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server), d.place"
+		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
+		"  AS d (server, content_hash, delivery_key, signed_after, signed_before, place)"},
+	[WEBHOOK_INSERT] = {12, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
+			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 		"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"
 		" signed_at, event, subject, delivery_key, content_hash, state, problem)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"},
+		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"},
 };
 /* clang-format on */
 
@@ -208,101 +208,205 @@ inbox_count_refusal(const char *server)
 	LWLockRelease(shared->lock);
 }
 
-/*
- * Say what a delivery that inbox_check() has passed will be, and give it its
- * key: a new one, or that of the row it is known as.  The caller holds its lock,
- * under which that stays true until this transaction ends, and is inside
- * engine_begin().
- */
-static void
-inbox_judge(Delivery *delivery)
+/* Arguments of a statement that takes arrays, gathered a row a delivery. */
+typedef struct Rows
 {
-	const Envelope *envelope = &delivery->envelope;
-	Interval *horizon = palloc0(sizeof(Interval));
-	char nulls[] = "     ";
-	Datum arguments[5];
-	Datum known;
+	int count;
+	Datum *values[STATEMENT_ARGUMENTS];
+	bool *nulls[STATEMENT_ARGUMENTS];
+} Rows;
+
+static void
+rows_begin(Rows *rows, const Statement *statement, int count)
+{
+	rows->count = 0;
+	for (int i = 0; i < statement->argument_count; i++)
+	{
+		rows->values[i] = palloc(count * sizeof(Datum));
+		rows->nulls[i] = palloc0(count * sizeof(bool));
+	}
+}
+
+/* Set a column of the last row to a text; NULL for NULL. */
+static void
+rows_put_text(Rows *rows, int column, const char *text)
+{
+	rows->values[column][rows->count - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	rows->nulls[column][rows->count - 1] = text == NULL;
+}
+
+static void
+rows_put(Rows *rows, int column, Datum value)
+{
+	rows->values[column][rows->count - 1] = value;
+}
+
+/* The arguments as a statement takes them. */
+static Datum *
+rows_arguments(const Rows *rows, const Statement *statement)
+{
+	Datum *arguments = palloc(statement->argument_count * sizeof(Datum));
+
+	for (int i = 0; i < statement->argument_count; i++)
+		arguments[i] = statement_array(rows->values[i], rows->nulls[i], rows->count,
+									   get_element_type(statement->arguments[i]));
+	return arguments;
+}
+
+/* Say what one delivery is, by the row of WEBHOOK_FIND about it. */
+static void
+delivery_judge(Delivery *delivery, HeapTuple row, Oid sequence)
+{
 	bool is_new;
 	bool isnull;
+	Datum known = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_new);
+	Datum has_sibling = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
 
-	horizon->time = delivery->horizon;
-	arguments[0] = CStringGetTextDatum(delivery->server);
-	arguments[1] = bytes_datum(envelope->hash, sizeof(envelope->hash));
-	arguments[2] = statement_text(envelope->delivery_key, &nulls[2]);
-	arguments[3] = TimestampTzGetDatum(delivery->signed_at);
-	arguments[4] = IntervalPGetDatum(horizon);
-	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
-	known = statement_column(1, &is_new);
 	if (!is_new)
 	{
 		delivery->outcome = INBOX_DUPLICATE;
 		delivery->webhook_id = DatumGetInt64(known);
 		return;
 	}
-	delivery->outcome = envelope->problem                            ? INBOX_QUARANTINED
-						: DatumGetBool(statement_column(2, &isnull)) ? INBOX_CONFLICT
-																	 : INBOX_STORED;
-	delivery->webhook_id = nextval_internal(
-		get_relname_relid("webhook_id_seq", get_namespace_oid("canopy_summit", false)), false);
+	delivery->outcome = delivery->envelope.problem  ? INBOX_QUARANTINED
+						: DatumGetBool(has_sibling) ? INBOX_CONFLICT
+													: INBOX_STORED;
+	delivery->webhook_id = nextval_internal(sequence, false);
 	if (delivery->outcome == INBOX_STORED)
 		wake_for_webhooks();
 }
 
-/* Insert a delivery that inbox_judge() has found to be new. */
+/*
+ * Say what deliveries that inbox_check() has passed will be, no two with the same
+ * lock, and give each its key: a new one, or that of the row it is known as.
+ * The caller holds the locks, under which that stays true until this transaction
+ * ends, and is inside engine_begin().
+ */
 static void
-inbox_insert(const Delivery *delivery)
+inbox_judge(Delivery **deliveries, int count)
 {
-	const Envelope *envelope = &delivery->envelope;
-	char nulls[] = "            ";
-	Datum arguments[12];
+	Statement *find = &statements[WEBHOOK_FIND];
+	Oid sequence = get_relname_relid("webhook_id_seq", get_namespace_oid("canopy_summit", false));
+	Rows rows;
 
-	arguments[0] = Int64GetDatum(delivery->webhook_id);
-	arguments[1] = CStringGetTextDatum(delivery->server);
-	arguments[2] = JsonbPGetDatum(delivery->headers);
-	arguments[3] = bytes_datum(delivery->body, delivery->body_len);
-	arguments[4] = TimestampTzGetDatum(delivery->received_at);
-	arguments[5] = TimestampTzGetDatum(delivery->signed_at);
-	arguments[6] = statement_text(envelope->event, &nulls[6]);
-	arguments[7] = statement_text(envelope->subject, &nulls[7]);
-	arguments[8] = statement_text(envelope->delivery_key, &nulls[8]);
-	arguments[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
-	arguments[10] = CStringGetTextDatum(inbox_outcome_name(delivery->outcome));
-	arguments[11] = statement_text(envelope->problem, &nulls[11]);
-	(void) statement_run(&statements[WEBHOOK_INSERT], arguments, nulls);
+	rows_begin(&rows, find, count);
+	for (int i = 0; i < count; i++)
+	{
+		const Delivery *delivery = deliveries[i];
+		const Envelope *envelope = &delivery->envelope;
+
+		rows.count++;
+		rows_put_text(&rows, 0, delivery->server);
+		rows_put(&rows, 1, bytes_datum(envelope->hash, sizeof(envelope->hash)));
+		rows_put_text(&rows, 2, envelope->delivery_key);
+		rows_put(&rows, 3, TimestampTzGetDatum(delivery->signed_at - delivery->horizon));
+		rows_put(&rows, 4, TimestampTzGetDatum(delivery->signed_at + delivery->horizon));
+	}
+	if (statement_run_now(find, rows_arguments(&rows, find), NULL) != count)
+		elog(ERROR, "a delivery was not looked up");
+	for (int i = 0; i < count; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+		bool isnull;
+		int64 place = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+
+		delivery_judge(deliveries[place - 1], row, sequence);
+	}
 }
 
+/* Insert those deliveries that inbox_judge() has found to be new. */
+static void
+inbox_insert(Delivery **deliveries, int count)
+{
+	Statement *insert = &statements[WEBHOOK_INSERT];
+	Rows rows;
+
+	rows_begin(&rows, insert, count);
+	for (int i = 0; i < count; i++)
+	{
+		const Delivery *delivery = deliveries[i];
+		const Envelope *envelope = &delivery->envelope;
+
+		if (delivery->outcome == INBOX_DUPLICATE)
+			continue;
+		rows.count++;
+		rows_put(&rows, 0, Int64GetDatum(delivery->webhook_id));
+		rows_put_text(&rows, 1, delivery->server);
+		rows_put(&rows, 2, JsonbPGetDatum(delivery->headers));
+		rows_put(&rows, 3, bytes_datum(delivery->body, delivery->body_len));
+		rows_put(&rows, 4, TimestampTzGetDatum(delivery->received_at));
+		rows_put(&rows, 5, TimestampTzGetDatum(delivery->signed_at));
+		rows_put_text(&rows, 6, envelope->event);
+		rows_put_text(&rows, 7, envelope->subject);
+		rows_put_text(&rows, 8, envelope->delivery_key);
+		rows_put(&rows, 9, bytes_datum(envelope->hash, sizeof(envelope->hash)));
+		rows_put_text(&rows, 10, inbox_outcome_name(delivery->outcome));
+		rows_put_text(&rows, 11, envelope->problem);
+	}
+	if (rows.count > 0)
+		(void) statement_run(insert, rows_arguments(&rows, insert), NULL);
+}
+
+/* Order by lock, and by arrival among those of the same one. */
 static int
 compare_locks(const void *a, const void *b)
 {
-	return memcmp(*(const uint8 *const *) a, *(const uint8 *const *) b, ENVELOPE_HASH_LENGTH);
-}
+	Delivery *left = *(Delivery *const *) a;
+	Delivery *right = *(Delivery *const *) b;
+	int order = memcmp(left->lock, right->lock, sizeof(left->lock));
 
-/* Take the locks of deliveries, in an order that all who take several keep: else two could wait for each other. */
-static void
-inbox_lock(Delivery **deliveries, int count)
-{
-	const uint8 **locks = palloc(count * sizeof(uint8 *));
-
-	for (int i = 0; i < count; i++)
-		locks[i] = deliveries[i]->lock;
-	qsort(locks, count, sizeof(uint8 *), compare_locks);
-	for (int i = 0; i < count; i++)
-		lock_digest(WEBHOOK_LOCKTAG, locks[i]);
+	return order != 0 ? order : left->place - right->place;
 }
 
 /*
- * Store deliveries that inbox_check() has passed, in their order, unless they
- * are known, and say what became of each.  Inside engine_begin().
+ * Take the locks of deliveries, in an order that all who take several keep: else
+ * two could wait for each other.  Each is told how many before it have its lock.
+ */
+static int
+inbox_lock(Delivery **deliveries, int count)
+{
+	Delivery **sorted = palloc(count * sizeof(Delivery *));
+	int rounds = 1;
+
+	for (int i = 0; i < count; i++)
+	{
+		deliveries[i]->place = i;
+		sorted[i] = deliveries[i];
+	}
+	qsort(sorted, count, sizeof(Delivery *), compare_locks);
+	for (int i = 0; i < count; i++)
+	{
+		bool is_same =
+			i > 0 && memcmp(sorted[i]->lock, sorted[i - 1]->lock, sizeof(sorted[i]->lock)) == 0;
+
+		sorted[i]->round = is_same ? sorted[i - 1]->round + 1 : 0;
+		rounds = Max(rounds, sorted[i]->round + 1);
+		if (!is_same)
+			lock_digest(WEBHOOK_LOCKTAG, sorted[i]->lock);
+	}
+	return rounds;
+}
+
+/*
+ * Store deliveries that inbox_check() has passed, unless they are known, and say
+ * what became of each.  Copies of one have to see each other: the first of each
+ * comes in the first round, and so on.  Inside engine_begin().
  */
 void
 inbox_store(Delivery **deliveries, int count)
 {
-	inbox_lock(deliveries, count);
-	for (int i = 0; i < count; i++)
+	int rounds = inbox_lock(deliveries, count);
+	Delivery **some = palloc(count * sizeof(Delivery *));
+
+	for (int round = 0; round < rounds; round++)
 	{
-		inbox_judge(deliveries[i]);
-		if (deliveries[i]->outcome != INBOX_DUPLICATE)
-			inbox_insert(deliveries[i]);
+		int some_count = 0;
+
+		for (int i = 0; i < count; i++)
+			if (deliveries[i]->round == round)
+				some[some_count++] = deliveries[i];
+		inbox_judge(some, some_count);
+		inbox_insert(some, some_count);
 	}
 }
 
@@ -412,6 +516,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 									[INBOX_TOO_LARGE] = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 									[INBOX_NO_SECRET] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
 	Delivery delivery;
+	Delivery *pointer = &delivery;
 	Engine engine;
 	NewRow row;
 	bytea *body;
@@ -433,8 +538,8 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 						errmsg("webhook was refused: %s", delivery.problem)));
 	}
 	engine_begin(&engine);
-	inbox_lock(&(Delivery *){&delivery}, 1);
-	inbox_judge(&delivery);
+	(void) inbox_lock(&pointer, 1);
+	inbox_judge(&pointer, 1);
 	engine_end(&engine);
 	return inbox_fill(&delivery, &row) ? new_row_tuple(&row) : PointerGetDatum(NULL);
 }

@@ -36,6 +36,9 @@ typedef struct Delivery
 	uint8 lock[ENVELOPE_HASH_LENGTH]; /* digest of what makes it known */
 	const char *problem;              /* why it is refused; NULL = it is not */
 
+	int place; /* among those that are stored together */
+	int round; /* in which it is stored: how many before it have its lock */
+
 	InboxOutcome outcome;
 	int64 webhook_id; /* 0 = not stored */
 } Delivery;

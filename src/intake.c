@@ -140,6 +140,20 @@ intake_check(Intake *intake)
 	MemoryContextSwitchTo(intake->turn);
 }
 
+/* Show in server_health why a server's deliveries cannot be verified; NULL: they can. */
+static void
+note_problem(const char *server, const char *problem)
+{
+	ServerCounters *counters;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	counters = shared_server(server);
+	if (counters != NULL)
+		strlcpy(counters->webhook_problem, problem ? problem : "",
+				sizeof(counters->webhook_problem));
+	LWLockRelease(shared->lock);
+}
+
 /* Read a server in a transaction. */
 static void
 source_read(Intake *intake, Source *source)
@@ -156,6 +170,10 @@ source_read(Intake *intake, Source *source)
 		{
 			source->webhook = connection_webhook(source->name);
 			source->answer = source->webhook->secrets == NIL ? INBOX_NO_SECRET : INBOX_STORED;
+			note_problem(source->name,
+						 source->webhook->secrets
+							 ? NULL
+							 : "the user mapping of its webhook_role has no webhook_secret");
 		}
 		look_end();
 	}
@@ -169,6 +187,7 @@ source_read(Intake *intake, Source *source)
 		else
 		{
 			source->answer = ANSWER_UNAVAILABLE;
+			note_problem(source->name, error->message);
 			complain("read a server", error);
 		}
 	}

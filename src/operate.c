@@ -21,6 +21,7 @@
 
 PG_FUNCTION_INFO_V1(canopy_summit_wake);
 PG_FUNCTION_INFO_V1(canopy_summit_workers);
+PG_FUNCTION_INFO_V1(canopy_summit_receivers);
 PG_FUNCTION_INFO_V1(canopy_summit_server_counters);
 PG_FUNCTION_INFO_V1(canopy_summit_wait_for_job);
 PG_FUNCTION_INFO_V1(canopy_summit_wait_for_upload);
@@ -64,6 +65,32 @@ canopy_summit_workers(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* canopy_summit.receivers() -> setof record: the row of view canopy_summit.receiver_status */
+Datum
+canopy_summit_receivers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReceiverSlot receiver;
+	Datum values[4];
+	bool nulls[4] = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (shared == NULL)
+		return (Datum) 0;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	receiver = shared->receiver;
+	LWLockRelease(shared->lock);
+	if (receiver.pid == 0 || receiver.database != MyDatabaseId)
+		return (Datum) 0;
+	values[0] = Int32GetDatum(receiver.pid);
+	values[1] = TimestampTzGetDatum(receiver.started_at);
+	values[2] = Int64GetDatum(receiver.stored);
+	nulls[3] = receiver.problem[0] == '\0';
+	values[3] = CStringGetTextDatum(receiver.problem);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}
+
 /* canopy_summit.server_counters() -> setof record */
 Datum
 canopy_summit_server_counters(PG_FUNCTION_ARGS)
@@ -77,8 +104,8 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 	{
 		ServerCounters counters;
 		Datum latency[SHARED_LATENCIES];
-		Datum values[9];
-		bool nulls[9] = {0};
+		Datum values[11];
+		bool nulls[11] = {0};
 
 		LWLockAcquire(shared->lock, LW_SHARED);
 		counters = shared->servers[i];
@@ -99,6 +126,9 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 		values[8] =
 			PointerGetDatum(construct_array(latency, SHARED_LATENCIES, INT8OID, sizeof(int64),
 											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		values[9] = Int64GetDatum(counters.refused_webhooks);
+		nulls[10] = counters.webhook_problem[0] == '\0';
+		values[10] = CStringGetTextDatum(counters.webhook_problem);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -55,7 +55,7 @@ BEGIN ATOMIC
 		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
 			'lease_until, first_sent_at, reconciles, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
-		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'),
+		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
 			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
 	UNION ALL SELECT l.level, 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
 		FROM (VALUES ('operator'), ('admin')) AS l(level)
@@ -63,7 +63,7 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_proc f
 		WHERE f.pronamespace = 'canopy_summit'::regnamespace
 			AND f.proname IN ('instance', 'cancel_job', 'retry_job', 'retry_failed', 'pause_server', 'resume_server', 'arm',
-				'wait_for_job', 'explain_job', 'workers', 'server_counters', 'server_queue')
+				'wait_for_job', 'explain_job', 'workers', 'receivers', 'server_counters', 'server_queue')
 	UNION ALL SELECT 'operator', 'function', 'canopy_summit.operations()', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.operation', 'SELECT'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.schema_drift', 'SELECT'
