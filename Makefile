@@ -14,7 +14,7 @@ SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 3
 	82_apply.sql 83_status.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
-REGRESS = server store coerce drift view link operation certificate html
+REGRESS = server store coerce drift view link operation certificate html webhook
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
 # WERROR= builds with a compiler that knows warnings which this code has not met.

@@ -6,10 +6,11 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO, MDY';
 \pset null '-'
 
--- Two views an entity, with a comment, and nothing else.
+-- Two views an entity, with a comment, and nothing else but those of webhooks.
 SELECT count(*) FROM canopy_summit.entities();
 SELECT coalesce(entity, relname) AS odd FROM (SELECT entity || suffix AS entity FROM canopy_summit.entities() AS entity, unnest(ARRAY['', '_all']) AS suffix) e
-	FULL JOIN (SELECT * FROM pg_class WHERE relnamespace = 'canopy'::regnamespace) v ON relname = entity
+	FULL JOIN (SELECT * FROM pg_class WHERE relnamespace = 'canopy'::regnamespace
+		AND relname NOT IN ('pull_status', 'reconnect_needed', 'monitoring_event', 'servicing_action', 'data_update', 'document_validation')) v ON relname = entity
 WHERE relkind IS DISTINCT FROM 'v' OR obj_description(v.oid, 'pg_class') IS NULL;
 -- Every column of a table is in both views, under its name; every one in cents has a twin behind it.
 CREATE TEMP VIEW tabled AS
@@ -17,7 +18,7 @@ CREATE TEMP VIEW tabled AS
 	WHERE c.relnamespace = 'canopy_summit'::regnamespace AND c.relname IN (SELECT canopy_summit.entities()) AND c.relkind = 'r' AND a.attnum > 0;
 CREATE TEMP VIEW viewed AS
 	SELECT c.relname AS view, a.attname AS column_name, a.attnum, format_type(a.atttypid, a.atttypmod) AS type FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-	WHERE c.relnamespace = 'canopy'::regnamespace AND a.attnum > 0;
+	WHERE c.relnamespace = 'canopy'::regnamespace AND a.attnum > 0 AND regexp_replace(c.relname, '_all$', '') IN (SELECT canopy_summit.entities());
 SELECT entity, t.column_name, view || suffix AS view FROM tabled t CROSS JOIN unnest(ARRAY['', '_all']) AS suffix
 	LEFT JOIN viewed v ON v.view = t.entity || suffix AND v.column_name = t.column_name
 		AND v.type = CASE t.type WHEN 'canopy_summit.personal_text' THEN 'text' WHEN 'canopy_summit.personal_integer' THEN 'integer' ELSE t.type END

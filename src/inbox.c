@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
+#include "job.h"
 #include "lock.h"
 #include "miscadmin.h"
 #include "new_row.h"
@@ -58,11 +59,11 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server), d.place"
 		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
 		"  AS d (server, content_hash, delivery_key, signed_after, signed_before, place)"},
-	[WEBHOOK_INSERT] = {12, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	[WEBHOOK_INSERT] = {13, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
+			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID},
 		"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"
-		" signed_at, event, subject, delivery_key, content_hash, state, problem)"
-		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"},
+		" signed_at, event, subject, delivery_key, content_hash, state, problem, instance)"
+		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"},
 };
 /* clang-format on */
 
@@ -342,6 +343,7 @@ inbox_insert(Delivery **deliveries, int count)
 		rows_put(&rows, 9, bytes_datum(envelope->hash, sizeof(envelope->hash)));
 		rows_put_text(&rows, 10, inbox_outcome_name(delivery->outcome));
 		rows_put_text(&rows, 11, envelope->problem);
+		rows_put(&rows, 12, Int64GetDatum(instance_current()));
 	}
 	if (rows.count > 0)
 		(void) statement_run(insert, rows_arguments(&rows, insert), NULL);
@@ -438,6 +440,7 @@ inbox_fill(const Delivery *delivery, NewRow *row)
 	new_row_put(row, "content_hash", bytes_datum(envelope->hash, sizeof(envelope->hash)));
 	new_row_put_text(row, "state", inbox_outcome_name(delivery->outcome));
 	new_row_put_text(row, "problem", envelope->problem);
+	new_row_put(row, "instance", Int64GetDatum(instance_current()));
 	return true;
 }
 
@@ -483,7 +486,9 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 		elog(ERROR, "receive_webhook() must return a row");
 	if (PG_ARGISNULL(0) || GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), true) == NULL)
 		delivery.outcome = INBOX_NO_SERVER;
-	else if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
+	else if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		delivery.server = NameStr(*PG_GETARG_NAME(0));
+	else
 	{
 		WebhookSource *source = connection_webhook(NameStr(*PG_GETARG_NAME(0)));
 		bytea *body = PG_GETARG_BYTEA_PP(2);

@@ -9,7 +9,7 @@
 
 #include "executor/spi.h"
 
-#define STATEMENT_ARGUMENTS 12
+#define STATEMENT_ARGUMENTS 13
 
 /* A statement that is prepared when it first runs, and kept. */
 typedef struct Statement

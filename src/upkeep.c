@@ -11,7 +11,7 @@
 #include "statement.h"
 #include "utils/builtins.h"
 
-#define RETENTION_CHUNK 20000 /* jobs looked at in one scan */
+#define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at in one scan */
 
 PG_FUNCTION_INFO_V1(canopy_summit_nested_json);
 
@@ -48,6 +48,19 @@ static Statement retain = {2, {INT8OID, INT4OID},
 	"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"
 	" SELECT max(job_id), count(*), (SELECT count(*) FROM gone) FROM chunk"};
 
+/*
+ * The oldest applied webhooks, but none that may still come again: then it would
+ * be a new one.  Neither provider retries, and no tolerance reaches, that far back.
+ */
+static Statement retain_webhooks = {1, {INT4OID},
+	"DELETE FROM canopy_summit.webhook w"
+	" WHERE w.webhook_id IN (SELECT o.webhook_id"
+	"  FROM canopy_summit.retention_rule r, LATERAL (SELECT i.webhook_id"
+	"   FROM canopy_summit.webhook i"
+	"   WHERE i.received_at < now() - greatest(r.keep, interval '26 hours')"
+	"   AND i.state = 'applied' ORDER BY i.received_at LIMIT $1) AS o"
+	"  WHERE r.what = 'webhook') AND w.state = 'applied'"};
+
 static Statement conclude_found = {3, {INT8OID, JSONBOID, TEXTOID},
 	"WITH found AS ("
 	" UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now(),"
@@ -82,12 +95,13 @@ upkeep_reconcile(void)
 						 NULL);
 }
 
-/* Let go what the rules say, a chunk of the job table at a time; true if the next chunk should not wait. */
+/* Let go what the rules say, a chunk at a time; true if the next chunk should not wait. */
 static bool
 upkeep_retain(void)
 {
 	static int64 cursor = 0;
 	Datum arguments[2] = {Int64GetDatum(cursor), Int32GetDatum(RETENTION_CHUNK)};
+	bool more;
 	bool isnull;
 	int64 last;
 	int64 gone;
@@ -98,7 +112,8 @@ upkeep_retain(void)
 	last = DatumGetInt64(statement_column(1, &isnull));
 	gone = DatumGetInt64(statement_column(3, &isnull));
 	cursor = DatumGetInt64(statement_column(2, &isnull)) < RETENTION_CHUNK ? 0 : last;
-	return gone > 0 && cursor != 0;
+	more = statement_run(&retain_webhooks, &arguments[1], NULL) == RETENTION_CHUNK;
+	return more || (gone > 0 && cursor != 0);
 }
 
 /* What a scan does besides claims, inside engine_begin(); true if there is more to do soon. */

@@ -130,10 +130,11 @@ CREATE TABLE canopy_summit.instance_state (
 COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
 
 CREATE TABLE canopy_summit.retention_rule (
-	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response')),
+	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response', 'webhook')),
 	keep interval NOT NULL CHECK (keep >= interval '0')
 );
-COMMENT ON TABLE canopy_summit.retention_rule IS 'how long finished jobs (with attempts and responses), or only their responses, are kept; without a row, for ever';
+COMMENT ON TABLE canopy_summit.retention_rule IS
+	'how long finished jobs (with attempts and responses), only their responses, or applied webhooks are kept; without a row, for ever; webhooks at least 26 hours, in which they may come again';
 
 CREATE FUNCTION canopy_summit.job_fill() RETURNS trigger
 AS 'MODULE_PATHNAME', 'canopy_summit_job_fill'

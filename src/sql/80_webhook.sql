@@ -21,7 +21,8 @@ CREATE TABLE canopy_summit.webhook (
 	content_hash bytea NOT NULL,
 	state text NOT NULL CHECK (state IN ('stored', 'applied', 'quarantined', 'conflict')),
 	applied_at timestamptz,
-	problem text
+	problem text,
+	instance bigint NOT NULL
 );
 CREATE UNIQUE INDEX webhook_key ON canopy_summit.webhook (webhook_id);
 ALTER TABLE canopy_summit.webhook REPLICA IDENTITY USING INDEX webhook_key;
@@ -50,6 +51,8 @@ COMMENT ON COLUMN canopy_summit.webhook.content_hash IS 'SHA-256 of the body; of
 COMMENT ON COLUMN canopy_summit.webhook.state IS
 	'stored -> applied, quarantined; quarantined -> applied by apply_webhook(); conflict: another body came with the same delivery_id, and was applied';
 COMMENT ON COLUMN canopy_summit.webhook.problem IS 'why it is quarantined';
+COMMENT ON COLUMN canopy_summit.webhook.instance IS
+	'canopy_summit.instance() where it was received; a copy of the database applies what the original had not, but what that has fetched waits for canopy_summit.arm()';
 
 CREATE FUNCTION canopy_summit.webhook_fill() RETURNS trigger
 AS 'MODULE_PATHNAME', 'canopy_summit_webhook_fill'

@@ -13,6 +13,7 @@ CREATE TYPE canopy_summit.inbox_event AS (
 	delivery_key text,
 	content_hash bytea,
 	signed_at timestamptz,
+	instance bigint,
 	payload jsonb
 );
 COMMENT ON TYPE canopy_summit.inbox_event IS 'a stored webhook as the apply functions take it';
@@ -56,34 +57,36 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.pull_progress AS p (server, pull_id, pull_type, account_identifier, initial_pull_id, monitoring_id, last_event,
 		last_status, last_event_at, last_event_hash, policies_at, completed_at, error_type, error_at)
+	-- What a pull is does not change; where deliveries differ, all orders still end with the same.
 	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject,
-		first_value(e.payload ->> 'pull_type') OVER known, first_value(e.payload ->> 'account_identifier') OVER known,
-		first_value(coalesce(e.payload #>> '{monitoring,initial_pull_id}', e.payload #>> '{data,initial_pull_id}')) OVER known,
-		first_value(e.payload #>> '{monitoring,monitoring_id}') OVER known,
+		max(e.payload ->> 'pull_type') OVER pull, max(e.payload ->> 'account_identifier') OVER pull,
+		max(coalesce(e.payload #>> '{monitoring,initial_pull_id}', e.payload #>> '{data,initial_pull_id}')) OVER pull,
+		max(e.payload #>> '{monitoring,monitoring_id}') OVER pull,
 		e.event, e.payload ->> 'status', e.signed_at, e.content_hash,
 		min(e.signed_at) FILTER (WHERE e.event = 'POLICIES_AVAILABLE') OVER pull,
 		min(e.signed_at) FILTER (WHERE e.event = 'COMPLETE') OVER pull,
-		(array_agg(e.payload #>> '{data,type}') FILTER (WHERE e.event = 'ERROR') OVER newest)[1],
+		(array_agg(e.error_type) FILTER (WHERE e.event = 'ERROR') OVER errors)[1],
 		max(e.signed_at) FILTER (WHERE e.event = 'ERROR') OVER pull
-	FROM unnest(apply_pull_progress.events) AS e
-	WHERE e.subject IS NOT NULL AND e.delivery_key IS NULL
+	FROM (SELECT *, coalesce(u.payload #>> '{data,type}', u.payload ->> 'status', 'UNKNOWN') AS error_type
+			FROM unnest(apply_pull_progress.events) AS u) AS e
+	WHERE e.subject IS NOT NULL
 	WINDOW pull AS (PARTITION BY e.server, e.subject),
-		known AS (PARTITION BY e.server, e.subject ORDER BY e.signed_at, e.content_hash ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
-		newest AS (PARTITION BY e.server, e.subject ORDER BY e.signed_at DESC, e.content_hash DESC
+		errors AS (PARTITION BY e.server, e.subject ORDER BY e.signed_at DESC, e.error_type DESC
 			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 	ORDER BY e.server, e.subject, e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (pull_id, server) DO UPDATE SET
-		pull_type = coalesce(p.pull_type, EXCLUDED.pull_type),
-		account_identifier = coalesce(p.account_identifier, EXCLUDED.account_identifier),
-		initial_pull_id = coalesce(p.initial_pull_id, EXCLUDED.initial_pull_id),
-		monitoring_id = coalesce(p.monitoring_id, EXCLUDED.monitoring_id),
+		pull_type = greatest(p.pull_type, EXCLUDED.pull_type),
+		account_identifier = greatest(p.account_identifier::text, EXCLUDED.account_identifier::text),
+		initial_pull_id = greatest(p.initial_pull_id, EXCLUDED.initial_pull_id),
+		monitoring_id = greatest(p.monitoring_id, EXCLUDED.monitoring_id),
 		last_event = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event ELSE p.last_event END,
 		last_status = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_status ELSE p.last_status END,
 		last_event_hash = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event_hash ELSE p.last_event_hash END,
 		last_event_at = greatest(p.last_event_at, EXCLUDED.last_event_at),
 		policies_at = least(p.policies_at, EXCLUDED.policies_at),
 		completed_at = least(p.completed_at, EXCLUDED.completed_at),
-		error_type = CASE WHEN EXCLUDED.error_at > coalesce(p.error_at, '-infinity') THEN EXCLUDED.error_type ELSE p.error_type END,
+		error_type = CASE WHEN p.error_at IS NULL OR (EXCLUDED.error_at, EXCLUDED.error_type) > (p.error_at, p.error_type)
+			THEN EXCLUDED.error_type ELSE p.error_type END,
 		error_at = greatest(p.error_at, EXCLUDED.error_at);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_pull_progress(canopy_summit.inbox_event[]) IS 'every event of Canopy: how far its pull is';
@@ -114,13 +117,15 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, initial_pull_id, latest_pull_id, latest_at, latest_hash)
 	SELECT DISTINCT ON (e.server, e.payload #>> '{monitoring,monitoring_id}') e.server, e.payload #>> '{monitoring,monitoring_id}',
-		e.payload #>> '{monitoring,initial_pull_id}', e.subject, e.signed_at, e.content_hash
+		max(e.payload #>> '{monitoring,initial_pull_id}') OVER (PARTITION BY e.server, e.payload #>> '{monitoring,monitoring_id}'),
+		e.subject, e.signed_at, e.content_hash
 	FROM unnest(apply_monitoring.events) AS e
 	WHERE e.payload #>> '{monitoring,monitoring_id}' <> '' AND e.subject IS NOT NULL
 	ORDER BY e.server, e.payload #>> '{monitoring,monitoring_id}', e.signed_at DESC, e.content_hash DESC
-	ON CONFLICT (monitoring_id, server) DO UPDATE SET initial_pull_id = coalesce(m.initial_pull_id, EXCLUDED.initial_pull_id),
-		latest_pull_id = EXCLUDED.latest_pull_id, latest_at = EXCLUDED.latest_at, latest_hash = EXCLUDED.latest_hash
-	WHERE (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash);
+	ON CONFLICT (monitoring_id, server) DO UPDATE SET initial_pull_id = greatest(m.initial_pull_id, EXCLUDED.initial_pull_id),
+		latest_pull_id = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_pull_id ELSE m.latest_pull_id END,
+		latest_hash = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_hash ELSE m.latest_hash END,
+		latest_at = greatest(m.latest_at, EXCLUDED.latest_at);
 
 	INSERT INTO canopy_summit.monitoring_event (webhook_id, server, monitoring_id, pull_id, type, changes, documents, signed_at)
 	SELECT e.webhook_id, e.server, e.payload #>> '{monitoring,monitoring_id}', e.subject, e.payload #>> '{data,type}',
@@ -166,10 +171,9 @@ BEGIN ATOMIC
 	FROM unnest(apply_servicing.events) AS e
 	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
 	ORDER BY e.server, e.payload #>> '{data,servicing_action_id}', e.signed_at DESC, e.content_hash DESC
-	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id,
-		original_pull_id = coalesce(EXCLUDED.original_pull_id, a.original_pull_id), status = EXCLUDED.status, is_manual = EXCLUDED.is_manual,
-		validation_error_type = EXCLUDED.validation_error_type, document_id = coalesce(EXCLUDED.document_id, a.document_id),
-		signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
+	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, original_pull_id = EXCLUDED.original_pull_id,
+		status = EXCLUDED.status, is_manual = EXCLUDED.is_manual, validation_error_type = EXCLUDED.validation_error_type,
+		document_id = EXCLUDED.document_id, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
 	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (a.signed_at, a.content_hash);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_servicing(canopy_summit.inbox_event[]) IS 'SERVICING_*: an action''s newest state, and its history';
@@ -205,8 +209,8 @@ BEGIN ATOMIC
 	INSERT INTO canopy_summit.job (job_id, server, operation, params, dedupe_key, owner, priority, run_at, instance, max_attempts, state,
 		fence, attempts, enqueued_at)
 	SELECT nextval('canopy_summit.job_id_seq'), f.server, 'get-pull-by-id', jsonb_build_object('pullId', f.pull_id), 'fetch ' || f.pull_id,
-		canopy_summit.webhook_role(f.server), 5, now(), canopy_summit.instance(), 10, 'queued', 0, 0, now()
-	FROM (SELECT DISTINCT e.server, e.subject AS pull_id FROM unnest(apply_fetches.events) AS e
+		canopy_summit.webhook_role(f.server), 5, now(), f.instance, 10, 'queued', 0, 0, now()
+	FROM (SELECT DISTINCT e.server, e.subject AS pull_id, e.instance FROM unnest(apply_fetches.events) AS e
 		WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE', 'DATA_UPDATED') AND e.subject IS NOT NULL
 			AND e.payload ->> 'pull_type' IS DISTINCT FROM 'SERVICING') AS f;
 	SELECT canopy_summit.wake() WHERE EXISTS (
@@ -288,12 +292,14 @@ DECLARE
 	status text;
 	verifier text;
 BEGIN
+	-- Whoever else applies events of these policies waits: two must not both find that a certificate is the first.
+	PERFORM pg_advisory_xact_lock('canopy_summit.policy_status'::regclass::oid::integer, l.number)
+	FROM (SELECT DISTINCT hashtext(e.server || ' ' || e.subject) & 1023 AS number
+		FROM unnest(apply_policy_status.events) AS e WHERE e.subject IS NOT NULL ORDER BY 1) AS l;
 	FOR event IN
 		SELECT e.* FROM unnest(apply_policy_status.events) AS e
 		WHERE e.event IN ('policy.submitted', 'policy.verified', 'policy.lapsed', 'policy.reinstated') ORDER BY e.webhook_id
 	LOOP
-		-- Whoever else applies waits: two must not both find that a certificate is the first.
-		LOCK TABLE canopy_summit.policy_status IN SHARE ROW EXCLUSIVE MODE;
 		policy := event.payload #> '{data,policy}';
 		ids := coalesce(event.payload #> '{data,certificate_holder,reference_ids}', '{}');
 		status := substr(event.event, length('policy.') + 1);
@@ -331,13 +337,13 @@ BEGIN
 			event.payload #>> '{data,documents,coi_pdf_id}')
 		ON CONFLICT (webhook_id) DO NOTHING;
 		PERFORM canopy_summit.policy_status_fold(found_id);
-		PERFORM canopy_summit.apply_to_upload(found_id, status);
+		PERFORM canopy_summit.apply_to_upload(found_id, status, canopy_summit.time_or_null(event.payload ->> 'occurred_at'));
 	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
 
-CREATE FUNCTION canopy_summit.apply_to_upload(policy_status_id bigint, status text) RETURNS void
+CREATE FUNCTION canopy_summit.apply_to_upload(policy_status_id bigint, status text, occurred_at timestamptz) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	UPDATE canopy_summit.policy_status p SET upload_id = (
@@ -350,20 +356,20 @@ BEGIN ATOMIC
 	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
 	FROM canopy_summit.policy_status p
 	WHERE apply_to_upload.status = 'verified' AND p.policy_status_id = apply_to_upload.policy_status_id AND u.upload_id = p.upload_id
-		AND u.status IN ('accepted', 'unresolved');
+		AND u.status IN ('accepted', 'unresolved')
+		-- Not by an event of an earlier upload; clocks differ.
+		AND apply_to_upload.occurred_at > u.uploaded_at - interval '5 minutes';
 END;
-COMMENT ON FUNCTION canopy_summit.apply_to_upload(bigint, text) IS 'links a certificate with its newest upload, and ends that when it is verified';
+COMMENT ON FUNCTION canopy_summit.apply_to_upload(bigint, text, timestamptz) IS 'links a certificate with its newest upload, and ends that when it is verified';
 
 CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT canopy_summit.apply_pull_progress(apply_events.events);
-	SELECT canopy_summit.apply_auth_status(apply_events.events);
-	SELECT canopy_summit.apply_monitoring(apply_events.events);
-	SELECT canopy_summit.apply_servicing(apply_events.events);
-	SELECT canopy_summit.apply_updates(apply_events.events);
-	SELECT canopy_summit.apply_fetches(apply_events.events);
-	SELECT canopy_summit.apply_policy_status(apply_events.events);
+	-- Only Summit's have a delivery_key: neither provider speaks for the other, whatever it calls an event.
+	SELECT canopy_summit.apply_pull_progress(c.events), canopy_summit.apply_auth_status(c.events), canopy_summit.apply_monitoring(c.events),
+		canopy_summit.apply_servicing(c.events), canopy_summit.apply_updates(c.events), canopy_summit.apply_fetches(c.events)
+	FROM (SELECT array_agg(e) AS events FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NULL) AS c;
+	SELECT canopy_summit.apply_policy_status(array_agg(e)) FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NOT NULL;
 	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
 	FROM unnest(apply_events.events) AS e WHERE w.webhook_id = e.webhook_id;
 	SELECT pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server, 'event', e.event)::text)
@@ -383,7 +389,7 @@ BEGIN
 	RETURN true;
 EXCEPTION
 	-- These go away by themselves: it stays stored.
-	WHEN lock_not_available OR query_canceled OR transaction_rollback OR insufficient_resources OR system_error THEN
+	WHEN lock_not_available OR transaction_rollback OR insufficient_resources OR system_error THEN
 		RETURN false;
 	WHEN OTHERS THEN
 		reason := SQLERRM;
@@ -400,7 +406,7 @@ AS $$
 DECLARE
 	events canopy_summit.inbox_event[];
 BEGIN
-	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at,
+	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
 		canopy_summit.webhook_payload(w.body))::canopy_summit.inbox_event ORDER BY w.webhook_id)
 	INTO events
 	FROM (SELECT * FROM canopy_summit.webhook i WHERE i.state = 'stored' ORDER BY i.webhook_id LIMIT apply_webhooks.max_rows
@@ -413,11 +419,11 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		PERFORM canopy_summit.apply_one(e) FROM unnest(events) AS e;
 	END;
-	RETURN cardinality(events);
+	RETURN (SELECT count(*) FROM unnest(events) AS e JOIN canopy_summit.webhook w ON w.webhook_id = e.webhook_id WHERE w.state <> 'stored');
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS
-	'applies stored webhooks, oldest first, at most so many; returns how many it took. Workers do this by themselves';
+	'applies stored webhooks, oldest first, at most so many; returns how many it applied or quarantined. Workers do this by themselves';
 
 CREATE FUNCTION canopy_summit.apply_webhook(webhook_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -434,7 +440,7 @@ BEGIN
 	payload := canopy_summit.webhook_payload(webhook.body);
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
 		PERFORM canopy_summit.apply_one((webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key,
-			webhook.content_hash, webhook.signed_at, payload)::canopy_summit.inbox_event);
+			webhook.content_hash, webhook.signed_at, webhook.instance, payload)::canopy_summit.inbox_event);
 	END IF;
 	RETURN (SELECT w.state FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id);
 END

@@ -1,17 +1,10 @@
 -- 83_status.sql: what webhooks have told, as support screens and analysts read it.
 -- Replaceable.
 
-CREATE FUNCTION canopy_summit.masked(value text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN value WHEN value IS NOT NULL THEN '***' END;
-END;
-COMMENT ON FUNCTION canopy_summit.masked(text) IS 'a personal value, *** for whoever may not read it';
-
 CREATE VIEW canopy.pull_status AS
 SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pull_id, p.pull_type,
-	canopy_summit.masked(p.account_identifier) AS account_identifier, p.monitoring_id,
-	p.last_event, p.last_status, p.last_event_at, a.auth_status, canopy_summit.masked(a.login_error_html) AS login_error_html,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN p.account_identifier::text WHEN p.account_identifier IS NOT NULL THEN '***' END AS account_identifier, p.monitoring_id,
+	p.last_event, p.last_status, p.last_event_at, a.auth_status, CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN a.login_error_html::text WHEN a.login_error_html IS NOT NULL THEN '***' END AS login_error_html,
 	p.error_type, p.error_at, p.policies_at, p.completed_at,
 	p.completed_at IS NOT NULL OR p.error_type IS NOT DISTINCT FROM 'PROVIDER_ERROR' AS is_final,
 	CASE
@@ -24,7 +17,7 @@ SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pu
 		WHEN p.policies_at IS NOT NULL THEN 'wait for the documents'
 		ELSE 'wait'
 	END AS next_step,
-	canopy_summit.masked(r.reconnect_url) AS reconnect_url
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN r.reconnect_url::text WHEN r.reconnect_url IS NOT NULL THEN '***' END AS reconnect_url
 FROM canopy_summit.pull_progress p
 	LEFT JOIN canopy_summit.auth_status a ON a.pull_id = p.pull_id AND a.server = p.server
 	LEFT JOIN canopy_summit.reconnect r ON r.pull_id = p.pull_id AND r.server = p.server;
@@ -34,7 +27,7 @@ COMMENT ON COLUMN canopy.pull_status.login_error_html IS 'why the login failed, 
 
 CREATE VIEW canopy.reconnect_needed AS
 SELECT r.server, canopy_summit.server_environment(r.server) AS environment, r.pull_id, r.initial_pull_id, r.monitoring_id, r.auth_status,
-	canopy_summit.masked(r.reconnect_url) AS reconnect_url, canopy_summit.masked(r.reconnect_token) AS reconnect_token,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN r.reconnect_url::text WHEN r.reconnect_url IS NOT NULL THEN '***' END AS reconnect_url, CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN r.reconnect_token::text WHEN r.reconnect_token IS NOT NULL THEN '***' END AS reconnect_token,
 	r.signed_at AS requested_at, now() - r.signed_at AS token_age
 FROM canopy_summit.reconnect r
 WHERE NOT EXISTS (SELECT FROM canopy_summit.pull_progress p WHERE p.pull_id = r.pull_id AND p.server = r.server AND p.completed_at >= r.signed_at);
@@ -65,8 +58,8 @@ FROM canopy_summit.document_validation v;
 COMMENT ON VIEW canopy.document_validation IS 'verdicts on uploaded documents';
 
 CREATE VIEW summit.policy_status AS
-SELECT p.policy_status_id, p.server, p.environment, canopy_summit.masked(p.policy_number) AS policy_number,
-	canopy_summit.masked(p.holder_name) AS holder_name, p.property_id, p.unit_id, p.lease_id, p.tenant_id, p.status, p.status_at,
+SELECT p.policy_status_id, p.server, p.environment, CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN p.policy_number::text WHEN p.policy_number IS NOT NULL THEN '***' END AS policy_number,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN p.holder_name::text WHEN p.holder_name IS NOT NULL THEN '***' END AS holder_name, p.property_id, p.unit_id, p.lease_id, p.tenant_id, p.status, p.status_at,
 	p.policy_type, p.effective_date, p.expiry_date, p.reason_code, p.reason_detail, p.verified_at, p.lapsed_at, p.reinstated_at,
 	p.coi_pdf_id, p.upload_id
 FROM canopy_summit.policy_status p;

@@ -20,12 +20,14 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'reader', 'table', v.oid::regclass::text, 'SELECT'
 		FROM pg_catalog.pg_class v WHERE v.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace) AND v.relkind = 'v'
 	UNION ALL SELECT 'reader', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
+	UNION ALL SELECT 'reader', 'function', 'canopy_summit.server_environment(text)', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.sanitize_html(text)', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
 	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
 	UNION ALL SELECT 'pii_reader', 'table', 'summit.upload', 'SELECT'
+	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.webhook', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
@@ -45,6 +47,14 @@ BEGIN ATOMIC
 	UNION ALL SELECT l.level, 'table', 'summit.upload',
 		'INSERT (payload, coi, content_type, server, idempotency_key), SELECT (upload_id)'
 		FROM (VALUES ('fetcher'), ('admin')) AS l(level)
+	UNION ALL SELECT l.level, 'table', 'canopy_summit.webhook', 'INSERT (server, headers, body), SELECT (webhook_id)'
+		FROM (VALUES ('ingest'), ('admin')) AS l(level)
+	UNION ALL SELECT 'ingest', 'schema', 'canopy_summit', 'USAGE'
+	UNION ALL SELECT 'ingest', 'function', f.oid::regprocedure::text, 'EXECUTE'
+		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
+		WHERE f.proname = 'receive_webhook'
+			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
+			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit'
 	UNION ALL SELECT 'fetcher', 'schema', 'summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_status', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_warning', 'SELECT'
@@ -54,6 +64,8 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
 		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
 			'lease_until, first_sent_at, reconciles, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
+	UNION ALL SELECT 'operator', 'table', 'canopy_summit.webhook',
+		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance)'
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
 		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
 			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
@@ -63,7 +75,7 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_proc f
 		WHERE f.pronamespace = 'canopy_summit'::regnamespace
 			AND f.proname IN ('instance', 'cancel_job', 'retry_job', 'retry_failed', 'pause_server', 'resume_server', 'arm',
-				'wait_for_job', 'explain_job', 'workers', 'receivers', 'server_counters', 'server_queue')
+				'wait_for_job', 'explain_job', 'apply_webhook', 'apply_webhooks', 'workers', 'receivers', 'server_counters', 'server_queue')
 	UNION ALL SELECT 'operator', 'function', 'canopy_summit.operations()', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.operation', 'SELECT'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.schema_drift', 'SELECT'
