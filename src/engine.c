@@ -15,6 +15,16 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+/*
+ * The engine looks up rows by key, in tables that may have been empty when the
+ * plan was made.  The price that this puts on other plans must not call the JIT.
+ */
+static const char *const settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"enable_seqscan", "off"},
+	{"jit", "off"},
+};
+
 /* Enter; the caller keeps *engine for engine_end(). */
 void
 engine_begin(Engine *engine)
@@ -23,11 +33,9 @@ engine_begin(Engine *engine)
 	SetUserIdAndSecContext(privilege_extension_owner(),
 						   engine->security | SECURITY_LOCAL_USERID_CHANGE);
 	engine->nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	/* Look-ups by key in tables that were empty when the plan was made. */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 }
