@@ -217,8 +217,10 @@ receiver_silence(Receiver *receiver)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LAST_WORDS);
 
-	listener_quiesce(receiver->listener);
+	/* Those that have come and were not looked at yet: their connections, and then their requests. */
 	listener_run(receiver->listener);
+	listener_run(receiver->listener);
+	listener_quiesce(receiver->listener);
 	while (receiver_serve_requests(receiver))
 		listener_run(receiver->listener);
 	while (listener_is_sending(receiver->listener) && GetCurrentTimestamp() < until)
@@ -308,6 +310,7 @@ receiver_turn(Receiver *receiver)
 {
 	MemoryContextReset(receiver->intake.turn);
 	MemoryContextSwitchTo(receiver->intake.turn);
+	QueryCancelPending = false; /* there is nothing to cancel */
 	CHECK_FOR_INTERRUPTS();
 	if (ShutdownRequestPending)
 		receiver_leave(receiver, WORKER_YIELDED);
@@ -331,7 +334,7 @@ receiver_begin(Receiver *receiver)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, StatementCancelHandler); /* lock_timeout comes as one */
 	pqsignal(SIGPIPE, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	receiver_attach();

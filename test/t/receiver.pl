@@ -1,0 +1,527 @@
+# Does the receiver answer 200 for what is stored and for nothing else, whoever its clients are and whatever stops it?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyProcess;
+use CanopyReceiver;
+use CanopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $seed = test_seed();
+my $sandbox = start_sandbox();
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+my $node = new_worker_node(conf => <<~"END", init => { allows_streaming => 1 });
+	restart_after_crash = on
+	canopy_summit.receiver_port = $port
+	canopy_summit.receiver_timeout = 2s
+	canopy_summit.receiver_max_connections = 32
+	canopy_summit.max_webhook_size = 64kB
+	END
+my $number = 0;
+my $rest = ''; # of pipelined answers
+
+subtest 'before there is an extension' => \&absent;
+create_canopy_server($node, $sandbox, mapping => { webhook_secret => 'key' });
+create_canopy_server($node, $sandbox, server => 'bare');
+query($node, q{CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (webhook_secret 'key2');
+	SELECT canopy_summit.pause_server(s) FROM unnest('{canopy,bare,summit}'::name[]) AS s});
+wait_until('the receiver is healthy', sub { listens($port) });
+
+subtest 'webhooks are stored once' => \&stores;
+subtest 'what is refused' => \&refuses;
+subtest 'headers' => \&headers;
+subtest 'no secret, or another one' => \&secrets;
+subtest 'one that fails' => \&poison;
+subtest 'one that somebody else is storing' => \&blocked;
+subtest 'slow clients' => \&slow;
+subtest 'a flood of forgeries' => \&flood;
+subtest 'told to go' => \&leaves;
+subtest 'killed at any time' => \&killed;
+subtest 'statements on the whole database' => \&databases;
+subtest 'settings' => \&settings;
+subtest 'TLS' => \&tls;
+subtest 'standby' => \&standby;
+unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal (?!9)/, 'nothing has crashed by itself');
+done_testing();
+
+sub rows { my ($condition) = @_; return query($node, 'SELECT count(*) FROM canopy_summit.webhook WHERE ' . ($condition // 'true')) }
+
+# A request of a new delivery to the server canopy, and its pull.
+sub new_webhook
+{
+	my $pull = 'pull-' . ++$number;
+	my $body = canopy_body($pull);
+	return wantarray ? (webhook('canopy', $body, signature($body, 'key')), $pull) : webhook('canopy', $body, signature($body, 'key'));
+}
+
+sub absent
+{
+	wait_until('the receiver listens', sub { connected($port) });
+	is(status_of_request($port, scalar new_webhook()), 503, 'without the extension a webhook is not answered 404');
+	is(status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"), 503, 'and the receiver is not healthy');
+	return;
+}
+
+sub stores
+{
+	my $body = canopy_body('first');
+	my $summit = summit_body('delivery-1');
+	my $redelivered = summit_body('delivery-1', attempt => 2);
+	my $conflict = summit_body('delivery-1', occurred_at => '2026-01-02T00:00:00Z');
+	my $socket = connected($port);
+	my @cases = (
+		[ webhook('canopy', $body, signature($body, 'key')), 200, 'stored' ],
+		[ webhook('canopy', $body, signature($body, 'key', 'canopy', int(time) - 60)), 200, 'duplicate' ],
+		[ webhook('summit', $summit, signature($summit, 'key2', 'summit')), 200, 'stored' ],
+		[ webhook('summit', $redelivered, signature($redelivered, 'key2', 'summit')), 200, 'duplicate' ],
+		[ webhook('summit', $conflict, signature($conflict, 'key2', 'summit')), 200, 'conflict' ],
+		[ webhook('canopy', 'no JSON', signature('no JSON', 'key')), 200, 'quarantined' ]);
+
+	for my $case (@cases)
+	{
+		my ($request, $status, $outcome) = @$case;
+		print {$socket} $request;
+		$socket->flush;
+		my $answer = answer_on($socket);
+		is($answer->{status}, $status, "$outcome is answered $status");
+		is($answer->{body}, qq({"outcome":"$outcome"}\n), 'by name');
+	}
+	is(rows(), 4, 'four are stored');
+	is(query($node, q{SELECT body = convert_to($$} . $body . q{$$, 'UTF8') FROM canopy_summit.webhook ORDER BY webhook_id LIMIT 1}), 't', 'as they came');
+	print {$socket} join '', map { scalar new_webhook() } 1 .. 5;
+	$socket->flush;
+	is(join(' ', map { answer_on_pipeline($socket) } 1 .. 5), '200 200 200 200 200', 'five on the way at once are answered in turn');
+
+	my $same = new_webhook();
+	my @copies = together(map { $same } 1 .. 5);
+	is(join(' ', map { $_->{status} } @copies), '200 200 200 200 200', 'five copies at once are answered');
+	is(join(' ', sort map { $_->{body} =~ /"(\w+)"\}/ } @copies), 'duplicate duplicate duplicate duplicate stored', 'and one is stored');
+	soon_ok('they are applied', sub { rows(q{state = 'stored'}) == 0 }, 10);
+	soon_ok('receiver_status shows the receiver', sub { query($node, 'SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL') > 0 }, 3);
+	is(query($node, q{SELECT state, xact_start IS NULL FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'}), 'idle|t', 'it waits without a transaction');
+	is(threads(receiver_pid($node)), 1, 'and without threads');
+	return;
+}
+
+# Pipelined answers come in one read: take one by one.
+sub answer_on_pipeline
+{
+	my ($socket) = @_;
+	until ($rest =~ /^HTTP.*?\r\n\r\n\{.*?\}\n/s) { sysread($socket, $rest, 65536, length $rest) or return 'end' }
+	$rest =~ s{^HTTP/1\.1 (\d+).*?\r\n\r\n\{.*?\}\n}{}s;
+	return $1;
+}
+
+# Answers to requests, each on a connection of its own, that the receiver finds all at once.
+sub together
+{
+	my (@requests) = @_;
+	my $pid = receiver_pid($node);
+	kill STOP => $pid;
+	my @sockets = map { my $socket = connected($port); print {$socket} $_; $socket->flush; $socket } @requests;
+	sleep 0.1;
+	kill CONT => $pid;
+	return map { answer_on($_) // { status => 0, body => '' } } @sockets;
+}
+
+sub refuses
+{
+	my $before = rows();
+	my $body = canopy_body('refused');
+	my $good = signature($body, 'key');
+	my $large = 'x' x (64 * 1024 + 1);
+	my %cases = (
+		'a forged one' => [ webhook('canopy', $body, signature($body, 'other')), 401 ],
+		'one without signature' => [ webhook('canopy', $body), 401 ],
+		'one with two signature headers' => [ webhook('canopy', $body, $good, $good), 401 ],
+		'one that is too old' => [ webhook('canopy', $body, signature($body, 'key', 'canopy', int(time) - 9 * 3600)), 401 ],
+		'an empty one' => [ webhook('canopy', ''), 401 ],
+		'an unknown server' => [ webhook('nowhere', $body, $good), 404 ],
+		'a name that is too long' => [ webhook('n' x 64, $body, $good), 404 ],
+		'another path' => [ "POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 404 ],
+		'no name' => [ webhook('', $body, $good), 404 ],
+		'GET' => [ "GET /webhooks/canopy HTTP/1.1\r\nHost: a\r\n\r\n", 405, qr/^Allow: POST\r?$/m ],
+		'PUT with a body' => [ webhook('canopy', $body, $good) =~ s/^POST/PUT/r, 405, qr/^Connection: close\r?$/m ],
+		'POST of health' => [ "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405, qr/^Allow: GET, HEAD\r?$/m ],
+		'no length' => [ "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\n\r\n", 411 ],
+		'two lengths' => [ webhook('canopy', $body, $good, 'Content-Length: 3'), 400 ],
+		'a length and chunks' => [ webhook('canopy', $body, $good, 'Transfer-Encoding: chunked'), 400 ],
+		'another encoding' => [ webhook('canopy', $body, $good, 'Transfer-Encoding: gzip') =~ s/Content-Length: \d+\r\n//r, 400 ],
+		'a large one, before it is sent' => [ webhook('canopy', '', $good) =~ s/Content-Length: 0/Content-Length: 65537/r, 413 ],
+		'a large one in chunks' => [ "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n$large\r\n0\r\n\r\n", 413 ],
+		'large headers' => [ webhook('canopy', $body, $good, 'X: ' . 'x' x 40000), 431 ],
+		'no host' => [ "GET /healthz HTTP/1.1\r\n\r\n", 400 ]);
+
+	for my $name (sort keys %cases)
+	{
+		my ($request, $status, $pattern) = @{ $cases{$name} };
+		my ($answer) = status_of_request($port, $request);
+		is($answer && $answer->{status}, $status, "$name: $status");
+		like($answer->{headers}, $pattern, $pattern) if $pattern;
+		unlike($answer->{body} // '', qr/canopy|refused|key/, 'which says nothing') if $answer;
+	}
+	my $endless = connected($port);
+	local $SIG{PIPE} = 'IGNORE';
+	print {$endless} "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+	my $sent = 0;
+	$sent++ while $sent < 1000 && syswrite $endless, sprintf "%x\r\n%s\r\n", 16384, 'x' x 16384;
+	cmp_ok($sent, '<', 1000, 'endless chunks are cut off');
+	my $edge = '{"a":"' . 'x' x (64 * 1024 - 8) . '"}';
+	is(status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200, 'one of the largest size is taken');
+	is(rows() - $before, 1, 'nothing else is stored');
+	cmp_ok(query($node, q{SELECT refused_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), '>=', 5, 'server_health counts refusals');
+	return;
+}
+
+sub headers
+{
+	my $body = canopy_body('headers');
+	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key') =~ s/^canopy/CANOPY/r, 'X-Twice: 1', 'x-twice: 2',
+		'Authorization: Basic secret', 'Proxy-Authorization: secret', 'Cookie: secret', "X-Latin: caf\xe9", "X-Utf8: caf\xc3\xa9")), 200, 'is stored');
+	my $kept = JSON::PP->new->utf8->decode(query($node, q{SELECT headers FROM canopy_summit.webhook WHERE subject = 'headers'}));
+	is_deeply($kept->{'x-twice'}, [ 1, 2 ], 'one that came twice is an array');
+	is($kept->{$_}, '***', "$_ is not kept") for qw(authorization proxy-authorization cookie);
+	is($kept->{'x-latin'}, 'caf?', 'what is no UTF-8 is replaced');
+	is($kept->{'x-utf8'}, "caf\x{e9}", 'what is UTF-8 is kept');
+	like($kept->{'canopy-signature'}, qr/^t=\d+,s=/, 'names are lower case');
+	return;
+}
+
+sub secrets
+{
+	my $body = canopy_body('bare');
+	my $problem = q{SELECT webhook_problem FROM canopy_summit.server_health WHERE server = 'bare'};
+
+	is(status_of_request($port, webhook('bare', $body, signature($body, 'key'))), 503, 'without a secret: again later');
+	like(query($node, $problem), qr/no webhook_secret/, 'server_health says why');
+	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (ADD webhook_secret_file '/nowhere')});
+	soon_ok('a file that is not there is said, too', sub { status_of_request($port, webhook('bare', $body, signature($body, 'key'))) == 503 && query($node, $problem) =~ m{/nowhere} }, 3);
+	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (DROP webhook_secret_file, ADD webhook_secret 'old')});
+	soon_ok('with a secret it is stored', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 200 }, 1.5);
+	is(query($node, $problem), '', 'and server_health says nothing');
+	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (SET webhook_secret 'new')});
+	soon_ok('a revoked secret is refused', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 401 }, 1.5);
+	is(status_of_request($port, webhook('bare', $body, signature($body, 'new'))), 200, 'the new one is not');
+	return;
+}
+
+sub poison
+{
+	query($node, q{CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.subject = 'poison' THEN RAISE 'poison'; END IF; RETURN NEW; END $$;
+		CREATE TRIGGER poison BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION poison()});
+	my $body = canopy_body('poison');
+	my @answers = together((map { scalar new_webhook() } 1 .. 4), webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 4);
+	is(join(' ', map { $_->{status} } @answers), '200 200 200 200 503 200 200 200 200', 'one that cannot be stored is told so, and no other');
+	is(rows("subject = 'pull-$_'"), 1, 'which is stored') for $number - 7 .. $number;
+	query($node, 'DROP TRIGGER poison ON canopy_summit.webhook; DROP FUNCTION poison');
+	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200, 'when it is sent again, it is stored');
+	return;
+}
+
+sub blocked
+{
+	my $body = canopy_body('blocked');
+	my $header = CanopyTest::quoted(JSON::PP->new->encode({ split /: /, signature($body, 'key') }));
+	my $other = $node->background_psql('postgres');
+	$other->query("BEGIN; SELECT receive_webhook('canopy', $header, convert_to(" . CanopyTest::quoted($body) . q{, 'UTF8'))});
+	my @answers = together(webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 3);
+	is(join(' ', map { $_->{status} } @answers), '503 200 200 200', 'the others do not wait for its end');
+	$other->query('COMMIT');
+	$other->quit;
+	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200, 'after it, it is a duplicate');
+	is(rows(q{subject = 'blocked'}), 1, 'and stored once');
+	return;
+}
+
+sub slow
+{
+	local $SIG{PIPE} = 'IGNORE';
+	my $request = new_webhook();
+	my %slow = map { ($_ => connected($port)) } qw(silent line headers body);
+	my %bytes = (
+		silent => sub { '' }, line => sub { 'P' }, headers => sub { "X-Slow: x\r\n" }, body => sub { 'x' });
+	print { $slow{headers} } "POST /webhooks/canopy HTTP/1.1\r\n";
+	print { $slow{body} } "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+	my $start = time;
+	my (%ended, $slowest);
+	while (time - $start < 6 && %slow)
+	{
+		for my $name (keys %slow)
+		{
+			my $socket = $slow{$name};
+			$socket->blocking(0);
+			my $bytes = $bytes{$name}->();
+			syswrite $socket, $bytes if $bytes;
+			my $got = sysread $socket, my $answer, 1;
+			next unless defined $got || $!{ECONNRESET} || $!{EPIPE};
+			$ended{$name} = time - $start;
+			delete $slow{$name};
+		}
+		my $sent = time;
+		is(status_of_request($port, scalar new_webhook()), 200, 'a good one beside them is stored');
+		$slowest = time - $sent if !defined $slowest || time - $sent > $slowest;
+		sleep 0.2;
+	}
+	cmp_ok($slowest, '<', 1, sprintf 'at once (%.2f s)', $slowest);
+	for my $name (sort keys %bytes)
+	{
+		ok($ended{$name}, "$name is cut off") or next;
+		cmp_ok($ended{$name}, '>', 1.5, sprintf 'not before its time (%.1f s)', $ended{$name});
+		cmp_ok($ended{$name}, '<', 5, 'soon after it');
+	}
+	my @crowd = map { connected($port) } 1 .. 60;
+	my $sent = time;
+	is(status_of_request($port, scalar new_webhook(), 10), 200, 'twice as many as there may be do not keep a good one out');
+	cmp_ok(time - $sent, '<', 5, sprintf 'for long (%.1f s)', time - $sent);
+	return;
+}
+
+sub flood
+{
+	my $before = rows();
+	my $count = scaled(20000);
+	my $refused = q{SELECT refused_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'};
+	my $counted = query($node, $refused);
+	my $wal = query($node, 'SELECT pg_current_wal_insert_lsn()');
+	my $body = canopy_body('flood');
+	my $forged = webhook('canopy', $body, signature($body, 'forged'));
+	my @sockets = map { connected($port) } 1 .. 8;
+	my ($sent, $bad, $slowest) = (0, 0, 0);
+
+	while ($sent < $count)
+	{
+		for my $socket (@sockets) { print {$socket} $forged; $socket->flush; $sent++ }
+		if ($sent % 80 == 0)
+		{
+			my $start = time;
+			is(status_of_request($port, scalar new_webhook()), 200, 'a good one among them is stored') or last;
+			$before++;
+			$slowest = time - $start if time - $start > $slowest;
+		}
+		$bad += answer_on($_)->{status} != 401 for @sockets;
+	}
+	is($bad, 0, "$sent forgeries are refused");
+	is(rows(), $before, 'and nothing is stored of them');
+	is(query($node, $refused) - $counted, $sent, 'but their number');
+	cmp_ok($slowest, '<', 1, sprintf 'good ones wait at most %.2f s', $slowest);
+	return;
+}
+
+sub leaves
+{
+	my $pid = receiver_pid($node);
+	kill STOP => $pid;
+	my @requests = map { scalar new_webhook() } 1 .. 10;
+	my @sockets = map { my $socket = connected($port); print {$socket} $_; $socket->flush; $socket } @requests;
+	my $idle = connected($port);
+	sleep 0.1;
+	kill TERM => $pid;
+	my $start = time;
+	kill CONT => $pid;
+	is(join(' ', map { (answer_on($_) // { status => 0 })->{status} } @sockets), join(' ', (200) x 10), 'what is complete is stored and answered');
+	is(rows("subject = 'pull-$_'"), 1, 'really') for $number - 9 .. $number;
+	wait_until('it is gone', sub { !is_alive($pid) });
+	cmp_ok(time - $start, '<', 1.5, 'it leaves within a second');
+	soon_ok('and comes back', sub { listens($port) }, 10);
+
+	# Not even one that waits for a lock amid its transaction stays.
+	my $other = $node->background_psql('postgres');
+	$other->query('BEGIN; LOCK canopy_summit.webhook');
+	$pid = receiver_pid($node);
+	my $socket = connected($port);
+	print {$socket} scalar new_webhook();
+	$socket->flush;
+	$node->reload;
+	kill TERM => $pid;
+	soon_ok('while storing it leaves, too', sub { !is_alive($pid) }, 3);
+	$other->query('COMMIT');
+	$other->quit;
+	soon_ok('and comes back', sub { listens($port) }, 10);
+	return;
+}
+
+sub killed
+{
+	my $count = scaled(200);
+	my $deliveries = 0;
+	my ($slowest, $hits) = (0, 0);
+	my %strike = (
+		KILL => sub { kill KILL => receiver_pid($node) },
+		TERM => sub { kill TERM => receiver_pid($node) },
+		immediate => sub { $node->stop('immediate'); $node->start });
+	my @kinds = sort keys %strike;
+
+	query($node, 'TRUNCATE canopy_summit.webhook, canopy_summit.job');
+	$sandbox->control(PUT => 'webhook', { scale => 0.003, jitter => 'none', connections => 16 });
+	for my $turn (1 .. $count)
+	{
+		my $each = 200;
+		my $kind = $kinds[ $turn % @kinds ];
+		$sandbox->control(POST => 'webhook', [ map {
+			{ event => 'COMPLETE', pull_id => "killed-$turn-$_", url => "http://127.0.0.1:$port/webhooks/canopy", secret => 'key', $_ % 10 ? () : (copies => 2) } } 1 .. $each ]);
+		$deliveries += $each;
+		sleep rand 0.4;
+		eval { $strike{$kind}->(); 1 } or wait_until('the server is back', sub { eval { query($node, 'SELECT 1') } });
+		my $start = time;
+		wait_until('the receiver is back', sub { listens($port) }, 60);
+		$slowest = time - $start if time - $start > $slowest;
+		wait_until('all is delivered', sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} }, 120);
+	}
+	my @attempts = @{ $sandbox->control(GET => 'webhook/attempts?fields=status,body_sha256')->{attempts} };
+	my %answered = map { ($_->{body_sha256} => 1) } grep { ($_->{status} // 0) == 200 } @attempts;
+	my %stored = map { ($_ => 1) } split /\n/, query($node, q{SELECT encode(sha256(body), 'hex') FROM canopy_summit.webhook});
+	my $failed = grep { ($_->{status} // 0) != 200 } @attempts;
+
+	cmp_ok($failed, '>=', $count, "the $count strikes ended $failed attempts of " . @attempts);
+	is(scalar(grep { !$stored{$_} } keys %answered), 0, 'each that was answered 200 is stored');
+	is(scalar(keys %answered), $deliveries, 'and all were, in the end');
+	is(rows(), $deliveries, 'once each');
+	soon_ok('and all are applied', sub { rows(q{state <> 'applied'}) == 0 }, 60);
+	is(query($node, q{SELECT count(*) || '|' || count(DISTINCT params ->> 'pullId') FROM canopy_summit.job WHERE operation = 'get-pull-by-id'}), "$deliveries|$deliveries", 'once each, too');
+	cmp_ok($slowest, '<', 15, sprintf 'the receiver is back within 15 s (%.1f s)', $slowest);
+	return;
+}
+
+sub databases
+{
+	my $slowest = 0;
+	my $timed = sub {
+		my ($sql) = @_;
+		my $start = time;
+		is(join(' ', sqlstate_of($node, $sql)), '', $sql =~ s/ .*//r . sprintf ' succeeds (%.1f s)', time - $start);
+		$slowest = time - $start if time - $start > $slowest;
+	};
+	query($node, 'CREATE DATABASE hooks');
+	create_canopy_server($node, $sandbox, database => 'hooks', mapping => { webhook_secret => 'key' });
+	query($node, q{ALTER SYSTEM SET canopy_summit.receiver_database = 'hooks'});
+	$node->reload;
+	my $arrives = sub {
+		my ($what) = @_;
+		my $request = new_webhook();
+		my ($start, $stored) = (time);
+		soon_ok("$what the receiver works", sub { status_of_request($port, $request) == 200 && ($stored = query($node, 'SELECT count(*) FROM canopy_summit.webhook', 'hooks')) }, 40);
+		return;
+	};
+	$arrives->('in another database');
+	for (1 .. scaled(20))
+	{
+		my $idle = connected($port);
+		$timed->('CREATE DATABASE copy TEMPLATE hooks');
+		$arrives->('after CREATE DATABASE TEMPLATE');
+		$timed->('ALTER DATABASE hooks RENAME TO moved');
+		$timed->('ALTER DATABASE moved RENAME TO hooks');
+		$arrives->('after RENAME');
+		$timed->('DROP DATABASE hooks');
+		$timed->('ALTER DATABASE copy RENAME TO hooks');
+		$arrives->('after DROP DATABASE');
+	}
+	cmp_ok($slowest, '<', 5, sprintf 'no statement took 5 s (%.1f s)', $slowest);
+	query($node, 'ALTER SYSTEM RESET canopy_summit.receiver_database');
+	$node->reload;
+	soon_ok('the receiver is back', sub { listens($port) && query($node, 'SELECT count(*) FROM canopy_summit.receiver_status') }, 20);
+	return;
+}
+
+# Changes settings, tells the server, and says where the log begins that follows.
+sub set
+{
+	my (%values) = @_;
+	my $offset = -s $node->logfile;
+	query($node, "ALTER SYSTEM SET canopy_summit.$_ = " . CanopyTest::quoted($values{$_})) for sort keys %values;
+	$node->reload;
+	return $offset;
+}
+
+sub settings
+{
+	my %refused = (
+		receiver_port => '70000', receiver_listen => 'somewhere', receiver_tls_cert_file => 'relative.pem',
+		receiver_tls_key_file => 'relative.pem', receiver_timeout => '1ms', receiver_max_connections => '0');
+	is(scalar sqlstate_of($node, "ALTER SYSTEM SET canopy_summit.$_ = '$refused{$_}'"), '22023', "$_ $refused{$_} is refused") for sort keys %refused;
+
+	my $offset = set(receiver_listen => '0.0.0.0');
+	$node->wait_for_log(qr/cannot listen on 0\.0\.0\.0 without TLS/, $offset);
+	ok(listens($port), 'it goes on as it was');
+	kill TERM => receiver_pid($node);
+	$node->wait_for_log(qr/cannot listen on 0\.0\.0\.0 without TLS/, -s $node->logfile);
+	ok(!connected($port), 'and does not start like that');
+	my $other = PostgreSQL::Test::Cluster::get_free_port();
+	$offset = set(receiver_listen => '127.0.0.1', receiver_port => $other);
+	soon_ok('another port is listened on after a reload', sub { listens($other) }, 10);
+	my $pid = receiver_pid($node);
+	set(receiver_port => $port);
+	soon_ok('and another', sub { listens($port) }, 10);
+	is(receiver_pid($node), $pid, 'by the same process');
+	ok(!connected($other), 'not on the one before');
+	set(receiver_port => 0);
+	soon_ok('with port 0 it leaves', sub { !is_alive($pid) }, 5);
+	sleep 1.5;
+	is(receiver_pid($node), '', 'and stays away');
+	my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1);
+	$offset = set(receiver_port => $port);
+	$node->wait_for_log(qr/could not listen on 127\.0\.0\.1 port $port: Address already in use/, $offset);
+	close $taken;
+	soon_ok('a port that becomes free is listened on', sub { listens($port) }, 20);
+	return;
+}
+
+sub tls
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir('tls');
+	my $make = sub {
+		my ($name) = @_;
+		system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', "/CN=$name", '-addext', 'subjectAltName=DNS:localhost',
+			'-keyout', "$dir/$name.key", '-out', "$dir/$name.pem");
+		chmod 0600, "$dir/$name.key";
+	};
+	$make->($_) for qw(one two);
+	chmod 0644, "$dir/one.key";
+	my $offset = set(receiver_tls_cert_file => "$dir/one.pem", receiver_tls_key_file => "$dir/one.key", receiver_listen => '0.0.0.0');
+	$node->wait_for_log(qr/cannot use secret file "\Q$dir\E\/one.key": group or others have access/, $offset);
+	chmod 0600, "$dir/one.key";
+	$offset = set();
+	$node->wait_for_log(qr/listens on 0\.0\.0\.0 port $port by TLS/, $offset);
+	is(sent_by_tls("$dir/one.pem"), 'delivered', 'a webhook arrives by TLS');
+	isnt(sent_by_tls("$dir/two.pem"), 'delivered', 'which is the certificate\'s');
+	is(status_of_request($port, scalar new_webhook(), 3), 0, 'and none without TLS');
+	isnt(system("openssl s_client -connect 127.0.0.1:$port -tls1_1 </dev/null >/dev/null 2>&1"), 0, 'TLS 1.1 is refused');
+	system_or_bail('cp', '-p', "$dir/two.$_", "$dir/one.$_") for qw(pem key);
+	$offset = set();
+	$node->wait_for_log(qr/listens on 0\.0\.0\.0 port $port by TLS/, $offset);
+	is(sent_by_tls("$dir/two.pem"), 'delivered', 'a renewed certificate counts from a reload on');
+	set(receiver_tls_cert_file => '', receiver_tls_key_file => '', receiver_listen => '127.0.0.1');
+	soon_ok('without TLS it listens again', sub { listens($port) }, 20);
+	return;
+}
+
+# Has the sandbox send one webhook, once; what became of it.
+sub sent_by_tls
+{
+	my ($ca_file) = @_;
+	my ($number) = @{ $sandbox->control(POST => 'webhook', { event => 'COMPLETE', url => "https://localhost:$port/webhooks/canopy", secret => 'key', ca_file => $ca_file, attempts => 1 })->{deliveries} };
+	my $state;
+	wait_until('it is sent', sub { ($state = $sandbox->control(GET => "webhook/$number")->{state}) !~ /waiting|sending/ });
+	return $state;
+}
+
+sub standby
+{
+	my $other = PostgreSQL::Test::Cluster::get_free_port();
+	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	$node->backup('copy');
+	$standby->init_from_backup($node, 'copy', has_streaming => 1);
+	$standby->append_conf('postgresql.auto.conf', "canopy_summit.receiver_port = $other\n");
+	$standby->start;
+	sleep 1;
+	ok(!connected($other), 'a standby does not listen');
+	$standby->promote;
+	soon_ok('once promoted it does', sub { listens($other) }, 20);
+	is(status_of_request($other, scalar new_webhook()), 200, 'and stores');
+	$standby->stop;
+	return;
+}
