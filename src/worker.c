@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
 
@@ -53,6 +54,14 @@ on_terminate(SIGNAL_ARGS)
 {
 	is_terminated = true;
 	die(postgres_signal_arg);
+}
+
+/* SIGINT: PostgreSQL sends it for lock_timeout; nobody else cancels a worker. */
+static void
+on_cancel(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
 }
 
 /* Exit callback: free the slot, and decide when the next worker may come. */
@@ -344,7 +353,7 @@ worker_start(Worker *worker, int index)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, on_terminate);
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, on_cancel);
 	BackgroundWorkerUnblockSignals();
 	database = worker_attach(worker, index);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
