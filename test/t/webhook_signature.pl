@@ -21,11 +21,6 @@ $node->safe_psql('postgres', <<~"SQL");
 	CREATE TABLE delivery (number integer, kind text, header text, body bytea);
 	SQL
 
-mutations(scaled(10_000));
-enormous();
-through_the_inbox();
-done_testing();
-
 # What was sent, signed by this test's own hand.
 sub valid
 {
@@ -67,6 +62,11 @@ my %mutations = (
 	'body of another' => sub { $_[0]{body} = valid()->{body} . ' ' },
 	'another secret' => sub { my ($d) = @_; $d->{digest} = hmac_sha256_hex("$d->{time}.$d->{body}", (encode_utf8($secrets[1]), '', $secrets[0] . ' ', "$secrets[0]\0x")[ rand 4 ]) },
 	'no dot' => sub { my ($d) = @_; $d->{digest} = hmac_sha256_hex("$d->{time}$d->{body}", $secrets[0]) });
+
+mutations(scaled(10_000));
+enormous();
+through_the_inbox();
+done_testing();
 
 sub mutations
 {
