@@ -376,7 +376,7 @@ BEGIN ATOMIC
 	FROM unnest(apply_events.events) AS e;
 END;
 COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS
-	'applies events, and tells on channel canopy_summit: {"webhook_id": 1, "server": "…", "event": "…"}';
+	'applies events, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}';
 
 CREATE FUNCTION canopy_summit.apply_one(event canopy_summit.inbox_event) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
