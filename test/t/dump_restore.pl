@@ -7,10 +7,12 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my @truth = ((map { "canopy_summit.$_" } qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule)),
+my @truth = ((map { "canopy_summit.$_" } qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
+	webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update document_validation policy_status status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
-my $sequences = q{SELECT last_value, is_called FROM canopy_summit.job_id_seq UNION ALL SELECT last_value, is_called FROM canopy_summit.epoch_seq UNION ALL SELECT last_value, is_called FROM canopy_summit.upload_id_seq};
+my $sequences = q{SELECT last_value, is_called FROM canopy_summit.job_id_seq UNION ALL SELECT last_value, is_called FROM canopy_summit.epoch_seq UNION ALL SELECT last_value, is_called FROM canopy_summit.upload_id_seq
+	UNION ALL SELECT last_value, is_called FROM canopy_summit.webhook_id_seq UNION ALL SELECT last_value, is_called FROM canopy_summit.policy_status_id_seq};
 
 my $sandbox = start_sandbox();
 my $node = new_node();
@@ -21,7 +23,7 @@ my %source = fingerprints('source');
 my $granted = privileges('source');
 cmp_ok(scalar keys %source, '>', 90, 'tables and views are compared');
 is_deeply([ grep { $source{$_} =~ /^0 / } @truth ], [], 'there is something in every table of truth');
-is(join(' ', map { empty_columns($_) } grep { /job|upload|hold|rule/ } @truth), '', 'and in every column of jobs and uploads');
+is(join(' ', map { empty_columns($_) } grep { /job|upload|hold|rule|webhook/ } @truth), '', 'and in every column of jobs, uploads and webhooks');
 like($granted, qr/restored_reader/, 'privileges are compared');
 
 dump_with(plain => '--file', "$dumps/plain");
@@ -94,6 +96,16 @@ sub make_source
 			FROM unnest('{queued,accepted,verified,failed,unresolved,refused}'::text[]) WITH ORDINALITY AS s(status, n);
 		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'refused', now());
 		INSERT INTO summit.upload_warning SELECT upload_id, field, 'warning' FROM summit.upload, unnest('{"certificate_holder.reference_ids.unit_id","b"}'::text[]) AS field;
+		ALTER USER MAPPING FOR CURRENT_USER SERVER "second server" OPTIONS (ADD webhook_secret 'w');
+		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (auth_url 'https://127.0.0.1:9', base_url 'https://127.0.0.1:9', environment 'sandbox');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (webhook_secret 'w');
+		SELECT receive_webhook('second server', jsonb_build_object('canopy-signature', sign_webhook('w', body)), convert_to(body, 'UTF8'))
+			FROM unnest('{AUTH_STATUS,MONITORING_RECONNECT,MONITORING_EVENTS,SERVICING_STATUS_UPDATED,DATA_UPDATED,VALIDATION_COMPLETE,COMPLETE}'::text[]) AS event,
+			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook', 'monitoring', '{"monitoring_id": "m"}'::jsonb, 'data', '{"servicing_action_id": "a", "document_validation_id": "d", "updates": [{"type": "x"}]}'::jsonb)::text) AS b(body);
+		SELECT receive_webhook('summit', jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
+			FROM unnest('{first,other}'::text[]) AS p, LATERAL (SELECT format('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "%s"}}}', p)) AS b(body);
+		SELECT canopy_summit.apply_webhooks(100);
+		SELECT receive_webhook('second server', jsonb_build_object('canopy-signature', sign_webhook('w', body)), convert_to(body, 'UTF8')) FROM unnest(ARRAY['broken', '{"event_type": "COMPLETE", "pull_id": "not applied"}']) AS body;
 		SELECT canopy_summit.grant_access('restored_reader', 'reader'), canopy_summit.grant_access('restored_admin', 'admin');
 		SQL
 	is($node->safe_psql('source', q{SELECT count(*) FROM canopy_summit.pull_version WHERE received IS NOT NULL}), '1', 'some bytes were replaced');
@@ -170,6 +182,10 @@ sub restores
 	is(privileges($name), $granted, "$name: so are all privileges") if $name ne 'data';
 	is($node->safe_psql($name, 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'),
 		$node->safe_psql('source', 'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1'), "$name: and servers") if $name ne 'data';
+	is($node->safe_psql($name, q{SELECT state, count(*) FROM canopy_summit.webhook GROUP BY 1 ORDER BY 1}), "applied|8\nconflict|1\nquarantined|1\nstored|1", "$name: webhooks are as they were");
+	is($node->safe_psql($name, 'SELECT canopy_summit.apply_webhooks()'), 1, "$name: what was not applied is");
+	is($node->safe_psql($name, q{SELECT count(*), bool_or(instance = canopy_summit.instance()) FROM canopy_summit.job WHERE params ->> 'pullId' = 'not applied'}), $name eq 'data' ? '0|' : '1|f', "$name: what it asks for waits for arm()");
+	is($node->safe_psql($name, q{SELECT outcome FROM canopy_summit.webhook w, LATERAL receive_webhook(w.server::name, jsonb_build_object('canopy-signature', sign_webhook('w', w.body)), w.body) WHERE w.event = 'COMPLETE' ORDER BY w.webhook_id}), "duplicate\nduplicate", "$name: none is taken again") if $name ne 'data';
 	is($node->safe_psql($name, q{SELECT count(*), count(DISTINCT builtin) FROM summit.minimisation_rule WHERE rule_id IN ('iban', 'own')}), '3|2', "$name: a changed rule is beside the one it wins over");
 	return;
 }
