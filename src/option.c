@@ -147,7 +147,6 @@ option_parse_tolerance(const char *name, const char *value)
 	int types[MAXDATEFIELDS];
 	int count;
 	int type;
-	int64 tolerance;
 	struct pg_itm_in interval = {0};
 
 	if (ParseDateTime(value, buffer, sizeof(buffer), fields, types, MAXDATEFIELDS, &count) != 0 ||
@@ -155,9 +154,9 @@ option_parse_tolerance(const char *name, const char *value)
 		type != DTK_DELTA || interval.tm_year != 0 || interval.tm_mon != 0 ||
 		interval.tm_mday < 0 || interval.tm_mday > 1 || interval.tm_usec < 0 ||
 		interval.tm_usec > USECS_PER_DAY ||
-		(tolerance = interval.tm_mday * USECS_PER_DAY + interval.tm_usec) > USECS_PER_DAY)
+		interval.tm_mday * USECS_PER_DAY + interval.tm_usec > USECS_PER_DAY)
 		option_refuse(name, value, "Use an interval from 0 to 1 day.");
-	return tolerance;
+	return interval.tm_mday * USECS_PER_DAY + interval.tm_usec;
 }
 
 static void
