@@ -35,10 +35,10 @@ COMMENT ON FUNCTION canopy_summit.webhook_role(text) IS 'role whose mapping has 
 CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_foreign_server s, pg_catalog.pg_options_to_table(s.srvoptions) AS o
-		WHERE s.srvname = server_environment.server AND o.option_name = 'environment'), 'production');
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'environment'), 'production')
+	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = server_environment.server;
 END;
-COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox';
+COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
 
 CREATE FUNCTION canopy_summit.time_or_null(value text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
