@@ -20,6 +20,7 @@
 #include "worker.h"
 
 #define BATCH_MAX     200           /* deliveries of one transaction */
+#define TURN_BLOCK    (1024 * 1024) /* bytes */
 #define SOURCE_AGE    USECS_PER_SEC /* after which a server is read again */
 #define SOURCES_MAX   64            /* known at once, those that do not exist included */
 #define ALONE_MAX     1000          /* ms that a batch may take to be stored one by one */
@@ -57,8 +58,10 @@ on_catalog_change(Datum argument, int cache, uint32 hash)
 void
 intake_begin(Intake *intake)
 {
+	/* The first block stays when the context is reset: a batch of usual size asks malloc for nothing. */
 	intake->turn =
-		AllocSetContextCreate(TopMemoryContext, "canopy_summit turn", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(TopMemoryContext, "canopy_summit turn", ALLOCSET_DEFAULT_MINSIZE,
+							  TURN_BLOCK, ALLOCSET_DEFAULT_MAXSIZE);
 	source_context =
 		AllocSetContextCreate(TopMemoryContext, "canopy_summit sources", ALLOCSET_SMALL_SIZES);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);

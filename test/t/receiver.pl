@@ -356,7 +356,10 @@ sub killed
 		immediate => sub { $node->stop('immediate'); $node->start });
 	my @kinds = sort keys %strike;
 
-	query($node, 'TRUNCATE canopy_summit.webhook, canopy_summit.job');
+	# Storing takes so long that most strikes come amid it.
+	query($node, q{TRUNCATE canopy_summit.webhook, canopy_summit.job;
+		CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$;
+		CREATE TRIGGER dawdle BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION dawdle()});
 	$sandbox->control(PUT => 'webhook', { scale => 0.003, jitter => 'none', connections => 16 });
 	for my $turn (1 .. $count)
 	{
@@ -365,13 +368,14 @@ sub killed
 		$sandbox->control(POST => 'webhook', [ map {
 			{ event => 'COMPLETE', pull_id => "killed-$turn-$_", url => "http://127.0.0.1:$port/webhooks/canopy", secret => 'key', $_ % 10 ? () : (copies => 2) } } 1 .. $each ]);
 		$deliveries += $each;
-		sleep rand 0.4;
+		sleep 0.1 + rand 0.5;
 		eval { $strike{$kind}->(); 1 } or wait_until('the server is back', sub { eval { query($node, 'SELECT 1') } });
 		my $start = time;
 		wait_until('the receiver is back', sub { listens($port) }, 60);
 		$slowest = time - $start if time - $start > $slowest;
 		wait_until('all is delivered', sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} }, 120);
 	}
+	query($node, 'DROP TRIGGER dawdle ON canopy_summit.webhook; DROP FUNCTION dawdle');
 	my @attempts = @{ $sandbox->control(GET => 'webhook/attempts?fields=status,body_sha256')->{attempts} };
 	my %answered = map { ($_->{body_sha256} => 1) } grep { ($_->{status} // 0) == 200 } @attempts;
 	my %stored = map { ($_ => 1) } split /\n/, query($node, q{SELECT encode(sha256(body), 'hex') FROM canopy_summit.webhook});
