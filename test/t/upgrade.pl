@@ -39,6 +39,17 @@ sub fill
 		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\mXY\d{6}\M', 'of this firm');
 		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
 		INSERT INTO summit.upload_warning VALUES (1, 'field', 'warning');
+		ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (ADD webhook_secret 'w');
+		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (auth_url 'https://127.0.0.1:9', base_url 'https://127.0.0.1:9', environment 'sandbox');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (webhook_secret 'w');
+		-- Those that ask for a fetch would be jobs more; of one the row is enough.
+		SELECT receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('w', body)), convert_to(body, 'UTF8'))
+			FROM unnest('{AUTH_STATUS,MONITORING_RECONNECT,MONITORING_EVENTS,SERVICING_STATUS_UPDATED,VALIDATION_COMPLETE}'::text[]) AS event,
+			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook', 'monitoring', '{"monitoring_id": "m"}'::jsonb, 'data', '{"servicing_action_id": "a", "document_validation_id": "d"}'::jsonb)::text) AS b(body);
+		SELECT receive_webhook('summit', jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
+			FROM (VALUES ('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "P"}}}')) AS b(body);
+		SELECT canopy_summit.apply_webhooks(100);
+		INSERT INTO canopy_summit.data_update VALUES (0, 1, 'canopy', 'from webhook', 'DRIVER_ADDED', '{}', now());
 		SQL
 	# The tables that a dump holds, and some that it need not.
 	@truth = split /\n/, query($old, q{
@@ -86,7 +97,7 @@ sub new_cluster
 	query($new, q{SELECT canopy_summit.resume_server('canopy')});
 	is(settled($new, enqueue($new, 'post-widgets', {}, { intro_title => 'new' }), 30), 'succeeded', 'it sends its own');
 	is(scalar(requests($sandbox, $widgets)), 1, 'and nothing else');
-	is(query($new, 'SELECT depth, unarmed FROM canopy_summit.server_health'), '0|7', 'it knows of the others');
+	is(query($new, 'SELECT depth, unarmed FROM canopy_summit.server_health WHERE server = \'canopy\''), '0|7', 'it knows of the others');
 	is(query($new, 'SELECT canopy_summit.arm()'), 8, 'arm() adopts them');
 	all_settled($new, 'run_at <= now()', 30);
 	is(jobs_by_state($new), 'in_doubt 1, queued 1, succeeded 9', 'those that are due are sent');
