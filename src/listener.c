@@ -10,9 +10,7 @@
  */
 #include "listener.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -27,7 +25,6 @@
 #define POOL_SIZE       (32 * 1024)        /* bytes of a connection for its headers */
 #define BODIES_MAX      (64 * 1024 * 1024) /* bytes of all bodies, and one more body */
 #define FIRST_BODY_SIZE 4096
-#define BACKLOG         511
 #define PREFIX          "/webhooks/"
 #define NO_ANSWER       (-1)
 
@@ -399,83 +396,6 @@ on_request(void *argument, struct MHD_Connection *connection, const char *url, c
 	return MHD_YES;
 }
 
-/* An address to bind to; false if the text is none. */
-static bool
-address_parse(const char *text, int port, struct sockaddr_storage *address, socklen_t *len)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *) address;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) address;
-
-	memset(address, 0, sizeof(*address));
-	if (strcmp(text, "localhost") == 0)
-		text = "127.0.0.1";
-	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1)
-	{
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(port);
-		*len = sizeof(*v4);
-		return true;
-	}
-	if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1)
-	{
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(port);
-		*len = sizeof(*v6);
-		return true;
-	}
-	return false;
-}
-
-/* Whether listener_open() can make sense of an address. */
-bool
-listener_address_is_valid(const char *text)
-{
-	struct sockaddr_storage address;
-	socklen_t len;
-
-	return address_parse(text, 0, &address, &len);
-}
-
-/* Whether only this machine can reach an address. */
-bool
-listener_address_is_loopback(const char *text)
-{
-	struct sockaddr_storage address;
-	socklen_t len;
-
-	if (!address_parse(text, 0, &address, &len))
-		return false;
-	if (address.ss_family == AF_INET)
-		return ntohl(((struct sockaddr_in *) &address)->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *) &address)->sin6_addr);
-}
-
-/* A socket that listens.  Error: it cannot. */
-static int
-socket_open(const ListenerPlan *plan)
-{
-	struct sockaddr_storage address;
-	socklen_t len;
-	int on = 1;
-	int fd = -1;
-
-	if (!address_parse(plan->address, plan->port, &address, &len))
-		elog(ERROR, "\"%s\" is no address", plan->address);
-	fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-		bind(fd, (struct sockaddr *) &address, len) != 0 || listen(fd, BACKLOG) != 0)
-	{
-		int error = errno;
-
-		if (fd >= 0)
-			close(fd);
-		errno = error;
-		ereport(ERROR, (errcode_for_socket_access(),
-						errmsg("could not listen on %s port %d: %m", plan->address, plan->port)));
-	}
-	return fd;
-}
-
 /* Set descriptors aside, so that connections never take those that files need; how many connections there may be. */
 static int
 descriptors_acquire(Listener *listener, int connections)
@@ -563,7 +483,7 @@ listener_open(const ListenerPlan *plan)
 							 listener->max_connections),
 					  errhint("More need a larger max_files_per_process.")));
 	responses_create(listener);
-	listener->daemon = daemon_start(listener, plan, socket_open(plan));
+	listener->daemon = daemon_start(listener, plan, listener_socket(plan));
 	info =
 		listener->daemon ? MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (info == NULL)

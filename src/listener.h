@@ -49,8 +49,12 @@ typedef struct ListenerPlan
 
 typedef struct Listener Listener;
 
+/* listener_socket.c */
 extern bool listener_address_is_valid(const char *address);
 extern bool listener_address_is_loopback(const char *address);
+extern int listener_socket(const ListenerPlan *plan);
+
+/* listener.c */
 extern Listener *listener_open(const ListenerPlan *plan);
 extern int listener_descriptor(const Listener *listener);
 extern long listener_timeout(Listener *listener, long longest);

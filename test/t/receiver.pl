@@ -102,6 +102,8 @@ sub stores
 	is(join(' ', map { $_->{status} } @copies), '200 200 200 200 200', 'five copies at once are answered');
 	is(join(' ', sort map { $_->{body} =~ /"(\w+)"\}/ } @copies), 'duplicate duplicate duplicate duplicate stored', 'and one is stored');
 	soon_ok('they are applied', sub { rows(q{state = 'stored'}) == 0 }, 10);
+	query($node, q{CREATE ROLE receiver_operator; SELECT canopy_summit.grant_access('receiver_operator', 'operator')});
+	is(query($node, 'SET ROLE receiver_operator; SELECT count(*) FROM canopy_summit.receiver_status; SELECT count(refused_webhooks) > 0 FROM canopy_summit.server_health'), "1\nt", 'an operator sees how it goes');
 	soon_ok('receiver_status shows the receiver', sub { query($node, 'SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL') > 0 }, 3);
 	is(query($node, q{SELECT state, xact_start IS NULL FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'}), 'idle|t', 'it waits without a transaction');
 	is(threads(receiver_pid($node)), 1, 'and without threads');
