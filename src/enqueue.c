@@ -105,9 +105,9 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 static void
 enqueue_fill_engine(NewRow *row)
 {
-	static const char *const empty[] = {"epoch",       "lease_until",   "first_sent_at",
-										"finished_at", "outcome",       "outcome_code",
-										"reconciles",  "outcome_status"};
+	static const char *const empty[] = {"epoch",       "lease_until", "first_sent_at",
+										"finished_at", "outcome",     "outcome_code",
+										"reconciles",  "follows",     "outcome_status"};
 
 	new_row_put(row, "owner",
 				DirectFunctionCall1(namein,

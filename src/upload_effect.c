@@ -35,7 +35,7 @@ enum
  */
 #define POLL_COLUMNS                                                                             \
 	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
-	" instance, max_attempts, state, fence, attempts, enqueued_at)"                              \
+	" instance, max_attempts, state, fence, attempts, enqueued_at, follows)"                     \
 	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
 	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
 
@@ -51,7 +51,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
 		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
 		"  RETURNING u.job_id, u.summit_job_id)"
-		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now()"
+		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now(), j.job_id"
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
 		" WHERE a.summit_job_id IS NOT NULL"},
 	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -68,19 +68,19 @@ static Statement statements[STATEMENT_COUNT] = {
 		" FROM unnest($1, $2, $3, $4, $5, $6)"
 		"  AS a(job_id, status, code, field, message, correlation_id)"
 		" JOIN canopy_summit.job j ON j.job_id = a.job_id"
-		" WHERE u.summit_job_id = j.params ->> 'jobId' AND u.server = j.server"
+		" WHERE u.job_id = j.follows AND u.summit_job_id = j.params ->> 'jobId'"
 		" AND u.status = 'accepted'"},
 	[UPLOAD_POLL] = {2, {INT8ARRAYOID, INT4OID},
 		"WITH a AS MATERIALIZED (SELECT j.job_id, u.upload_id, u.summit_job_id, u.accepted_at,"
 		"   now() > u.accepted_at + make_interval(secs => $2) AS is_over"
 		"  FROM unnest($1) AS i(job_id) JOIN canopy_summit.job j ON j.job_id = i.job_id"
-		"  JOIN summit.upload u ON u.summit_job_id = j.params ->> 'jobId' AND u.server = j.server"
+		"  JOIN summit.upload u ON u.job_id = j.follows AND u.summit_job_id = j.params ->> 'jobId'"
 		"  WHERE u.status = 'accepted'),"
 		" ended AS (UPDATE summit.upload u SET status = 'unresolved', finished_at = now(),"
 		"  error_message = 'no end within canopy_summit.upload_poll_limit'"
 		"  FROM a WHERE u.upload_id = a.upload_id AND a.is_over)"
 		POLL_COLUMNS " now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
-		" interval '15 minutes'), j.instance, 10, 'queued', 0, 0, now()"
+		" interval '15 minutes'), j.instance, 10, 'queued', 0, 0, now(), j.follows"
 		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
 };
 /* clang-format on */

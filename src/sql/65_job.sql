@@ -36,6 +36,7 @@ CREATE TABLE canopy_summit.job (
 	first_sent_at timestamptz,
 	request_hash bytea,
 	reconciles bigint,
+	follows bigint,
 	enqueued_at timestamptz NOT NULL,
 	finished_at timestamptz,
 	outcome text,
@@ -74,6 +75,7 @@ COMMENT ON COLUMN canopy_summit.job.epoch IS 'life of the worker that has claime
 COMMENT ON COLUMN canopy_summit.job.lease_until IS 'a claim that is older is taken over';
 COMMENT ON COLUMN canopy_summit.job.request_hash IS 'SHA-256 of what is sent, of uploads';
 COMMENT ON COLUMN canopy_summit.job.reconciles IS 'the in-doubt job whose effect this one looks up';
+COMMENT ON COLUMN canopy_summit.job.follows IS 'the upload''s job whose end this one asks for';
 COMMENT ON COLUMN canopy_summit.job.outcome IS 'what came of the last attempt, or why it was not sent';
 COMMENT ON COLUMN canopy_summit.job.outcome_code IS 'error code of the API, or of the engine in lower case';
 

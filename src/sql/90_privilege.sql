@@ -63,7 +63,7 @@ BEGIN ATOMIC
 	-- All but what is sent, which may be personal.
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
 		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
-			'lease_until, first_sent_at, reconciles, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
+			'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.webhook',
 		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance)'
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
