@@ -82,7 +82,7 @@ sub make_source
 		SELECT canopy_enqueue_fetch('a', 'b');
 		INSERT INTO canopy_summit.job
 			SELECT nextval('canopy_summit.job_id_seq'), 'summit', 'upload-policy', '{"Idempotency-Key": "k"}', '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', 3, '2026-01-02 03:04:05.000006Z',
-				7, 'ordered', 'once', 'key ' || state, 'role "r"', state, canopy_summit.instance(), 2, 1, 3, now(), now(), '\\x00ff', 1, now(), now(), E'a\\tb\\\\N', 'code', 503
+				7, 'ordered', 'once', 'key ' || state, 'role "r"', state, canopy_summit.instance(), 2, 1, 3, now(), now(), '\\x00ff', 1, 2, now(), now(), E'a\\tb\\\\N', 'code', 503
 			FROM unnest(enum_range(NULL::canopy_summit.job_state)) AS state;
 		INSERT INTO canopy_summit.job_attempt SELECT job_id, fence, 3, '2026-01-02 03:04:05.000006Z', fence > 0, E'it''s \\\\.', 200, 'code', 1, 2, 3, 4, 5, 6, 7 FROM canopy_summit.job;
 		INSERT INTO canopy_summit.job_response SELECT job_id, '{"a": [1, 2.50, null, "\\\\N"]}', now() FROM canopy_summit.job;
