@@ -18,6 +18,9 @@
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 
+PG_FUNCTION_INFO_V1(canopy_summit_date_or_null);
+PG_FUNCTION_INFO_V1(canopy_summit_time_or_null);
+
 #define CENTS_MAX       INT64CONST(99999999999999) /* numeric(14,2) in cents */
 #define TEXT_NUMBER_MAX 100                        /* characters of a number that arrives as text */
 
@@ -449,4 +452,34 @@ coerce_value(ColumnKind kind, JsonbValue *value, Datum *result, bool *isnull)
 	if (!scalar_text(value, &text))
 		return false;
 	return coerce_scalar(kind, kind == COLUMN_TEXT ? text : trim(text), result);
+}
+
+/* The text argument of a function as this kind; NULL if it does not fit. */
+static Datum
+coerce_argument(FunctionCallInfo fcinfo, ColumnKind kind)
+{
+	text *argument = PG_GETARG_TEXT_PP(0);
+	JsonbValue value = {.type = jbvString};
+	Datum result;
+	bool isnull;
+
+	value.val.string.val = VARDATA_ANY(argument);
+	value.val.string.len = VARSIZE_ANY_EXHDR(argument);
+	if (!coerce_value(kind, &value, &result, &isnull) || isnull)
+		PG_RETURN_NULL();
+	return result;
+}
+
+/* canopy_summit.time_or_null(value text) -> timestamptz */
+Datum
+canopy_summit_time_or_null(PG_FUNCTION_ARGS)
+{
+	return coerce_argument(fcinfo, COLUMN_TIMESTAMPTZ);
+}
+
+/* canopy_summit.date_or_null(value text) -> date */
+Datum
+canopy_summit_date_or_null(PG_FUNCTION_ARGS)
+{
+	return coerce_argument(fcinfo, COLUMN_DATE);
 }

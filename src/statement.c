@@ -17,8 +17,9 @@ statement_plan(Statement *statement)
 {
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr plan =
-			SPI_prepare(statement->sql, statement->argument_count, statement->arguments);
+		/* Arrays of a few elements always look cheaper to a plan of their own, which costs more than it saves. */
+		SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->argument_count,
+											 statement->arguments, CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));

@@ -2,7 +2,7 @@
 -- Replaceable.
 --
 -- Each apply_* function takes the events of a batch and leaves alone those that
--- are not its own. All of them compare with what is there before they overwrite
+-- are not its own; without any it is not run, being strict. All of them compare with what is there before they overwrite
 -- it, so that neither order nor repetition matters.
 
 CREATE TYPE canopy_summit.inbox_event AS (
@@ -41,19 +41,17 @@ END;
 COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
 
 CREATE FUNCTION canopy_summit.time_or_null(value text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
-AS $$
-BEGIN
-	RETURN value::timestamptz;
-EXCEPTION WHEN data_exception THEN
-	RETURN NULL;
-END
-$$;
+AS 'MODULE_PATHNAME', 'canopy_summit_time_or_null'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.time_or_null(text) IS 'a time as a provider writes it, UTC unless it says otherwise; NULL if it is none';
 
+CREATE FUNCTION canopy_summit.date_or_null(value text) RETURNS date
+AS 'MODULE_PATHNAME', 'canopy_summit_date_or_null'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it, of a time its UTC day; NULL if it is none';
+
 CREATE FUNCTION canopy_summit.apply_pull_progress(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.pull_progress AS p (server, pull_id, pull_type, account_identifier, initial_pull_id, monitoring_id, last_event,
 		last_status, last_event_at, last_event_hash, policies_at, completed_at, error_type, error_at)
@@ -92,7 +90,7 @@ END;
 COMMENT ON FUNCTION canopy_summit.apply_pull_progress(canopy_summit.inbox_event[]) IS 'every event of Canopy: how far its pull is';
 
 CREATE FUNCTION canopy_summit.apply_auth_status(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.auth_status AS a (server, pull_id, sequence, auth_status, login_error_message, login_error_html, mfa_options,
 		signed_at, content_hash)
@@ -113,7 +111,7 @@ END;
 COMMENT ON FUNCTION canopy_summit.apply_auth_status(canopy_summit.inbox_event[]) IS 'AUTH_STATUS: the login''s state, only forward';
 
 CREATE FUNCTION canopy_summit.apply_monitoring(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, initial_pull_id, latest_pull_id, latest_at, latest_hash)
 	SELECT DISTINCT ON (e.server, e.payload #>> '{monitoring,monitoring_id}') e.server, e.payload #>> '{monitoring,monitoring_id}',
@@ -151,7 +149,7 @@ COMMENT ON FUNCTION canopy_summit.apply_monitoring(canopy_summit.inbox_event[]) 
 	'the monitoring that any event names; MONITORING_EVENTS: a change; MONITORING_RECONNECT: the consumer has to log in';
 
 CREATE FUNCTION canopy_summit.apply_servicing(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.servicing_status (webhook_id, server, servicing_action_id, status, previous_status, is_manual,
 		validation_error_type, document_id, signed_at)
@@ -179,7 +177,7 @@ END;
 COMMENT ON FUNCTION canopy_summit.apply_servicing(canopy_summit.inbox_event[]) IS 'SERVICING_*: an action''s newest state, and its history';
 
 CREATE FUNCTION canopy_summit.apply_updates(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	-- Drivers come as `driver`, all else as `data`.
 	INSERT INTO canopy_summit.data_update (webhook_id, ordinal, server, pull_id, type, data, signed_at)
@@ -203,7 +201,7 @@ END;
 COMMENT ON FUNCTION canopy_summit.apply_updates(canopy_summit.inbox_event[]) IS 'DATA_UPDATED: each edit; VALIDATION_COMPLETE: the verdict on a document';
 
 CREATE FUNCTION canopy_summit.apply_fetches(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	-- As canopy_enqueue_fetch() would by the webhook_role: one that is queued is enough, one that is on its way is not.
 	INSERT INTO canopy_summit.job (job_id, server, operation, params, dedupe_key, owner, priority, run_at, instance, max_attempts, state,
@@ -217,13 +215,6 @@ BEGIN ATOMIC
 		SELECT FROM unnest(apply_fetches.events) AS e WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE', 'DATA_UPDATED'));
 END;
 COMMENT ON FUNCTION canopy_summit.apply_fetches(canopy_summit.inbox_event[]) IS 'POLICIES_AVAILABLE, COMPLETE, DATA_UPDATED: has the pull fetched';
-
-CREATE FUNCTION canopy_summit.date_or_null(value text) RETURNS date
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT (canopy_summit.time_or_null(date_or_null.value) AT TIME ZONE 'UTC')::date;
-END;
-COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it; NULL if it is none';
 
 -- Summit's events carry different subsets of the reference ids. One is about a certificate of the same
 -- policy number and property if no id that both have differs.
@@ -258,33 +249,60 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.status_rank(text) IS 'order of events that occurred in the same second';
 
-CREATE FUNCTION canopy_summit.policy_status_fold(policy_status_id bigint) RETURNS void
+CREATE FUNCTION canopy_summit.policy_status_fold(webhook_ids bigint[]) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	UPDATE canopy_summit.policy_status p SET
-		status = l.status, status_at = l.occurred_at, reason_code = l.reason_code, reason_detail = l.reason_detail,
-		holder_name = f.holder_name, policy_type = f.policy_type, effective_date = f.effective_date, expiry_date = f.expiry_date,
-		coi_pdf_id = f.coi_pdf_id, verified_at = f.verified_at, lapsed_at = f.lapsed_at, reinstated_at = f.reinstated_at
-	FROM (SELECT * FROM canopy_summit.status_event e WHERE e.policy_status_id = policy_status_fold.policy_status_id
-			ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC LIMIT 1) AS l,
-		(SELECT (array_agg(e.holder_name ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.holder_name IS NOT NULL))[1] AS holder_name,
-			(array_agg(e.policy_type ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.policy_type IS NOT NULL))[1] AS policy_type,
-			(array_agg(e.effective_date ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.effective_date IS NOT NULL))[1] AS effective_date,
-			(array_agg(e.expiry_date ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.expiry_date IS NOT NULL))[1] AS expiry_date,
-			(array_agg(e.coi_pdf_id ORDER BY e.occurred_at DESC, canopy_summit.status_rank(e.status) DESC, e.delivery_id DESC) FILTER (WHERE e.coi_pdf_id IS NOT NULL))[1] AS coi_pdf_id,
-			max(e.observed_at) FILTER (WHERE e.status = 'verified') AS verified_at,
-			max(e.observed_at) FILTER (WHERE e.status = 'lapsed') AS lapsed_at,
-			max(e.observed_at) FILTER (WHERE e.status = 'reinstated') AS reinstated_at
-		FROM canopy_summit.status_event e WHERE e.policy_status_id = policy_status_fold.policy_status_id) AS f
-	WHERE p.policy_status_id = policy_status_fold.policy_status_id;
+		(status, status_at, reason_code, reason_detail, holder_name, policy_type, effective_date, expiry_date, coi_pdf_id,
+			verified_at, lapsed_at, reinstated_at) =
+		(SELECT (array_agg(e.status ORDER BY e.age))[1],
+			(array_agg(e.occurred_at ORDER BY e.age))[1],
+			(array_agg(e.reason_code ORDER BY e.age))[1],
+			(array_agg(e.reason_detail ORDER BY e.age))[1],
+			(array_agg(e.holder_name ORDER BY e.age) FILTER (WHERE e.holder_name IS NOT NULL))[1],
+			(array_agg(e.policy_type ORDER BY e.age) FILTER (WHERE e.policy_type IS NOT NULL))[1],
+			(array_agg(e.effective_date ORDER BY e.age) FILTER (WHERE e.effective_date IS NOT NULL))[1],
+			(array_agg(e.expiry_date ORDER BY e.age) FILTER (WHERE e.expiry_date IS NOT NULL))[1],
+			(array_agg(e.coi_pdf_id ORDER BY e.age) FILTER (WHERE e.coi_pdf_id IS NOT NULL))[1],
+			max(e.observed_at) FILTER (WHERE e.status = 'verified'),
+			max(e.observed_at) FILTER (WHERE e.status = 'lapsed'),
+			max(e.observed_at) FILTER (WHERE e.status = 'reinstated')
+		FROM (SELECT *, row_number() OVER (ORDER BY s.occurred_at DESC, canopy_summit.status_rank(s.status) DESC, s.delivery_id DESC) AS age
+			FROM canopy_summit.status_event s WHERE s.policy_status_id = p.policy_status_id) AS e)
+	-- An array, and not a join: it finds them by the index even before the table was first analysed.
+	WHERE p.policy_status_id = ANY (ARRAY(SELECT e.policy_status_id FROM canopy_summit.status_event e
+		WHERE e.webhook_id = ANY (policy_status_fold.webhook_ids)));
 END;
-COMMENT ON FUNCTION canopy_summit.policy_status_fold(bigint) IS 'makes a certificate''s row what its events say, in the order in which they occurred';
+COMMENT ON FUNCTION canopy_summit.policy_status_fold(bigint[]) IS
+	'makes the certificates that webhooks were about what all of their events say, in the order in which these occurred';
+
+CREATE FUNCTION canopy_summit.apply_to_uploads(webhook_ids bigint[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE canopy_summit.policy_status p SET upload_id = (
+		SELECT max(u.upload_id) FROM summit.upload u
+		WHERE u.policy_number = p.policy_number AND u.server = p.server AND u.property_id IS NOT DISTINCT FROM p.property_id
+			AND coalesce(u.unit_id = p.unit_id, true) AND coalesce(u.lease_id = p.lease_id, true) AND coalesce(u.tenant_id = p.tenant_id, true)
+			AND u.status <> 'refused')
+	WHERE p.policy_status_id = ANY (ARRAY(SELECT e.policy_status_id FROM canopy_summit.status_event e
+		WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids)));
+
+	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
+	FROM canopy_summit.status_event e JOIN canopy_summit.policy_status p ON p.policy_status_id = e.policy_status_id
+	WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status = 'verified'
+		AND u.upload_id = p.upload_id AND u.status IN ('accepted', 'unresolved')
+		-- Not by an event of an earlier upload; clocks differ.
+		AND e.occurred_at > u.uploaded_at - interval '5 minutes';
+END;
+COMMENT ON FUNCTION canopy_summit.apply_to_uploads(bigint[]) IS
+	'links certificates that webhooks were about with their newest uploads, and ends those that are verified';
 
 CREATE FUNCTION canopy_summit.apply_policy_status(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	webhook_ids bigint[] := ARRAY(SELECT e.webhook_id FROM unnest(apply_policy_status.events) AS e);
 	event canopy_summit.inbox_event;
 	policy jsonb;
 	ids jsonb;
@@ -336,31 +354,12 @@ BEGIN
 				event.payload #>> '{data,last_known_coverage,expiry_date}')),
 			event.payload #>> '{data,documents,coi_pdf_id}')
 		ON CONFLICT (webhook_id) DO NOTHING;
-		PERFORM canopy_summit.policy_status_fold(found_id);
-		PERFORM canopy_summit.apply_to_upload(found_id, status, canopy_summit.time_or_null(event.payload ->> 'occurred_at'));
 	END LOOP;
+	PERFORM canopy_summit.policy_status_fold(webhook_ids);
+	PERFORM canopy_summit.apply_to_uploads(webhook_ids);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
-
-CREATE FUNCTION canopy_summit.apply_to_upload(policy_status_id bigint, status text, occurred_at timestamptz) RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	UPDATE canopy_summit.policy_status p SET upload_id = (
-		SELECT max(u.upload_id) FROM summit.upload u
-		WHERE u.policy_number = p.policy_number AND u.server = p.server AND u.property_id IS NOT DISTINCT FROM p.property_id
-			AND coalesce(u.unit_id = p.unit_id, true) AND coalesce(u.lease_id = p.lease_id, true) AND coalesce(u.tenant_id = p.tenant_id, true)
-			AND u.status <> 'refused')
-	WHERE p.policy_status_id = apply_to_upload.policy_status_id;
-
-	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
-	FROM canopy_summit.policy_status p
-	WHERE apply_to_upload.status = 'verified' AND p.policy_status_id = apply_to_upload.policy_status_id AND u.upload_id = p.upload_id
-		AND u.status IN ('accepted', 'unresolved')
-		-- Not by an event of an earlier upload; clocks differ.
-		AND apply_to_upload.occurred_at > u.uploaded_at - interval '5 minutes';
-END;
-COMMENT ON FUNCTION canopy_summit.apply_to_upload(bigint, text, timestamptz) IS 'links a certificate with its newest upload, and ends that when it is verified';
 
 CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE
@@ -370,13 +369,21 @@ BEGIN ATOMIC
 		canopy_summit.apply_servicing(c.events), canopy_summit.apply_updates(c.events), canopy_summit.apply_fetches(c.events)
 	FROM (SELECT array_agg(e) AS events FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NULL) AS c;
 	SELECT canopy_summit.apply_policy_status(array_agg(e)) FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NOT NULL;
-	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
-	FROM unnest(apply_events.events) AS e WHERE w.webhook_id = e.webhook_id;
-	SELECT pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server, 'event', e.event)::text)
-	FROM unnest(apply_events.events) AS e;
 END;
-COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS
-	'applies events, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}';
+COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS 'changes what events tell of, but not the webhooks'' state';
+
+-- A row that a transaction has locked is updated by the same one, and not by a subtransaction of it: the two
+-- would make a multixact, whose index entries every scan of the stored ones would visit until the next vacuum.
+CREATE FUNCTION canopy_summit.webhooks_applied(events canopy_summit.inbox_event[]) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
+	WHERE w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(webhooks_applied.events) AS e));
+	SELECT count(pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server, 'event', e.event)::text))
+	FROM unnest(webhooks_applied.events) AS e;
+END;
+COMMENT ON FUNCTION canopy_summit.webhooks_applied(canopy_summit.inbox_event[]) IS
+	'notes that webhooks are applied, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}; returns how many';
 
 CREATE FUNCTION canopy_summit.apply_one(event canopy_summit.inbox_event) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -405,6 +412,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	events canopy_summit.inbox_event[];
+	applied canopy_summit.inbox_event[];
 BEGIN
 	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
 		canopy_summit.webhook_payload(w.body))::canopy_summit.inbox_event ORDER BY w.webhook_id)
@@ -416,10 +424,13 @@ BEGIN
 	END IF;
 	BEGIN
 		PERFORM canopy_summit.apply_events(events);
+		applied := events;
 	EXCEPTION WHEN OTHERS THEN
-		PERFORM canopy_summit.apply_one(e) FROM unnest(events) AS e;
+		applied := ARRAY(SELECT e FROM unnest(events) AS e WHERE canopy_summit.apply_one(e));
 	END;
-	RETURN (SELECT count(*) FROM unnest(events) AS e JOIN canopy_summit.webhook w ON w.webhook_id = e.webhook_id WHERE w.state <> 'stored');
+	RETURN canopy_summit.webhooks_applied(applied)
+		+ (SELECT count(*) FROM canopy_summit.webhook w WHERE w.state = 'quarantined'
+			AND w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(events) AS e)));
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS
@@ -431,6 +442,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	webhook canopy_summit.webhook;
+	event canopy_summit.inbox_event;
 	payload jsonb;
 BEGIN
 	SELECT * INTO webhook FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id FOR UPDATE;
@@ -439,8 +451,11 @@ BEGIN
 	END IF;
 	payload := canopy_summit.webhook_payload(webhook.body);
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
-		PERFORM canopy_summit.apply_one((webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key,
-			webhook.content_hash, webhook.signed_at, webhook.instance, payload)::canopy_summit.inbox_event);
+		event := (webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key, webhook.content_hash,
+			webhook.signed_at, webhook.instance, payload);
+		IF canopy_summit.apply_one(event) THEN
+			PERFORM canopy_summit.webhooks_applied(ARRAY[event]);
+		END IF;
 	END IF;
 	RETURN (SELECT w.state FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id);
 END
