@@ -43,27 +43,49 @@ PG_FUNCTION_INFO_V1(canopy_summit_webhook_payload);
 enum
 {
 	WEBHOOK_FIND,
-	WEBHOOK_INSERT,
+	WEBHOOK_INSERT, /* arrays of deliveries */
+	WEBHOOK_INSERT_ONE,
 	STATEMENT_COUNT
 };
 
+/* The row that a delivery d is known as, and whether its delivery_id has come already, of whatever body. */
+#define KNOWN_SQL                                                        \
+	"(SELECT w.webhook_id FROM canopy_summit.webhook w"                  \
+	"  WHERE w.content_hash = d.content_hash AND w.server = d.server"    \
+	"  AND CASE WHEN d.delivery_key IS NULL THEN w.delivery_key IS NULL" \
+	"   AND w.signed_at BETWEEN d.signed_after AND d.signed_before"      \
+	"   ELSE w.delivery_key = d.delivery_key END LIMIT 1)"
+#define HAS_SIBLING_SQL                         \
+	"(SELECT true FROM canopy_summit.webhook w" \
+	"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server LIMIT 1)"
+
+/* Stores the deliveries that are not known.  The last argument is the same for all of them. */
+#define INSERT_SQL(deliveries)                                                           \
+	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at," \
+	" signed_at, event, subject, delivery_key, content_hash, problem, state, instance)"  \
+	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at,"                  \
+	"  d.signed_at, d.event, d.subject, d.delivery_key, d.content_hash, d.problem,"      \
+	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' WHEN " HAS_SIBLING_SQL         \
+	"   THEN 'conflict' ELSE 'stored' END, $14"                                          \
+	" FROM " deliveries                                                                  \
+	" AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject,"  \
+	"  delivery_key, content_hash, problem, signed_after, signed_before)"                \
+	" WHERE " KNOWN_SQL " IS NULL"                                                       \
+	" RETURNING webhook_id, state = 'conflict'"
+#define INSERT_COLUMNS 13
+
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	[WEBHOOK_FIND] = {5, {TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
-		"SELECT (SELECT w.webhook_id FROM canopy_summit.webhook w"
-		"  WHERE w.content_hash = d.content_hash AND w.server = d.server"
-		"  AND CASE WHEN d.delivery_key IS NULL THEN w.delivery_key IS NULL"
-		"   AND w.signed_at BETWEEN d.signed_after AND d.signed_before"
-		"   ELSE w.delivery_key = d.delivery_key END LIMIT 1),"
-		" EXISTS (SELECT FROM canopy_summit.webhook w"
-		"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server), d.place"
-		" FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
-		"  AS d (server, content_hash, delivery_key, signed_after, signed_before, place)"},
-	[WEBHOOK_INSERT] = {13, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID},
-		"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"
-		" signed_at, event, subject, delivery_key, content_hash, state, problem, instance)"
-		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"},
+	[WEBHOOK_FIND] = {5, {TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+		"SELECT " KNOWN_SQL ", " HAS_SIBLING_SQL
+		" FROM (VALUES ($1, $2, $3, $4, $5)) AS d (server, content_hash, delivery_key, signed_after, signed_before)"},
+	[WEBHOOK_INSERT] = {INSERT_COLUMNS + 1, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
+			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+			TIMESTAMPTZARRAYOID, INT8OID},
+		INSERT_SQL("unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")},
+	[WEBHOOK_INSERT_ONE] = {INSERT_COLUMNS + 1, {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+			TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
+		INSERT_SQL("(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13))")},
 };
 /* clang-format on */
 
@@ -209,144 +231,148 @@ inbox_count_refusal(const char *server)
 	LWLockRelease(shared->lock);
 }
 
-/* Arguments of a statement that takes arrays, gathered a row a delivery. */
-typedef struct Rows
-{
-	int count;
-	Datum *values[STATEMENT_ARGUMENTS];
-	bool *nulls[STATEMENT_ARGUMENTS];
-} Rows;
-
+/* Say what a delivery is that is not known. */
 static void
-rows_begin(Rows *rows, const Statement *statement, int count)
+delivery_judge(Delivery *delivery, bool has_sibling)
 {
-	rows->count = 0;
-	for (int i = 0; i < statement->argument_count; i++)
-	{
-		rows->values[i] = palloc(count * sizeof(Datum));
-		rows->nulls[i] = palloc0(count * sizeof(bool));
-	}
-}
-
-/* Set a column of the last row to a text; NULL for NULL. */
-static void
-rows_put_text(Rows *rows, int column, const char *text)
-{
-	rows->values[column][rows->count - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
-	rows->nulls[column][rows->count - 1] = text == NULL;
-}
-
-static void
-rows_put(Rows *rows, int column, Datum value)
-{
-	rows->values[column][rows->count - 1] = value;
-}
-
-/* The arguments as a statement takes them. */
-static Datum *
-rows_arguments(const Rows *rows, const Statement *statement)
-{
-	Datum *arguments = palloc(statement->argument_count * sizeof(Datum));
-
-	for (int i = 0; i < statement->argument_count; i++)
-		arguments[i] = statement_array(rows->values[i], rows->nulls[i], rows->count,
-									   get_element_type(statement->arguments[i]));
-	return arguments;
-}
-
-/* Say what one delivery is, by the row of WEBHOOK_FIND about it. */
-static void
-delivery_judge(Delivery *delivery, HeapTuple row, Oid sequence)
-{
-	bool is_new;
-	bool isnull;
-	Datum known = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_new);
-	Datum has_sibling = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
-
-	if (!is_new)
-	{
-		delivery->outcome = INBOX_DUPLICATE;
-		delivery->webhook_id = DatumGetInt64(known);
-		return;
-	}
-	delivery->outcome = delivery->envelope.problem  ? INBOX_QUARANTINED
-						: DatumGetBool(has_sibling) ? INBOX_CONFLICT
-													: INBOX_STORED;
-	delivery->webhook_id = nextval_internal(sequence, false);
+	delivery->outcome = delivery->envelope.problem ? INBOX_QUARANTINED
+						: has_sibling              ? INBOX_CONFLICT
+												   : INBOX_STORED;
 	if (delivery->outcome == INBOX_STORED)
 		wake_for_webhooks();
 }
 
-/*
- * Say what deliveries that inbox_check() has passed will be, no two with the same
- * lock, and give each its key: a new one, or that of the row it is known as.
- * The caller holds the locks, under which that stays true until this transaction
- * ends, and is inside engine_begin().
- */
-static void
-inbox_judge(Delivery **deliveries, int count)
+/* The next key of a webhook. */
+static int64
+webhook_id_next(void)
 {
-	Statement *find = &statements[WEBHOOK_FIND];
-	Oid sequence = get_relname_relid("webhook_id_seq", get_namespace_oid("canopy_summit", false));
-	Rows rows;
-
-	rows_begin(&rows, find, count);
-	for (int i = 0; i < count; i++)
-	{
-		const Delivery *delivery = deliveries[i];
-		const Envelope *envelope = &delivery->envelope;
-
-		rows.count++;
-		rows_put_text(&rows, 0, delivery->server);
-		rows_put(&rows, 1, bytes_datum(envelope->hash, sizeof(envelope->hash)));
-		rows_put_text(&rows, 2, envelope->delivery_key);
-		rows_put(&rows, 3, TimestampTzGetDatum(delivery->signed_at - delivery->horizon));
-		rows_put(&rows, 4, TimestampTzGetDatum(delivery->signed_at + delivery->horizon));
-	}
-	if (statement_run_now(find, rows_arguments(&rows, find), NULL) != count)
-		elog(ERROR, "a delivery was not looked up");
-	for (int i = 0; i < count; i++)
-	{
-		HeapTuple row = SPI_tuptable->vals[i];
-		bool isnull;
-		int64 place = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
-
-		delivery_judge(deliveries[place - 1], row, sequence);
-	}
+	return nextval_internal(get_relname_relid("webhook_id_seq",
+											  get_namespace_oid("canopy_summit", false)),
+							false);
 }
 
-/* Insert those deliveries that inbox_judge() has found to be new. */
+/*
+ * Look for the row that a delivery is known as: then it is a duplicate, and has
+ * that row's key.  Else false, and *has_sibling tells whether its delivery_id has
+ * come already.
+ */
+static bool
+delivery_find(Delivery *delivery, bool *has_sibling)
+{
+	const Envelope *envelope = &delivery->envelope;
+	Datum arguments[5] = {CStringGetTextDatum(delivery->server),
+						  bytes_datum(envelope->hash, sizeof(envelope->hash))};
+	char nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	bool is_new;
+	bool isnull;
+	Datum known;
+
+	arguments[2] = statement_text(envelope->delivery_key, &nulls[2]);
+	arguments[3] = TimestampTzGetDatum(delivery->signed_at - delivery->horizon);
+	arguments[4] = TimestampTzGetDatum(delivery->signed_at + delivery->horizon);
+	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
+	known = statement_column(1, &is_new);
+	(void) statement_column(2, &isnull);
+	*has_sibling = !isnull;
+	if (is_new)
+		return false;
+	delivery->outcome = INBOX_DUPLICATE;
+	delivery->webhook_id = DatumGetInt64(known);
+	return true;
+}
+
+/* A delivery as arguments of WEBHOOK_INSERT_ONE; it gets a key. */
+static void
+delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
+{
+	const Envelope *envelope = &delivery->envelope;
+
+	delivery->webhook_id = webhook_id_next();
+	memset(nulls, ' ', INSERT_COLUMNS);
+	values[0] = Int64GetDatum(delivery->webhook_id);
+	values[1] = CStringGetTextDatum(delivery->server);
+	values[2] = JsonbPGetDatum(delivery->headers);
+	values[3] = bytes_datum(delivery->body, delivery->body_len);
+	values[4] = TimestampTzGetDatum(delivery->received_at);
+	values[5] = TimestampTzGetDatum(delivery->signed_at);
+	values[6] = statement_text(envelope->event, &nulls[6]);
+	values[7] = statement_text(envelope->subject, &nulls[7]);
+	values[8] = statement_text(envelope->delivery_key, &nulls[8]);
+	values[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
+	values[10] = statement_text(envelope->problem, &nulls[10]);
+	values[11] = TimestampTzGetDatum(delivery->signed_at - delivery->horizon);
+	values[12] = TimestampTzGetDatum(delivery->signed_at + delivery->horizon);
+}
+
+/* Insert those of the deliveries that are not known; returns how many, whose rows are in SPI_tuptable. */
+static uint64
+inbox_insert_new(Delivery **deliveries, int count)
+{
+	Statement *statement = &statements[count == 1 ? WEBHOOK_INSERT_ONE : WEBHOOK_INSERT];
+	Datum arguments[INSERT_COLUMNS + 1];
+	char nulls[INSERT_COLUMNS + 1];
+	Datum *columns[INSERT_COLUMNS];
+	bool *are_null[INSERT_COLUMNS];
+
+	nulls[INSERT_COLUMNS] = ' ';
+	arguments[INSERT_COLUMNS] = Int64GetDatum(instance_current());
+	if (count == 1)
+	{
+		delivery_arguments(deliveries[0], arguments, nulls);
+		return statement_run_now(statement, arguments, nulls);
+	}
+	for (int column = 0; column < INSERT_COLUMNS; column++)
+	{
+		columns[column] = palloc(count * sizeof(Datum));
+		are_null[column] = palloc(count * sizeof(bool));
+	}
+	for (int i = 0; i < count; i++)
+	{
+		delivery_arguments(deliveries[i], arguments, nulls);
+		for (int column = 0; column < INSERT_COLUMNS; column++)
+		{
+			columns[column][i] = arguments[column];
+			are_null[column][i] = nulls[column] == 'n';
+		}
+	}
+	for (int column = 0; column < INSERT_COLUMNS; column++)
+		arguments[column] = statement_array(columns[column], are_null[column], count,
+											get_element_type(statement->arguments[column]));
+	return statement_run_now(statement, arguments, NULL);
+}
+
+/*
+ * Insert those of the deliveries that are not known, no two with the same lock,
+ * and say what each is.  The caller holds the locks, under which that stays true
+ * until this transaction ends.
+ */
 static void
 inbox_insert(Delivery **deliveries, int count)
 {
-	Statement *insert = &statements[WEBHOOK_INSERT];
-	Rows rows;
+	uint64 inserted = inbox_insert_new(deliveries, count);
+	SPITupleTable *rows = SPI_tuptable;
+	uint64 next = 0;
 
-	rows_begin(&rows, insert, count);
+	/* The rows come in the order of the deliveries; those that are missing are known. */
 	for (int i = 0; i < count; i++)
 	{
-		const Delivery *delivery = deliveries[i];
-		const Envelope *envelope = &delivery->envelope;
+		bool is_new = false;
+		bool is_conflict = false;
+		bool isnull;
 
-		if (delivery->outcome == INBOX_DUPLICATE)
-			continue;
-		rows.count++;
-		rows_put(&rows, 0, Int64GetDatum(delivery->webhook_id));
-		rows_put_text(&rows, 1, delivery->server);
-		rows_put(&rows, 2, JsonbPGetDatum(delivery->headers));
-		rows_put(&rows, 3, bytes_datum(delivery->body, delivery->body_len));
-		rows_put(&rows, 4, TimestampTzGetDatum(delivery->received_at));
-		rows_put(&rows, 5, TimestampTzGetDatum(delivery->signed_at));
-		rows_put_text(&rows, 6, envelope->event);
-		rows_put_text(&rows, 7, envelope->subject);
-		rows_put_text(&rows, 8, envelope->delivery_key);
-		rows_put(&rows, 9, bytes_datum(envelope->hash, sizeof(envelope->hash)));
-		rows_put_text(&rows, 10, inbox_outcome_name(delivery->outcome));
-		rows_put_text(&rows, 11, envelope->problem);
-		rows_put(&rows, 12, Int64GetDatum(instance_current()));
+		if (next < inserted)
+			is_new = DatumGetInt64(SPI_getbinval(rows->vals[next], rows->tupdesc, 1, &isnull)) ==
+					 deliveries[i]->webhook_id;
+		if (is_new)
+			is_conflict =
+				DatumGetBool(SPI_getbinval(rows->vals[next++], rows->tupdesc, 2, &isnull));
+		if (is_new)
+			delivery_judge(deliveries[i], is_conflict);
+		else if (!delivery_find(deliveries[i], &is_conflict))
+			elog(ERROR, "a webhook was neither known nor stored");
 	}
-	if (rows.count > 0)
-		(void) statement_run(insert, rows_arguments(&rows, insert), NULL);
+	if (next != inserted)
+		elog(ERROR, "webhooks were stored in another order");
 }
 
 /* Order by lock, and by arrival among those of the same one. */
@@ -407,7 +433,6 @@ inbox_store(Delivery **deliveries, int count)
 		for (int i = 0; i < count; i++)
 			if (deliveries[i]->round == round)
 				some[some_count++] = deliveries[i];
-		inbox_judge(some, some_count);
 		inbox_insert(some, some_count);
 	}
 }
@@ -525,6 +550,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 	Engine engine;
 	NewRow row;
 	bytea *body;
+	bool has_sibling;
 
 	new_row_begin(&row, fcinfo, "webhook_fill");
 	if (!new_row_is_null(&row, "webhook_id"))
@@ -544,7 +570,11 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 	}
 	engine_begin(&engine);
 	(void) inbox_lock(&pointer, 1);
-	inbox_judge(&pointer, 1);
+	if (!delivery_find(&delivery, &has_sibling))
+	{
+		delivery.webhook_id = webhook_id_next();
+		delivery_judge(&delivery, has_sibling);
+	}
 	engine_end(&engine);
 	return inbox_fill(&delivery, &row) ? new_row_tuple(&row) : PointerGetDatum(NULL);
 }

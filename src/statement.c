@@ -44,20 +44,17 @@ statement_run(Statement *statement, Datum *arguments, const char *nulls)
 }
 
 /*
- * Run a SELECT that sees what others have committed by now, whatever the
+ * The same, but it sees what others have committed by now, whatever the
  * transaction's snapshot, and what this very statement has done.
  */
 uint64
 statement_run_now(Statement *statement, Datum *arguments, const char *nulls)
 {
 	SPIPlanPtr plan = statement_plan(statement);
-	Snapshot snapshot;
-	int result;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int result =
+		SPI_execute_snapshot(plan, arguments, nulls, snapshot, InvalidSnapshot, false, true, 0);
 
-	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	result =
-		SPI_execute_snapshot(plan, arguments, nulls, snapshot, InvalidSnapshot, true, false, 0);
 	UnregisterSnapshot(snapshot);
 	return result_rows(result);
 }

@@ -8,6 +8,10 @@
 CREATE SEQUENCE canopy_summit.webhook_id_seq;
 COMMENT ON SEQUENCE canopy_summit.webhook_id_seq IS 'keys of canopy_summit.webhook';
 
+-- A domain, and not a constraint of the table: that is parsed again by every statement.
+CREATE DOMAIN canopy_summit.webhook_state AS text CHECK (VALUE IN ('stored', 'applied', 'quarantined', 'conflict'));
+COMMENT ON DOMAIN canopy_summit.webhook_state IS 'state of a webhook';
+
 CREATE TABLE canopy_summit.webhook (
 	webhook_id bigint NOT NULL,
 	server text NOT NULL,
@@ -19,7 +23,7 @@ CREATE TABLE canopy_summit.webhook (
 	subject text,
 	delivery_key text,
 	content_hash bytea NOT NULL,
-	state text NOT NULL CHECK (state IN ('stored', 'applied', 'quarantined', 'conflict')),
+	state canopy_summit.webhook_state NOT NULL,
 	applied_at timestamptz,
 	problem text,
 	instance bigint NOT NULL
