@@ -223,6 +223,7 @@ sub flood
 	my @sessions;
 	my $dir = PostgreSQL::Test::Utils::tempdir('flood');
 	my $number = 0;
+	my $multixacts = multixacts();
 	push @{ $sessions[ $number++ % 32 ] }, $_ for @copies;
 	my @running = map {
 		my $file = "$dir/$_";
@@ -239,9 +240,13 @@ sub flood
 	is(states(), 'applied ' . @bodies, 'each is applied');
 	is(query($node, 'SELECT count(*), count(DISTINCT params) FROM canopy_summit.job'), join('|', (@bodies / 2) x 2), 'with one effect');
 	is(query($node, 'SELECT count(*), count(DISTINCT delivery_id) FROM canopy_summit.status_event'), join('|', (@bodies / 2) x 2), 'and one');
+	is(multixacts(), $multixacts, 'and none leaves an index entry that only a vacuum can clean');
 	truncate_webhooks($node);
 	return;
 }
+
+# The next multixact: a row has one when a transaction locks it and a subtransaction updates it.
+sub multixacts { return query($node, q{CHECKPOINT}) . query($node, q{SELECT next_multixact_id FROM pg_control_checkpoint()}) }
 
 sub retention
 {
