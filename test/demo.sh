@@ -1,5 +1,5 @@
 #!/bin/bash
-# test/demo.sh - fetch one pull from the sandbox and read it with SQL (make demo).
+# test/demo.sh - fetch a pull, upload a certificate and receive webhooks, all with the sandbox (make demo).
 #
 # DEMO_SEED chooses another set of data.
 set -eu

@@ -1,10 +1,10 @@
--- What `make demo` shows. psql's variables hold what the throwaway sandbox has chosen.
+-- What `make demo` shows. psql's variables hold what the throwaway servers have chosen, and how to call post_webhook.py.
 CREATE EXTENSION canopy_summit;
 
 CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', team_id :'team_id',
     base_url :'base_url', ca_file :'ca_file', allow_private_addresses 'true');
 CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (
-    client_id :'client_id', client_secret_file :'client_secret_file');
+    client_id :'client_id', client_secret_file :'client_secret_file', webhook_secret :'webhook_secret');
 \echo
 
 SELECT * FROM canopy_fetch_pull(:'pull_id');
@@ -14,16 +14,15 @@ FROM canopy.policy;
 
 SELECT v.year, v.make, v.model, c.friendly_name, c.per_incident_limit, c.deductible, c.premium
 FROM canopy.vehicle_coverage c JOIN canopy.vehicle v USING (vehicle_id)
-ORDER BY c.premium DESC NULLS LAST LIMIT 4;
+ORDER BY c.premium DESC NULLS LAST LIMIT 3;
 
 CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (environment 'sandbox',
     base_url :'summit_base_url', auth_url :'summit_auth_url', ca_file :'ca_file', allow_private_addresses 'true');
 CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (
-    client_id :'summit_client_id', client_secret_file :'summit_client_secret_file');
+    client_id :'summit_client_id', client_secret_file :'summit_client_secret_file', webhook_secret :'webhook_secret');
 
 CREATE TABLE lease (lease_id text PRIMARY KEY, certificate jsonb);
-CREATE TRIGGER upload AFTER INSERT ON lease
-FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('certificate');
+CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('certificate');
 INSERT INTO lease VALUES ('L-7788', '{
  "policy": {"policy_number": "ABC123456", "insurer_name": "Example Insurance Company of Canada", "policy_type": "CGL",
   "effective_date": "2025-01-01", "expiry_date": "2026-01-01", "limits": {"per_occurrence": 2000000, "aggregate": 5000000},
@@ -36,3 +35,17 @@ INSERT INTO lease VALUES ('L-7788', '{
 
 SELECT l.lease_id, summit_wait_for_upload(u.upload_id, '30 s') AS status, u.policy_number, u.expiry_date
 FROM lease l JOIN summit.upload_status u ON u.source_key = jsonb_build_object('lease_id', l.lease_id);
+
+CREATE VIEW told AS SELECT u.policy_number, s.status AS certificate, p.last_event AS pull, p.next_step,
+    (SELECT count(*) FROM canopy_summit.webhook) AS stored, (SELECT sum(refused_webhooks) FROM canopy_summit.server_health) AS refused
+FROM summit.upload_status u LEFT JOIN summit.policy_status s USING (upload_id)
+    LEFT JOIN canopy.pull_status p ON p.pull_id = :'pull_id';
+SELECT * FROM told;
+
+\echo `:post_webhook COMPLETE`
+\echo `:post_webhook policy.verified`
+SELECT * FROM told;
+
+\echo `:post_webhook a copy of COMPLETE`
+\echo `:post_webhook a forged policy.lapsed`
+SELECT * FROM told;

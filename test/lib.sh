@@ -187,7 +187,8 @@ copy_checkout() {
 	chown -R "$run_user": "$target"
 }
 
-# Starts PostgreSQL from $tree in $run_dir; psql and its relatives then reach it without options.
+# start_cluster [SETTING...]: starts PostgreSQL from $tree in $run_dir; psql and its relatives then
+# reach it without options.
 start_cluster() {
 	local data=$run_dir/data log=$run_dir/postgres.log
 	quietly "$run_dir/initdb.log" "${as_user[@]}" "$bindir/initdb" --pgdata="$data" \
@@ -201,6 +202,7 @@ start_cluster() {
 		shared_preload_libraries = 'canopy_summit'
 		unix_socket_directories = '$run_dir'
 		unix_socket_permissions = 0700
+		$(printf '%s\n' "$@")
 	END
 	start_daemon INT "$log" "$bindir/postgres" -D "$data"
 	export PGHOST=$run_dir PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
@@ -227,6 +229,11 @@ sandbox_value() {
 	END
 }
 
+# A port of the loopback address that nobody uses now.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 # Writes the sandbox's client secrets where the throwaway cluster, and nobody else, can read them.
 write_client_secrets() {
 	local name
@@ -237,14 +244,16 @@ write_client_secrets() {
 
 # Runs the demo's statements, each shown as it is sent, against the cluster and the sandbox.
 show_demo() {
-	as_run_user psql -X --quiet --echo-queries --set=ON_ERROR_STOP=1 --pset=pager=off \
+	local secret=demo receiver_url=http://127.0.0.1:$receiver_port
+	as_run_user psql -X --quiet --echo-queries --set=ON_ERROR_STOP=1 --pset=pager=off --pset=footer=off \
 		--set=base_url="$(sandbox_value base_url)" --set=ca_file="$sandbox_dir/ca.pem" \
 		--set=team_id="$(sandbox_value team_id)" --set=client_id="$(sandbox_value client_id)" \
 		--set=client_secret_file="$run_dir/client_secret" --set=pull_id="$(sandbox_value pulls user_good)" \
 		--set=summit_base_url="$(sandbox_value summit_base_url)" \
 		--set=summit_auth_url="$(sandbox_value summit_auth_url)" \
 		--set=summit_client_id="$(sandbox_value summit_client_id)" \
-		--set=summit_client_secret_file="$run_dir/summit_client_secret" \
+		--set=summit_client_secret_file="$run_dir/summit_client_secret" --set=webhook_secret="$secret" \
+		--set=post_webhook="$work/test/post_webhook.py $(sandbox_value control_url) $receiver_url $secret" \
 		--file="$work/test/demo.sql"
 }
 
@@ -254,7 +263,8 @@ start_demo_servers() {
 	begin_run
 	say "Building canopy_summit, and starting PostgreSQL and the sandbox ..."
 	build_and_install
-	start_cluster
+	receiver_port=$(free_port)
+	start_cluster "canopy_summit.receiver_port = $receiver_port"
 	start_sandbox "${DEMO_SEED:-1}"
 	write_client_secrets
 }

@@ -5,7 +5,7 @@ receiver_first=1
 
 part_receiver() {
 	need_packages wrk
-	receiver_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	receiver_port=$(free_port)
 	export PGDATABASE=receiver
 	run_psql --dbname=postgres --command="CREATE DATABASE receiver"
 	run_psql --command="CREATE EXTENSION canopy_summit" \

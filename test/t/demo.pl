@@ -4,21 +4,31 @@ use warnings;
 
 use CanopyTest;
 use File::Basename qw(dirname);
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $script = dirname(__FILE__) . '/../demo.sh';
 my $shown = demo_output();
 my $lines = () = $shown =~ /\n/g;
-cmp_ok($lines, '<=', 60, 'the demo fits on one screen');
+cmp_ok($lines, '<=', 72, 'the demo fits on one screen');
 
 # The demo's servers are gone, so its statements run against others, with the same data.
 my $sandbox = start_sandbox(seed => 1);
-my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'");
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'\ncanopy_summit.receiver_port = $port");
 my $replayed = replay(statements($shown));
 my @tables = tables($shown);
 cmp_ok(scalar @tables, '>=', 4, 'the demo shows tables');
-is($replayed, join("\n", @tables), 'the demo\'s statements give the same tables in psql');
+is($replayed, join("\n", @tables, answers($shown)), 'the demo\'s statements and webhooks give the same in psql');
+
+is_deeply([ map { /: (.*)/ } answers($shown) ],
+	[ '200 {"outcome":"stored"}', '200 {"outcome":"stored"}', '200 {"outcome":"duplicate"}', '401 {"error":"bad signature"}' ],
+	'two webhooks are stored, and neither a copy nor a forged one');
+my ($before, $after, $still) = map { [ split / *\| */, (split /\n/)[2] ] } @tables[ -3 .. -1 ];
+is_deeply($before, [ ' ABC123456', '', '', '', 0, 0 ], 'nothing is told before');
+is_deeply($after, [ ' ABC123456', 'verified', 'COMPLETE', 'none: it is complete', 2, 0 ], 'the two change the views');
+is_deeply($still, [ @$after[ 0 .. 4 ], 1 ], 'the others change nothing but the count of what was refused');
 
 done_testing();
 
@@ -29,42 +39,54 @@ sub demo_output
 	return $stdout;
 }
 
-# Statements begin a line with a capital keyword, and end one with a semicolon.
+# Statements begin a line with a capital keyword, and end one with a semicolon; among them come webhooks.
 sub statements
 {
 	my ($output) = @_;
-	return $output =~ /^((?:CREATE|INSERT|SELECT)\b.*?;)$/msg;
+	return $output =~ /^((?:CREATE|INSERT|SELECT)\b.*?;|The sandbox posts [^\n]*)$/msg;
 }
 
-# Tables run from the heading over the dashes to the row count.
+# Tables run from the heading over the dashes to an empty line.
 sub tables
 {
 	my ($output) = @_;
-	return $output =~ /^([^\n]*\n-[-+]*\n.*?^\(\d+ rows?\)\n)/msg;
+	return $output =~ /^([^\n]*\n-[-+]*\n(?:[^\n]+\n)+)/mg;
+}
+
+# What was posted, and what the receiver answered: no ports.
+sub answers
+{
+	my ($output) = @_;
+	return map { "$1: $2" if /^(.*?) to \S+: (.*)/ } $output =~ /^(The sandbox posts .*)$/mg;
 }
 
 sub replay
 {
 	my $sql = join "\n", @_;
 	my $ready = $sandbox->{ready};
+	my $post = dirname($script) . "/post_webhook.py $ready->{control_url} http://127.0.0.1:$port replayed";
 	my %canopy = (
 		base_url => $sandbox->base_url,
 		ca_file => $sandbox->ca_file,
-		client_secret_file => CanopyTest::secret_file($sandbox->client_secret));
+		client_secret_file => CanopyTest::secret_file($sandbox->client_secret),
+		webhook_secret => 'replayed');
 	my %summit = (
 		base_url => $ready->{summit_base_url},
 		auth_url => $ready->{summit_auth_url},
 		ca_file => $sandbox->ca_file,
-		client_secret_file => CanopyTest::secret_file($ready->{summit_client_secret}));
+		client_secret_file => CanopyTest::secret_file($ready->{summit_client_secret}),
+		webhook_secret => 'replayed');
 	my ($first, $second) = $sql =~ /^(.*?)(CREATE SERVER summit\b.*)$/s or die 'the demo makes no server summit';
 
 	$sql = with_options($first, %canopy) . with_options($second, %summit);
+	$sql =~ s/^The sandbox posts (.*?) to .*/\\echo `$post $1`/mg;
 	my $output;
+	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
 	IPC::Run::run(
-		[ 'psql', '-X', '--quiet', '--set=ON_ERROR_STOP=1', '--dbname', $node->connstr('postgres') ],
+		[ 'psql', '-X', '--quiet', '--set=ON_ERROR_STOP=1', '--pset=footer=off' ],
 		'<', \$sql, '>', \$output)
 	  or die 'psql failed';
-	return join "\n", tables($output);
+	return join "\n", tables($output), answers($output);
 }
 
 # The statements with other values of options.
