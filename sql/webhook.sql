@@ -129,6 +129,11 @@ INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_te
 \set QUIET on
 SELECT server, event, subject, delivery_key, state, problem, instance = canopy_summit.instance() AS here, octet_length(body) AS bytes FROM canopy_summit.webhook ORDER BY webhook_id;
 
+-- Of headers that log in, only the names are kept.
+SELECT pg_temp.receive('canopy', pg_temp.headers(b) || '{"Authorization": "Basic x", "COOKIE": ["a", {"b": "c"}], "proxy-authorization": null, "Authorization-Info": {"d": [1]}}', b) AS received FROM format('{"event_type": "LOGIN"}') AS b;
+INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_temp.headers(b) || '{"cookie": "a"}', convert_to(b, 'UTF8') FROM format('{"event_type": "LOGIN 2"}') AS b;
+SELECT event, headers - 'Canopy-Signature' AS headers FROM canopy_summit.webhook WHERE event LIKE 'LOGIN%' ORDER BY webhook_id;
+
 -- Verified, and not stored.
 SELECT verify_webhook('canopy', pg_temp.headers('x'), 'x') AS good, verify_webhook('canopy', pg_temp.headers('x'), 'y') AS other_body, verify_webhook('bare', pg_temp.headers('x'), 'x') AS no_secret,
 	verify_webhook('canopy', '{}', 'x') AS no_header, verify_webhook('summit', pg_temp.headers('x', 'x-summit-signature', 'summit secret'), 'x') AS summit, verify_webhook('summit', pg_temp.headers('x'), 'x') AS wrong_header;

@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
+#include "header.h"
 #include "job.h"
 #include "lock.h"
 #include "miscadmin.h"
@@ -117,38 +118,6 @@ inbox_outcome_name(InboxOutcome outcome)
 	return outcomes[outcome].name;
 }
 
-/*
- * The one header of this name, in whatever case, as a text of the current
- * memory context.  NULL if there is none, or more than one.
- */
-static const char *
-header_find(Jsonb *headers, const char *name)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue value;
-	const char *found = NULL;
-	int count = 0;
-	bool is_wanted = false;
-
-	if (headers == NULL || !JB_ROOT_IS_OBJECT(headers))
-		return NULL;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			is_wanted = value.val.string.len == strlen(name) &&
-						pg_strncasecmp(value.val.string.val, name, strlen(name)) == 0;
-		else if (token == WJB_VALUE && is_wanted)
-		{
-			count++;
-			if (value.type == jbvString)
-				found = pnstrdup(value.val.string.val, value.val.string.len);
-		}
-	}
-	return count == 1 ? found : NULL;
-}
-
 /* Verify the signature; NULL, or what is wrong with it. */
 static const char *
 delivery_verify(Delivery *delivery, const WebhookSource *source)
@@ -211,6 +180,7 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 	else
 	{
 		delivery->outcome = INBOX_STORED;
+		delivery->headers = header_hide_credentials(delivery->headers);
 		delivery->horizon = source->provider == PROVIDER_CANOPY ? CANOPY_HORIZON : SUMMIT_HORIZON;
 		delivery_read(delivery, source->provider);
 	}
@@ -457,6 +427,7 @@ inbox_fill(const Delivery *delivery, NewRow *row)
 	if (delivery->outcome == INBOX_DUPLICATE)
 		return false;
 	new_row_put(row, "webhook_id", Int64GetDatum(delivery->webhook_id));
+	new_row_put(row, "headers", JsonbPGetDatum(delivery->headers));
 	new_row_put(row, "received_at", TimestampTzGetDatum(delivery->received_at));
 	new_row_put(row, "signed_at", TimestampTzGetDatum(delivery->signed_at));
 	new_row_put_text(row, "event", envelope->event);

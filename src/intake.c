@@ -231,14 +231,6 @@ source_find(Intake *intake, const char *name)
 	return source;
 }
 
-/* Whether a header's value is a credential, which is not kept. */
-static bool
-header_is_secret(const char *name)
-{
-	return strcmp(name, "authorization") == 0 || strcmp(name, "proxy-authorization") == 0 ||
-		   strcmp(name, "cookie") == 0;
-}
-
 /* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
 static JsonbValue
 header_text(const char *text, bool is_name)
@@ -293,8 +285,7 @@ headers_parse(const Arrival *arrival, Header **headers)
 		header = &(*headers)[count];
 		header->number = count++;
 		header->name = header_text(at, true);
-		header->value =
-			header_text(header_is_secret(header->name.val.string.val) ? "***" : value, false);
+		header->value = header_text(value, false);
 		at = value + strlen(value) + 1;
 	}
 	return count;

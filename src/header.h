@@ -1,0 +1,13 @@
+/*
+ * header.h
+ *	  HTTP headers of a webhook: a JSON object of texts by name, in any case.
+ */
+#ifndef CANOPY_SUMMIT_HEADER_H
+#define CANOPY_SUMMIT_HEADER_H
+
+#include "canopy_summit.h"
+
+extern const char *header_find(Jsonb *headers, const char *name);
+extern Jsonb *header_hide_credentials(Jsonb *headers);
+
+#endif /* CANOPY_SUMMIT_HEADER_H */
