@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
+#include "portability/instr_time.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -23,6 +24,16 @@ typedef enum Provider
 	PROVIDER_CANOPY,
 	PROVIDER_SUMMIT
 } Provider;
+
+/* Milliseconds of a clock that nobody sets. */
+static inline int64
+monotonic_now(void)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
+}
 
 /* settings: canopy_summit.c */
 extern char *setting_canopy_server;

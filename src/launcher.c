@@ -47,19 +47,45 @@ typedef struct Child
 
 static List *children = NIL;
 
-/* From _PG_init() in the postmaster: have the launcher started when the server takes writes. */
-void
-launcher_register(void)
+/*
+ * A background worker as PostgreSQL is asked for it: a kind of ours, which has
+ * the entry point canopy_summit_<kind>_main(), and when it starts again by itself.
+ */
+BackgroundWorker
+process_describe(const char *kind, int restart_time)
 {
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = LAUNCHER_RESTART;
+	worker.bgw_restart_time = restart_time;
 	strlcpy(worker.bgw_library_name, "canopy_summit", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "canopy_summit_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "canopy_summit launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "canopy_summit launcher", BGW_MAXLEN);
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "canopy_summit_%s_main", kind);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "canopy_summit %s", kind);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "canopy_summit %s", kind);
+	return worker;
+}
+
+/* Start such a process, which is told about; NULL if no worker slot is free.  Its handle is in TopMemoryContext. */
+BackgroundWorkerHandle *
+process_start(BackgroundWorker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	BackgroundWorkerHandle *handle;
+	bool started;
+
+	worker->bgw_notify_pid = MyProcPid;
+	started = RegisterDynamicBackgroundWorker(worker, &handle);
+	MemoryContextSwitchTo(old);
+	return started ? handle : NULL;
+}
+
+/* From _PG_init() in the postmaster: have the launcher started when the server takes writes. */
+void
+launcher_register(void)
+{
+	BackgroundWorker worker = process_describe("launcher", LAUNCHER_RESTART);
+
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -200,32 +226,23 @@ children_reap(void)
 static bool
 worker_start(int index, Oid database)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker = process_describe("worker", BGW_NEVER_RESTART);
+	uint32 tenancy = shared->workers[index].tenancy; /* before the process can raise it */
+	BackgroundWorkerHandle *handle;
 	MemoryContext old;
 	Child *child;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = Int32GetDatum(index);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "canopy_summit", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "canopy_summit_worker_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "canopy_summit worker for database %u", database);
-	strlcpy(worker.bgw_type, "canopy_summit worker", BGW_MAXLEN);
+	handle = process_start(&worker);
+	if (handle == NULL)
+		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	child = palloc0(sizeof(Child));
-	child->slot = index;
-	child->tenancy = shared->workers[index].tenancy;
-	if (RegisterDynamicBackgroundWorker(&worker, &child->handle))
-	{
-		children = lappend(children, child);
-		MemoryContextSwitchTo(old);
-		return true;
-	}
-	pfree(child);
+	child = palloc(sizeof(Child));
+	*child = (Child){.handle = handle, .slot = index, .tenancy = tenancy};
+	children = lappend(children, child);
 	MemoryContextSwitchTo(old);
-	return false;
+	return true;
 }
 
 /* The first free worker slot, or -1; and how many workers the database has.  The caller holds the lock. */

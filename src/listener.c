@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "storage/fd.h"
@@ -93,16 +92,6 @@ static const struct
 /* clang-format on */
 
 static char last_message[256]; /* of libmicrohttpd */
-
-/* Milliseconds of a clock that nobody sets. */
-static int64
-monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* libmicrohttpd callback: keep what it says, for the message of listener_open(). */
 static void

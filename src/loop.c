@@ -13,7 +13,6 @@
 #include <curl/curl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compat.h"
@@ -41,16 +40,6 @@ struct HttpLoop
 	MemoryContext context;
 	MemoryContextCallback callback;
 };
-
-/* Milliseconds of a clock that nobody sets. */
-static int64
-monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* End a pool, and with it its connections and the transfers in it. */
 static void

@@ -7,11 +7,7 @@
  */
 #include "worker.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "shared.h"
-#include "utils/memutils.h"
 
 static BackgroundWorkerHandle *handle = NULL; /* of the one that this launcher has started */
 
@@ -19,23 +15,10 @@ static BackgroundWorkerHandle *handle = NULL; /* of the one that this launcher h
 static bool
 receiver_start(void)
 {
-	BackgroundWorker worker = {0};
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool started;
+	BackgroundWorker worker = process_describe("receiver", BGW_NEVER_RESTART);
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "canopy_summit", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "canopy_summit_receiver_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "canopy_summit receiver", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "canopy_summit receiver", BGW_MAXLEN);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
-	if (!started)
-		handle = NULL;
-	MemoryContextSwitchTo(old);
-	return started;
+	handle = process_start(&worker);
+	return handle != NULL;
 }
 
 /* Whether the one that was started runs, or is about to. */

@@ -7,6 +7,7 @@
 
 #include "credential.h"
 #include "job.h"
+#include "postmaster/bgworker.h"
 #include "retry.h"
 #include "shared.h"
 #include "throttle.h"
@@ -105,6 +106,8 @@ typedef struct Worker
 /* launcher.c */
 extern void launcher_register(void);
 extern bool launcher_finds_database(const char *name);
+extern BackgroundWorker process_describe(const char *kind, int restart_time);
+extern BackgroundWorkerHandle *process_start(BackgroundWorker *worker);
 
 /* receiver_start.c */
 extern TimestampTz receiver_serve(TimestampTz now);

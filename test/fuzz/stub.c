@@ -148,27 +148,19 @@ errcode(int sqlerrcode)
 	return 0;
 }
 
-int
-errmsg(const char *format, ...)
-{
-	va_list values;
+#define MESSAGE(function)                                    \
+	int function(const char *format, ...)                    \
+	{                                                        \
+		va_list values;                                      \
+                                                             \
+		va_start(values, format);                            \
+		vsnprintf(message, sizeof(message), format, values); \
+		va_end(values);                                      \
+		return 0;                                            \
+	}
 
-	va_start(values, format);
-	vsnprintf(message, sizeof(message), format, values);
-	va_end(values);
-	return 0;
-}
-
-int
-errmsg_internal(const char *format, ...)
-{
-	va_list values;
-
-	va_start(values, format);
-	vsnprintf(message, sizeof(message), format, values);
-	va_end(values);
-	return 0;
-}
+MESSAGE(errmsg)
+MESSAGE(errmsg_internal)
 
 int
 errdetail(const char *format, ...)
