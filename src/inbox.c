@@ -326,19 +326,18 @@ inbox_insert(Delivery **deliveries, int count)
 	/* The rows come in the order of the deliveries; those that are missing are known. */
 	for (int i = 0; i < count; i++)
 	{
-		bool is_new = false;
-		bool is_conflict = false;
+		HeapTuple row = next < inserted ? rows->vals[next] : NULL;
+		bool has_sibling;
 		bool isnull;
 
-		if (next < inserted)
-			is_new = DatumGetInt64(SPI_getbinval(rows->vals[next], rows->tupdesc, 1, &isnull)) ==
-					 deliveries[i]->webhook_id;
-		if (is_new)
-			is_conflict =
-				DatumGetBool(SPI_getbinval(rows->vals[next++], rows->tupdesc, 2, &isnull));
-		if (is_new)
-			delivery_judge(deliveries[i], is_conflict);
-		else if (!delivery_find(deliveries[i], &is_conflict))
+		if (row != NULL && DatumGetInt64(SPI_getbinval(row, rows->tupdesc, 1, &isnull)) ==
+							   deliveries[i]->webhook_id)
+		{
+			next++;
+			delivery_judge(deliveries[i],
+						   DatumGetBool(SPI_getbinval(row, rows->tupdesc, 2, &isnull)));
+		}
+		else if (!delivery_find(deliveries[i], &has_sibling))
 			elog(ERROR, "a webhook was neither known nor stored");
 	}
 	if (next != inserted)
