@@ -272,15 +272,13 @@ sub kills
 	for my $turn (1 .. $count)
 	{
 		my $file = PostgreSQL::Test::Utils::tempdir('send') . '/sql';
-		my @numbers = $sent + 1 .. $sent + 60;
+		my @numbers = $sent + 1 .. $sent + 200;
 		append_to_file($file, join '', map { my $n = $_; map { "SELECT FROM wh('$_->[0]', " . body_of($_->[1]) . ");\n" } [ 'canopy', { %$complete, pull_id => "k$n" } ], [ 'summit', summit("k$n", 'P' . $n % 7) ] } @numbers);
 		my ($out, $err) = ('', '');
 		my $sender = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $file ], '>', \$out, '2>', \$err);
-		sleep rand 0.06;
-		my ($pid) = eval { worker_pids($node) };
-		# Stopped, so that what is counted is what it leaves.
-		kill STOP => $pid if $pid;
-		my $left = eval { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) } // 0;
+		sleep rand 0.15;
+		my ($pid, $left) = split /\|/, eval { query($node, q{SELECT
+			(SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'), (SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored')}) } // '|0';
 		if ($turn % 4 == 0) { $node->stop('immediate'); $node->start }
 		elsif ($pid) { kill KILL => $pid }
 		$hits++ if $left > 0;
