@@ -114,9 +114,9 @@ SELECT pg_temp.receive('summit', pg_temp.headers(b, 'x-summit-signature', 'summi
 SELECT pg_temp.receive('summit', pg_temp.headers(:'submitted', 'x-summit-signature', 'summit secret', '5 min 1 s'), :'submitted') AS too_late;
 SELECT body, pg_temp.receive('canopy', pg_temp.headers(body), body) AS canopy, pg_temp.receive('summit', pg_temp.headers(body, 'X-Summit-Signature', 'summit secret'), body) AS summit
 FROM unnest(ARRAY['', 'x', '[]', '{}', '"COMPLETE"', '{"event_type": 1, "event": null}', '{"event_type": "NEW", "event": "policy.new"}', '{"event_type": "NEW", "event": "policy.new", "delivery_id": "d2"}']) AS body;
-SET canopy_summit.max_webhook_size = '1kB';
+SET canopy_summit.receiver_max_body_size = '1kB';
 SELECT pg_temp.receive('canopy', pg_temp.headers(b), b) AS at_limit, pg_temp.receive('canopy', pg_temp.headers(b || ' '), b || ' ') AS above FROM rpad('{"event_type": "BIG"}', 1024) AS b;
-RESET canopy_summit.max_webhook_size;
+RESET canopy_summit.receiver_max_body_size;
 
 -- The same by INSERT.
 SELECT pg_temp.outcome(format('INSERT INTO canopy_summit.webhook (server, headers, body) VALUES (%s) RETURNING webhook_id > 0', v)) AS outcome

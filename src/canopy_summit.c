@@ -23,7 +23,7 @@ char *setting_summit_server;
 int setting_http_connect_timeout;
 int setting_http_timeout;
 int setting_max_response_size;
-int setting_max_webhook_size;
+int setting_receiver_max_body_size;
 int setting_max_document_size;
 char *setting_databases;
 int setting_workers;
@@ -108,11 +108,15 @@ settings_define_receiver(void)
 	DefineCustomStringVariable("canopy_summit.receiver_listen",
 							   "Address on which webhooks are received.",
 							   "Any but a loopback address needs TLS.", &setting_receiver_listen,
-							   "localhost", PGC_SIGHUP, 0, check_listen, NULL, NULL);
+							   "127.0.0.1", PGC_SIGHUP, 0, check_listen, NULL, NULL);
 	DefineCustomStringVariable("canopy_summit.receiver_database",
 							   "Database in which received webhooks are stored.", NULL,
 							   &setting_receiver_database, "postgres", PGC_SIGHUP, 0, NULL, NULL,
 							   NULL);
+	DefineCustomIntVariable("canopy_summit.receiver_max_body_size",
+							"Largest body of a webhook that is taken, whichever way it comes.",
+							NULL, &setting_receiver_max_body_size, 1024, 1, 64 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.receiver_max_connections",
 							"Most connections that the receiver has at once.", NULL,
 							&setting_receiver_max_connections, 256, 1, 10000, PGC_SIGHUP, 0, NULL,
@@ -151,10 +155,6 @@ settings_define(void)
 							"The server option timeout wins over it.", &setting_http_timeout,
 							60 * 1000, 1, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
 							NULL);
-	DefineCustomIntVariable("canopy_summit.max_webhook_size",
-							"Largest body of a webhook that is taken.", NULL,
-							&setting_max_webhook_size, 1024, 1, 64 * 1024, PGC_SUSET, GUC_UNIT_KB,
-							NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.max_response_size",
 							"Largest response that is read, after decompression.", NULL,
 							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,

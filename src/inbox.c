@@ -165,10 +165,10 @@ delivery_read(Delivery *delivery, Provider provider)
 void
 inbox_check(Delivery *delivery, const WebhookSource *source)
 {
-	if (delivery->body_len > (size_t) setting_max_webhook_size * 1024)
+	if (delivery->body_len > (size_t) setting_receiver_max_body_size * 1024)
 	{
 		delivery->outcome = INBOX_TOO_LARGE;
-		delivery->problem = "the body is larger than canopy_summit.max_webhook_size";
+		delivery->problem = "the body is larger than canopy_summit.receiver_max_body_size";
 	}
 	else if (source->secrets == NIL)
 	{

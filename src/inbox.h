@@ -43,7 +43,7 @@ typedef struct Delivery
 	int64 webhook_id; /* 0 = not stored */
 } Delivery;
 
-extern int setting_max_webhook_size; /* kB: canopy_summit.c */
+extern int setting_receiver_max_body_size; /* kB: canopy_summit.c */
 
 extern void inbox_check(Delivery *delivery, const WebhookSource *source);
 extern void inbox_store(Delivery **deliveries, int count);

@@ -225,7 +225,7 @@ on_header(void *argument, enum MHD_ValueKind kind, const char *name, size_t name
 static size_t
 body_limit(void)
 {
-	return (size_t) setting_max_webhook_size * 1024;
+	return (size_t) setting_receiver_max_body_size * 1024;
 }
 
 /* The answer that needs no more than the request's first line and headers; NO_ANSWER if there is none. */

@@ -19,7 +19,7 @@ my $node = new_worker_node(conf => <<~"END", init => { allows_streaming => 1 });
 	canopy_summit.receiver_port = $port
 	canopy_summit.receiver_timeout = 2s
 	canopy_summit.receiver_max_connections = 32
-	canopy_summit.max_webhook_size = 64kB
+	canopy_summit.receiver_max_body_size = 64kB
 	END
 my $number = 0;
 my $rest = ''; # of pipelined answers
