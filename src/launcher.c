@@ -47,6 +47,9 @@ typedef struct Child
 
 static List *children = NIL;
 
+/* Databases that canopy_summit.databases leaves out, a List of Oid; read every turn. */
+static List *refused = NIL;
+
 /*
  * A background worker as PostgreSQL is asked for it: a kind of ours, which has
  * the entry point canopy_summit_<kind>_main(), and when it starts again by itself.
@@ -113,16 +116,20 @@ database_is_served(const char *name)
 	return false;
 }
 
-/* The databases that may have the extension, a List of Oid in the current memory context. */
-static List *
-database_list(void)
+/*
+ * The databases that may have the extension and are served, and those that are
+ * not, Lists of Oid in the current memory context.
+ */
+static void
+database_list(List **served, List **others)
 {
 	MemoryContext result = CurrentMemoryContext;
-	List *databases = NIL;
 	Relation relation;
 	TableScanDesc scan;
 	HeapTuple tuple;
 
+	*served = NIL;
+	*others = NIL;
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
@@ -130,20 +137,19 @@ database_list(void)
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		List **list = database_is_served(NameStr(database->datname)) ? served : others;
 		MemoryContext old;
 
-		if (!database->datallowconn || database->datistemplate || database->datconnlimit == -2 ||
-			!database_is_served(NameStr(database->datname)))
+		if (!database->datallowconn || database->datistemplate || database->datconnlimit == -2)
 			continue;
 		old = MemoryContextSwitchTo(result);
-		databases = lappend_oid(databases, database->oid);
+		*list = lappend_oid(*list, database->oid);
 		MemoryContextSwitchTo(old);
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(result);
-	return databases;
 }
 
 /* Whether there is such a database that takes connections. */
@@ -176,15 +182,19 @@ launcher_finds_database(const char *name)
 static void
 databases_refresh(bool probe)
 {
-	List *databases = database_list();
+	List *served;
 	ListCell *cell;
 
+	database_list(&served, &refused);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SHARED_MAX_DATABASES; i++)
-		if (shared->databases[i].database != InvalidOid &&
-			!list_member_oid(databases, shared->databases[i].database))
+	{
+		Oid database = shared->databases[i].database;
+
+		if (!list_member_oid(served, database) && !list_member_oid(refused, database))
 			shared->databases[i].database = InvalidOid;
-	foreach(cell, databases)
+	}
+	foreach(cell, served)
 	{
 		DatabaseSlot *slot = probe ? shared_database(lfirst_oid(cell), true) : NULL;
 
@@ -195,7 +205,6 @@ databases_refresh(bool probe)
 		slot->not_before = DT_NOBEGIN;
 	}
 	LWLockRelease(shared->lock);
-	list_free(databases);
 }
 
 /* Let go of children that have ended. */
@@ -270,6 +279,12 @@ static TimestampTz
 database_serve(DatabaseSlot *slot, TimestampTz now, bool *crowded)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	/* Its slot stays, which spares enqueuers there to wake the launcher each time. */
+	if (list_member_oid(refused, slot->database))
+	{
+		slot->wanted = false;
+		slot->not_before = DT_NOEND;
+	}
 	while (slot->database != InvalidOid && (slot->wanted || slot->run_at <= now) &&
 		   slot->not_before <= now)
 	{

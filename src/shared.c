@@ -187,9 +187,10 @@ shared_wake(Oid database, TimestampTz run_at, bool webhooks)
 		}
 		if (workers == 0)
 			slot->rescan_from = Min(slot->rescan_from, run_at);
-		if (workers < setting_workers)
+		/* It still knows of what is due earlier, and may have reason to wait. */
+		if (workers < setting_workers && run_at < slot->run_at)
 		{
-			slot->run_at = Min(slot->run_at, run_at);
+			slot->run_at = run_at;
 			latch_set(shared->launcher);
 		}
 	}

@@ -57,7 +57,7 @@ print_ratio() {
 # measure_receiving CLIENTS: receive_webhook() against a bare INSERT of the same bytes.
 measure_receiving() {
 	local i ours bare name=receive.$1
-	echo "SELECT * FROM bench.receive();" >"$run_dir/receive.sql"
+	echo "SELECT bench.receive();" >"$run_dir/receive.sql"
 	echo "SELECT bench.keep();" >"$run_dir/keep.sql"
 	chmod 644 "$run_dir"/*.sql
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do

@@ -5,6 +5,7 @@ use warnings;
 use CanopyJobs;
 use CanopyTest;
 use List::Util qw(max);
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -126,6 +127,10 @@ sub all_come
 	# Nothing but the restart calls them.
 	query($node, q{ALTER SYSTEM SET canopy_summit.databases = 'nowhere'});
 	$node->restart;
+	my $file = PostgreSQL::Test::Utils::tempdir('refused') . '/sql';
+	append_to_file($file, "SELECT canopy_summit.wake();\n" x 3000);
+	$node->psql('postgres', '', extra_params => [ '-q', '-o', '/dev/null', '-f', $file ], on_error_die => 1);
+	is(query($node, q{SELECT count(*) FROM canopy_summit.worker_status}), 0, 'a database that is left out has no worker, however often it asks');
 	query($node, "DELETE FROM canopy_summit.server_hold; ALTER SYSTEM RESET canopy_summit.databases");
 	$node->restart;
 	cmp_ok(await_workers($last, $count, 10), '<', 4, 'after a restart');
