@@ -208,6 +208,7 @@ short_queue_rate() {
 	value "INSERT INTO canopy_summit.job (server, operation)
 		SELECT 'canopy', 'get-health' FROM generate_series(1, $queue_count / 10)"
 	value "VACUUM ANALYZE canopy_summit.job"
+	value "CHECKPOINT"
 	value "SELECT canopy_summit.resume_server('canopy')" >/dev/null
 	sleep 2
 	rate_over 5
@@ -223,6 +224,7 @@ measure_long_queue() {
 	value "INSERT INTO canopy_summit.job (server, operation)
 		SELECT 'canopy', 'get-health' FROM generate_series(1, $queue_count)"
 	value "VACUUM ANALYZE canopy_summit.job"
+	value "CHECKPOINT"
 	run_psql --command="BEGIN ISOLATION LEVEL REPEATABLE READ" --command="SELECT 1" \
 		--command="SELECT pg_sleep(86400)" >/dev/null 2>&1 &
 	snapshot=$!
