@@ -69,7 +69,7 @@ process_describe(const char *kind, int restart_time)
 	return worker;
 }
 
-/* Start such a process, which is told about; NULL if no worker slot is free.  Its handle is in TopMemoryContext. */
+/* Start such a process, whose end will wake this one.  Its handle, in TopMemoryContext; NULL if no worker slot is free. */
 BackgroundWorkerHandle *
 process_start(BackgroundWorker *worker)
 {
