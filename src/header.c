@@ -42,32 +42,53 @@ header_find(Jsonb *headers, const char *name)
 	return count == 1 ? found : NULL;
 }
 
-/* Headers, an object, with "***" in the place of what a proxy or a client may have logged in with. */
+/* Whether a header may be what a proxy or a client has logged in with. */
+static bool
+is_credential(const JsonbValue *key)
+{
+	static const char *const names[] = {"authorization", "proxy-authorization", "cookie"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (is_name(key, names[i]))
+			return true;
+	return false;
+}
+
+static bool
+has_credentials(Jsonb *headers)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&headers->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY && is_credential(&value))
+			return true;
+	return false;
+}
+
+/* Headers, an object, with "***" in the place of credentials. */
 Jsonb *
 header_hide_credentials(Jsonb *headers)
 {
-	static const char *const names[] = {"authorization", "proxy-authorization", "cookie"};
-	JsonbIterator *iterator = JsonbIteratorInit(&headers->root);
+	JsonbIterator *iterator;
 	JsonbParseState *state = NULL;
 	JsonbValue *result = NULL;
 	JsonbIteratorToken token;
 	JsonbValue value;
 	JsonbValue hidden = {.type = jbvString, .val.string = {.val = "***", .len = 3}};
-	bool is_credential = false;
-	bool has_credentials = false;
+	bool hide = false;
 
+	if (!has_credentials(headers))
+		return headers;
+	iterator = JsonbIteratorInit(&headers->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-		{
-			is_credential = false;
-			for (int i = 0; i < lengthof(names); i++)
-				is_credential |= is_name(&value, names[i]);
-			has_credentials |= is_credential;
-		}
-		else if (token == WJB_VALUE && is_credential)
+			hide = is_credential(&value);
+		else if (token == WJB_VALUE && hide)
 			value = hidden;
 		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
-	return has_credentials ? JsonbValueToJsonb(result) : headers;
+	return JsonbValueToJsonb(result);
 }
