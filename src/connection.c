@@ -66,9 +66,9 @@ connection_find_server(const char *name, Provider provider)
 	return server;
 }
 
-/* Which API the server speaks.  Errors: 42704 no such server, 42809 it is not one of ours. */
-Provider
-connection_provider(const char *name)
+/* The server by name, of whichever of our wrappers, and the API that it speaks. */
+static ForeignServer *
+connection_find_any_server(const char *name, Provider *provider)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
 	const char *wrapper;
@@ -80,14 +80,26 @@ connection_provider(const char *name)
 						 quote_identifier(name))));
 	wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
 	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
-		return PROVIDER_CANOPY;
-	if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) != 0)
+		*provider = PROVIDER_CANOPY;
+	else if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) == 0)
+		*provider = PROVIDER_SUMMIT;
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
 						name, provider_wrapper(PROVIDER_CANOPY),
 						provider_wrapper(PROVIDER_SUMMIT))));
-	return PROVIDER_SUMMIT;
+	return server;
+}
+
+/* Which API the server speaks.  Errors: 42704 no such server, 42809 it is not one of ours. */
+Provider
+connection_provider(const char *name)
+{
+	Provider provider;
+
+	(void) connection_find_any_server(name, &provider);
+	return provider;
 }
 
 static char *
@@ -289,10 +301,9 @@ connection_webhook(const char *name)
 	bool is_public;
 	ListCell *cell;
 
-	source->provider = connection_provider(name);
+	server = connection_find_any_server(name, &source->provider);
 	source->environment = "production";
 	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
-	server = GetForeignServerByName(name, false);
 	source->server = server->servername;
 	role = server->owner;
 	foreach(cell, server->options)
