@@ -44,49 +44,53 @@ PG_FUNCTION_INFO_V1(canopy_summit_webhook_payload);
 enum
 {
 	WEBHOOK_FIND,
-	WEBHOOK_INSERT, /* arrays of deliveries */
-	WEBHOOK_INSERT_ONE,
+	WEBHOOK_INSERT,       /* arrays of deliveries */
+	WEBHOOK_INSERT_ONE,   /* a delivery without a delivery_id */
+	WEBHOOK_INSERT_KEYED, /* one with a delivery_id */
 	STATEMENT_COUNT
 };
 
 /* The row that a delivery d is known as, and whether its delivery_id has come already, of whatever body. */
-#define KNOWN_SQL                                                        \
-	"(SELECT w.webhook_id FROM canopy_summit.webhook w"                  \
-	"  WHERE w.content_hash = d.content_hash AND w.server = d.server"    \
-	"  AND CASE WHEN d.delivery_key IS NULL THEN w.delivery_key IS NULL" \
-	"   AND w.signed_at BETWEEN d.signed_after AND d.signed_before"      \
-	"   ELSE w.delivery_key = d.delivery_key END LIMIT 1)"
+#define KNOWN_SQL                                             \
+	"(SELECT w.webhook_id FROM canopy_summit.webhook w"       \
+	"  WHERE w.identity = d.identity AND w.server = d.server" \
+	"  AND w.content_hash = d.content_hash"                   \
+	"  AND w.signed_at BETWEEN d.signed_after AND d.signed_before LIMIT 1)"
 #define HAS_SIBLING_SQL                         \
 	"(SELECT true FROM canopy_summit.webhook w" \
-	"  WHERE w.delivery_key = d.delivery_key AND w.server = d.server LIMIT 1)"
+	"  WHERE w.identity = d.identity AND w.server = d.server AND w.delivery_key = d.delivery_key LIMIT 1)"
 
-/* Stores the deliveries that are not known.  The last argument is the same for all of them. */
-#define INSERT_SQL(deliveries)                                                           \
-	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at," \
-	" signed_at, event, subject, delivery_key, content_hash, problem, state, instance)"  \
-	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at,"                  \
-	"  d.signed_at, d.event, d.subject, d.delivery_key, d.content_hash, d.problem,"      \
-	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' WHEN " HAS_SIBLING_SQL         \
-	"   THEN 'conflict' ELSE 'stored' END, $14"                                          \
-	" FROM " deliveries                                                                  \
-	" AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject,"  \
-	"  delivery_key, content_hash, problem, signed_after, signed_before)"                \
-	" WHERE " KNOWN_SQL " IS NULL"                                                       \
-	" RETURNING webhook_id, state = 'conflict'"
-#define INSERT_COLUMNS 13
+/* Stores the deliveries that are not known, in a state if they can be read.  The last argument is the same for all of them. */
+#define INSERT_SQL(deliveries, state)                                                             \
+	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"          \
+	" signed_at, event, subject, delivery_key, content_hash, identity, problem, state, instance)" \
+	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at,"                           \
+	"  d.signed_at, d.event, d.subject, d.delivery_key, d.content_hash, d.identity, d.problem,"   \
+	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' ELSE " state " END, $15"                \
+	" FROM " deliveries                                                                           \
+	" AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject,"           \
+	"  delivery_key, content_hash, identity, problem, signed_after, signed_before)"               \
+	" WHERE " KNOWN_SQL " IS NULL"
+#define KEYED_STATE_SQL "CASE WHEN " HAS_SIBLING_SQL " THEN 'conflict' ELSE 'stored' END"
+#define RETURNING_SQL   " RETURNING webhook_id, state = 'conflict'"
+#define MANY_SQL        "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+#define ONE_SQL         "(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14))"
+#define INSERT_COLUMNS  14
 
 /* clang-format off */
+#define ONE_TYPES {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, \
+			BYTEAOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+
 static Statement statements[STATEMENT_COUNT] = {
-	[WEBHOOK_FIND] = {5, {TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	[WEBHOOK_FIND] = {6, {TEXTOID, INT8OID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 		"SELECT " KNOWN_SQL ", " HAS_SIBLING_SQL
-		" FROM (VALUES ($1, $2, $3, $4, $5)) AS d (server, content_hash, delivery_key, signed_after, signed_before)"},
+		" FROM (VALUES ($1, $2, $3, $4, $5, $6)) AS d (server, identity, content_hash, delivery_key, signed_after, signed_before)"},
 	[WEBHOOK_INSERT] = {INSERT_COLUMNS + 1, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, INT8OID},
-		INSERT_SQL("unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")},
-	[WEBHOOK_INSERT_ONE] = {INSERT_COLUMNS + 1, {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-			TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
-		INSERT_SQL("(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13))")},
+			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
+			TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8OID},
+		INSERT_SQL(MANY_SQL, KEYED_STATE_SQL) RETURNING_SQL},
+	[WEBHOOK_INSERT_KEYED] = {INSERT_COLUMNS + 1, ONE_TYPES, INSERT_SQL(ONE_SQL, KEYED_STATE_SQL) RETURNING_SQL},
+	[WEBHOOK_INSERT_ONE] = {INSERT_COLUMNS + 1, ONE_TYPES, INSERT_SQL(ONE_SQL, "'stored'")},
 };
 /* clang-format on */
 
@@ -148,14 +152,25 @@ static void
 delivery_read(Delivery *delivery, Provider provider)
 {
 	Envelope *envelope = &delivery->envelope;
+	uint8 digest[ENVELOPE_HASH_LENGTH];
 	const char *key;
 
 	envelope_read(provider, delivery->body, delivery->body_len, envelope);
 	key = envelope->delivery_key;
-	if (key == NULL)
-		memcpy(delivery->lock, envelope->hash, sizeof(delivery->lock));
-	else
-		(void) SHA256((const unsigned char *) key, strlen(key), delivery->lock);
+	if (key != NULL)
+		(void) SHA256((const unsigned char *) key, strlen(key), digest);
+	delivery->identity = (int64) lock_key(key ? digest : envelope->hash);
+}
+
+/* Between which times of signing the same content is the same delivery: always, if it has an id. */
+static void
+delivery_set_horizon(Delivery *delivery, Provider provider)
+{
+	TimestampTz horizon = provider == PROVIDER_CANOPY ? CANOPY_HORIZON : SUMMIT_HORIZON;
+	bool has_id = delivery->envelope.delivery_key != NULL;
+
+	delivery->signed_after = has_id ? DT_NOBEGIN : delivery->signed_at - horizon;
+	delivery->signed_before = has_id ? DT_NOEND : delivery->signed_at + horizon;
 }
 
 /*
@@ -181,8 +196,8 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 	{
 		delivery->outcome = INBOX_STORED;
 		delivery->headers = header_hide_credentials(delivery->headers);
-		delivery->horizon = source->provider == PROVIDER_CANOPY ? CANOPY_HORIZON : SUMMIT_HORIZON;
 		delivery_read(delivery, source->provider);
+		delivery_set_horizon(delivery, source->provider);
 	}
 }
 
@@ -230,16 +245,16 @@ static bool
 delivery_find(Delivery *delivery, bool *has_sibling)
 {
 	const Envelope *envelope = &delivery->envelope;
-	Datum arguments[5] = {CStringGetTextDatum(delivery->server),
+	Datum arguments[6] = {CStringGetTextDatum(delivery->server), Int64GetDatum(delivery->identity),
 						  bytes_datum(envelope->hash, sizeof(envelope->hash))};
-	char nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	char nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
 	bool is_new;
 	bool isnull;
 	Datum known;
 
-	arguments[2] = statement_text(envelope->delivery_key, &nulls[2]);
-	arguments[3] = TimestampTzGetDatum(delivery->signed_at - delivery->horizon);
-	arguments[4] = TimestampTzGetDatum(delivery->signed_at + delivery->horizon);
+	arguments[3] = statement_text(envelope->delivery_key, &nulls[3]);
+	arguments[4] = TimestampTzGetDatum(delivery->signed_after);
+	arguments[5] = TimestampTzGetDatum(delivery->signed_before);
 	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
 	known = statement_column(1, &is_new);
 	(void) statement_column(2, &isnull);
@@ -251,7 +266,7 @@ delivery_find(Delivery *delivery, bool *has_sibling)
 	return true;
 }
 
-/* A delivery as arguments of WEBHOOK_INSERT_ONE; it gets a key. */
+/* A delivery as arguments of an INSERT of one; it gets a key. */
 static void
 delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
 {
@@ -269,16 +284,19 @@ delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
 	values[7] = statement_text(envelope->subject, &nulls[7]);
 	values[8] = statement_text(envelope->delivery_key, &nulls[8]);
 	values[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
-	values[10] = statement_text(envelope->problem, &nulls[10]);
-	values[11] = TimestampTzGetDatum(delivery->signed_at - delivery->horizon);
-	values[12] = TimestampTzGetDatum(delivery->signed_at + delivery->horizon);
+	values[10] = Int64GetDatum(delivery->identity);
+	values[11] = statement_text(envelope->problem, &nulls[11]);
+	values[12] = TimestampTzGetDatum(delivery->signed_after);
+	values[13] = TimestampTzGetDatum(delivery->signed_before);
 }
 
-/* Insert those of the deliveries that are not known; returns how many, whose rows are in SPI_tuptable. */
+/* Insert those of the deliveries that are not known; returns how many, whose rows are in SPI_tuptable if it is not NULL. */
 static uint64
 inbox_insert_new(Delivery **deliveries, int count)
 {
-	Statement *statement = &statements[count == 1 ? WEBHOOK_INSERT_ONE : WEBHOOK_INSERT];
+	Statement *statement = &statements[count > 1                              ? WEBHOOK_INSERT
+									   : deliveries[0]->envelope.delivery_key ? WEBHOOK_INSERT_KEYED
+																			  : WEBHOOK_INSERT_ONE];
 	Datum arguments[INSERT_COLUMNS + 1];
 	char nulls[INSERT_COLUMNS + 1];
 	Datum *columns[INSERT_COLUMNS];
@@ -311,8 +329,19 @@ inbox_insert_new(Delivery **deliveries, int count)
 	return statement_run_now(statement, arguments, NULL);
 }
 
+/* Whether a row that was inserted is a delivery's, and whether its delivery_id had come before. */
+static bool
+row_is_of(SPITupleTable *rows, uint64 row, const Delivery *delivery, bool *has_sibling)
+{
+	bool isnull;
+	Datum webhook_id = SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull);
+
+	*has_sibling = DatumGetBool(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
+	return DatumGetInt64(webhook_id) == delivery->webhook_id;
+}
+
 /*
- * Insert those of the deliveries that are not known, no two with the same lock,
+ * Insert those of the deliveries that are not known, no two with the same identity,
  * and say what each is.  The caller holds the locks, under which that stays true
  * until this transaction ends.
  */
@@ -326,16 +355,12 @@ inbox_insert(Delivery **deliveries, int count)
 	/* The rows come in the order of the deliveries; those that are missing are known. */
 	for (int i = 0; i < count; i++)
 	{
-		HeapTuple row = next < inserted ? rows->vals[next] : NULL;
-		bool has_sibling;
-		bool isnull;
+		bool has_sibling = false;
 
-		if (row != NULL && DatumGetInt64(SPI_getbinval(row, rows->tupdesc, 1, &isnull)) ==
-							   deliveries[i]->webhook_id)
+		if (next < inserted && (rows == NULL || row_is_of(rows, next, deliveries[i], &has_sibling)))
 		{
 			next++;
-			delivery_judge(deliveries[i],
-						   DatumGetBool(SPI_getbinval(row, rows->tupdesc, 2, &isnull)));
+			delivery_judge(deliveries[i], has_sibling);
 		}
 		else if (!delivery_find(deliveries[i], &has_sibling))
 			elog(ERROR, "a webhook was neither known nor stored");
@@ -344,15 +369,16 @@ inbox_insert(Delivery **deliveries, int count)
 		elog(ERROR, "webhooks were stored in another order");
 }
 
-/* Order by lock, and by arrival among those of the same one. */
+/* Order by identity, and by arrival among those of the same one. */
 static int
-compare_locks(const void *a, const void *b)
+compare_identities(const void *a, const void *b)
 {
 	Delivery *left = *(Delivery *const *) a;
 	Delivery *right = *(Delivery *const *) b;
-	int order = memcmp(left->lock, right->lock, sizeof(left->lock));
 
-	return order != 0 ? order : left->place - right->place;
+	if (left->identity != right->identity)
+		return left->identity < right->identity ? -1 : 1;
+	return left->place - right->place;
 }
 
 /*
@@ -370,16 +396,15 @@ inbox_lock(Delivery **deliveries, int count)
 		deliveries[i]->place = i;
 		sorted[i] = deliveries[i];
 	}
-	qsort(sorted, count, sizeof(Delivery *), compare_locks);
+	qsort(sorted, count, sizeof(Delivery *), compare_identities);
 	for (int i = 0; i < count; i++)
 	{
-		bool is_same =
-			i > 0 && memcmp(sorted[i]->lock, sorted[i - 1]->lock, sizeof(sorted[i]->lock)) == 0;
+		bool is_same = i > 0 && sorted[i]->identity == sorted[i - 1]->identity;
 
 		sorted[i]->round = is_same ? sorted[i - 1]->round + 1 : 0;
 		rounds = Max(rounds, sorted[i]->round + 1);
 		if (!is_same)
-			lock_digest(WEBHOOK_LOCKTAG, sorted[i]->lock);
+			lock_take(WEBHOOK_LOCKTAG, (uint64) sorted[i]->identity);
 	}
 	return rounds;
 }
@@ -433,6 +458,7 @@ inbox_fill(const Delivery *delivery, NewRow *row)
 	new_row_put_text(row, "subject", envelope->subject);
 	new_row_put_text(row, "delivery_key", envelope->delivery_key);
 	new_row_put(row, "content_hash", bytes_datum(envelope->hash, sizeof(envelope->hash)));
+	new_row_put(row, "identity", Int64GetDatum(delivery->identity));
 	new_row_put_text(row, "state", inbox_outcome_name(delivery->outcome));
 	new_row_put_text(row, "problem", envelope->problem);
 	new_row_put(row, "instance", Int64GetDatum(instance_current()));
@@ -479,7 +505,7 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "receive_webhook() must return a row");
-	if (PG_ARGISNULL(0) || GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), true) == NULL)
+	if (PG_ARGISNULL(0) || !OidIsValid(get_foreign_server_oid(NameStr(*PG_GETARG_NAME(0)), true)))
 		delivery.outcome = INBOX_NO_SERVER;
 	else if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		delivery.server = NameStr(*PG_GETARG_NAME(0));

@@ -30,14 +30,14 @@ typedef struct Delivery
 	TimestampTz received_at;
 
 	TimestampTz signed_at;
-	int64
-		horizon; /* microseconds in which the same bytes are the same delivery, if they have no id */
+	TimestampTz signed_after;  /* what has the same content is the same delivery if it was signed */
+	TimestampTz signed_before; /* between these, inclusive */
 	Envelope envelope;
-	uint8 lock[ENVELOPE_HASH_LENGTH]; /* digest of what makes it known */
-	const char *problem;              /* why it is refused; NULL = it is not */
+	int64 identity;      /* digest of the delivery_id, else of the content */
+	const char *problem; /* why it is refused; NULL = it is not */
 
 	int place; /* among those that are stored together */
-	int round; /* in which it is stored: how many before it have its lock */
+	int round; /* in which it is stored: how many before it have its identity */
 
 	InboxOutcome outcome;
 	int64 webhook_id; /* 0 = not stored */

@@ -6,31 +6,41 @@
 
 #include "compat.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 
 #define LOCKS_MAX 1000 /* of one transaction */
 
+/* The first 64 bits of a digest, on every machine the same. */
+uint64
+lock_key(const uint8 *digest)
+{
+	uint64 key;
+
+	memcpy(&key, digest, sizeof(key));
+	return pg_ntoh64(key);
+}
+
 /*
- * Wait until no other transaction stores something of this digest, and keep
- * others waiting until this one ends.  A transaction takes a limited number of
- * such locks; the digests beyond share one, so that a bulk load neither fills
- * the lock table nor waits for others before that.
+ * Wait until no other transaction stores something of this key, and keep others
+ * waiting until this one ends.  A transaction takes a limited number of such
+ * locks; the keys beyond share one, so that a bulk load neither fills the lock
+ * table nor waits for others before that.  For these it and others, who lock the
+ * key itself, do not notice each other.
  */
 void
-lock_digest(uint16 tag, const uint8 *digest)
+lock_take(uint16 tag, uint64 key)
 {
 	static LocalTransactionId transaction = InvalidLocalTransactionId;
 	static int count = 0;
 	LOCKTAG locktag;
-	uint32 number;
 
 	if (transaction != my_lxid)
 		count = 0;
 	transaction = my_lxid;
-	memcpy(&number, digest, sizeof(number));
 	if (++count > LOCKS_MAX)
-		number = 0;
-	SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, 0, number, tag);
+		key = 0;
+	SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, tag);
 	(void) LockAcquire(&locktag, ExclusiveLock, false, false);
 }

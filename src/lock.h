@@ -13,6 +13,7 @@
 #define UPLOAD_LOCKTAG   0xC503
 #define WEBHOOK_LOCKTAG  0xC504
 
-extern void lock_digest(uint16 tag, const uint8 *digest);
+extern uint64 lock_key(const uint8 *digest);
+extern void lock_take(uint16 tag, uint64 key);
 
 #endif /* CANOPY_SUMMIT_LOCK_H */

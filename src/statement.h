@@ -9,7 +9,7 @@
 
 #include "executor/spi.h"
 
-#define STATEMENT_ARGUMENTS 14
+#define STATEMENT_ARGUMENTS 15
 
 /* A statement that is prepared when it first runs, and kept. */
 typedef struct Statement

@@ -247,7 +247,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 
 	upload_hash(certificate->body, hash);
 	engine_begin(&engine);
-	lock_digest(UPLOAD_LOCKTAG, hash);
+	lock_take(UPLOAD_LOCKTAG, lock_key(hash));
 	absorbed_by =
 		key != NULL ? upload_find_key(server, key, hash) : upload_find_same(server, owner, hash);
 	if (absorbed_by == 0)

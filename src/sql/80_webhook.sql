@@ -23,6 +23,7 @@ CREATE TABLE canopy_summit.webhook (
 	subject text,
 	delivery_key text,
 	content_hash bytea NOT NULL,
+	identity bigint NOT NULL,
 	state canopy_summit.webhook_state NOT NULL,
 	applied_at timestamptz,
 	problem text,
@@ -30,9 +31,7 @@ CREATE TABLE canopy_summit.webhook (
 );
 CREATE UNIQUE INDEX webhook_key ON canopy_summit.webhook (webhook_id);
 ALTER TABLE canopy_summit.webhook REPLICA IDENTITY USING INDEX webhook_key;
-CREATE INDEX webhook_content ON canopy_summit.webhook (content_hash, server text_pattern_ops);
-CREATE INDEX webhook_delivery ON canopy_summit.webhook (delivery_key text_pattern_ops, server text_pattern_ops)
-	WHERE delivery_key IS NOT NULL;
+CREATE INDEX webhook_identity ON canopy_summit.webhook (identity, server text_pattern_ops, signed_at);
 -- Applying reads this one alone; applied webhooks are never in it.
 CREATE INDEX webhook_stored ON canopy_summit.webhook (webhook_id) WHERE state = 'stored';
 CREATE INDEX webhook_stopped ON canopy_summit.webhook (webhook_id) WHERE state IN ('quarantined', 'conflict');
@@ -52,6 +51,7 @@ COMMENT ON COLUMN canopy_summit.webhook.event IS 'event_type of Canopy, event of
 COMMENT ON COLUMN canopy_summit.webhook.subject IS 'pull_id of Canopy, policy number of Summit';
 COMMENT ON COLUMN canopy_summit.webhook.delivery_key IS 'delivery_id of Summit';
 COMMENT ON COLUMN canopy_summit.webhook.content_hash IS 'SHA-256 of the body; of Summit''s without its attempt, which rises on redelivery';
+COMMENT ON COLUMN canopy_summit.webhook.identity IS '64 bits of the SHA-256 of what a delivery is known by: its delivery_id, or its content if it has none';
 COMMENT ON COLUMN canopy_summit.webhook.state IS
 	'stored -> applied, quarantined; quarantined -> applied by apply_webhook(); conflict: another body came with the same delivery_id, and was applied';
 COMMENT ON COLUMN canopy_summit.webhook.problem IS 'why it is quarantined';
