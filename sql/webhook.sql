@@ -129,6 +129,17 @@ INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_te
 \set QUIET on
 SELECT server, event, subject, delivery_key, state, problem, instance = canopy_summit.instance() AS here, octet_length(body) AS bytes FROM canopy_summit.webhook ORDER BY webhook_id;
 
+-- Known ones are looked up by their index, also when the statistics say that the table is small, or the search path changes.
+ANALYZE canopy_summit.webhook;
+SELECT seq_scan AS seq_scan_before FROM pg_stat_xact_all_tables WHERE relid = 'canopy_summit.webhook'::regclass \gset
+SELECT pg_temp.receive('canopy', pg_temp.headers(b), b) AS by_function FROM format('{"event_type": "C"}') AS b;
+INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_temp.headers(b), convert_to(b, 'UTF8') FROM format('{"event_type": "D"}') AS b;
+SET search_path = public, canopy_summit;
+SELECT pg_temp.receive('canopy', pg_temp.headers(b), b) AS in_another_path FROM format('{"event_type": "C"}') AS b;
+SELECT pg_temp.receive('canopy', pg_temp.headers(b), b) AS in_another_path FROM format('{"event_type": "E"}') AS b;
+RESET search_path;
+SELECT seq_scan - :seq_scan_before AS seq_scans FROM pg_stat_xact_all_tables WHERE relid = 'canopy_summit.webhook'::regclass;
+
 -- Of headers that log in, only the names are kept.
 SELECT pg_temp.receive('canopy', pg_temp.headers(b) || '{"Authorization": "Basic x", "COOKIE": ["a", {"b": "c"}], "proxy-authorization": null, "Authorization-Info": {"d": [1]}}', b) AS received FROM format('{"event_type": "LOGIN"}') AS b;
 INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_temp.headers(b) || '{"cookie": "a"}', convert_to(b, 'UTF8') FROM format('{"event_type": "LOGIN 2"}') AS b;

@@ -53,10 +53,12 @@ typedef struct Engine
 {
 	Oid role;
 	int security;
-	int nest_level;
+	int nest_level; /* of settings; 0 = none were made */
 } Engine;
 
+extern void engine_enter(Engine *engine);
 extern void engine_begin(Engine *engine);
+extern void engine_set_planner(void);
 extern void engine_end(Engine *engine);
 extern Datum bytes_datum(const void *bytes, size_t len);
 

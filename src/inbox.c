@@ -50,34 +50,44 @@ enum
 	STATEMENT_COUNT
 };
 
-/* The row that a delivery d is known as, and whether its delivery_id has come already, of whatever body. */
-#define KNOWN_SQL                                             \
-	"(SELECT w.webhook_id FROM canopy_summit.webhook w"       \
-	"  WHERE w.identity = d.identity AND w.server = d.server" \
-	"  AND w.content_hash = d.content_hash"                   \
-	"  AND w.signed_at BETWEEN d.signed_after AND d.signed_before LIMIT 1)"
-#define HAS_SIBLING_SQL                         \
-	"(SELECT true FROM canopy_summit.webhook w" \
-	"  WHERE w.identity = d.identity AND w.server = d.server AND w.delivery_key = d.delivery_key LIMIT 1)"
+/* clang-format off */
+/*
+ * These statements run with whatever search path the caller has: they name the
+ * schema of everything, operators included (engine_enter()).
+ */
+#define EQUALS    " OPERATOR(pg_catalog.=) "
+#define UNNEST(n) "pg_catalog.unnest($" #n ")"
 
-/* Stores the deliveries that are not known, in a state if they can be read.  The last argument is the same for all of them. */
-#define INSERT_SQL(deliveries, state)                                                             \
-	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at,"          \
-	" signed_at, event, subject, delivery_key, content_hash, identity, problem, state, instance)" \
-	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at,"                           \
-	"  d.signed_at, d.event, d.subject, d.delivery_key, d.content_hash, d.identity, d.problem,"   \
-	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' ELSE " state " END, $15"                \
-	" FROM " deliveries                                                                           \
-	" AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject,"           \
-	"  delivery_key, content_hash, identity, problem, signed_after, signed_before)"               \
+/* The row that a delivery d is known as, and whether its delivery_id has come already, of whatever body. */
+#define KNOWN_SQL \
+	"(SELECT w.webhook_id FROM canopy_summit.webhook w" \
+	"  WHERE w.identity" EQUALS "d.identity AND w.server" EQUALS "d.server" \
+	"  AND w.content_hash" EQUALS "d.content_hash" \
+	"  AND w.signed_at OPERATOR(pg_catalog.>=) d.signed_after" \
+	"  AND w.signed_at OPERATOR(pg_catalog.<=) d.signed_before LIMIT 1)"
+#define HAS_SIBLING_SQL \
+	"(SELECT true FROM canopy_summit.webhook w" \
+	"  WHERE w.identity" EQUALS "d.identity AND w.server" EQUALS "d.server" \
+	"  AND w.delivery_key" EQUALS "d.delivery_key LIMIT 1)"
+
+/* Stores the deliveries that are not known, in a state if they can be read.  The last argument is of all of them. */
+#define INSERT_SQL(deliveries, state) \
+	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at, signed_at, event, subject," \
+	"  delivery_key, content_hash, identity, problem, state, instance)" \
+	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at, d.signed_at, d.event, d.subject," \
+	"  d.delivery_key, d.content_hash, d.identity, d.problem," \
+	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' ELSE " state " END, $15" \
+	" FROM " deliveries " AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject," \
+	"  delivery_key, content_hash, identity, problem, signed_after, signed_before)" \
 	" WHERE " KNOWN_SQL " IS NULL"
 #define KEYED_STATE_SQL "CASE WHEN " HAS_SIBLING_SQL " THEN 'conflict' ELSE 'stored' END"
-#define RETURNING_SQL   " RETURNING webhook_id, state = 'conflict'"
-#define MANY_SQL        "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-#define ONE_SQL         "(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14))"
-#define INSERT_COLUMNS  14
+#define RETURNING_SQL   " RETURNING webhook_id, state" EQUALS "'conflict'"
 
-/* clang-format off */
+#define INSERT_COLUMNS 14
+#define MANY_SQL \
+	"ROWS FROM (" UNNEST(1) "," UNNEST(2) "," UNNEST(3) "," UNNEST(4) "," UNNEST(5) "," UNNEST(6) "," UNNEST(7) "," \
+	UNNEST(8) "," UNNEST(9) "," UNNEST(10) "," UNNEST(11) "," UNNEST(12) "," UNNEST(13) "," UNNEST(14) ")"
+#define ONE_SQL "(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14))"
 #define ONE_TYPES {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, \
 			BYTEAOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 
@@ -412,7 +422,7 @@ inbox_lock(Delivery **deliveries, int count)
 /*
  * Store deliveries that inbox_check() has passed, unless they are known, and say
  * what became of each.  Copies of one have to see each other: the first of each
- * comes in the first round, and so on.  Inside engine_begin().
+ * comes in the first round, and so on.  Inside engine_enter() or engine_begin().
  */
 void
 inbox_store(Delivery **deliveries, int count)
@@ -437,7 +447,7 @@ inbox_store_one(Delivery *delivery)
 {
 	Engine engine;
 
-	engine_begin(&engine);
+	engine_enter(&engine);
 	inbox_store(&delivery, 1);
 	engine_end(&engine);
 }
@@ -494,17 +504,32 @@ canopy_summit_verify_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(delivery_verify(&delivery, source) == NULL);
 }
 
+/* The row that receive_webhook() returns, made once a process. */
+static TupleDesc
+answer_descriptor(FunctionCallInfo fcinfo)
+{
+	static TupleDesc answer = NULL;
+	TupleDesc descriptor;
+	MemoryContext context;
+
+	if (answer != NULL)
+		return answer;
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "receive_webhook() must return a row");
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	answer = BlessTupleDesc(CreateTupleDescCopy(descriptor));
+	MemoryContextSwitchTo(context);
+	return answer;
+}
+
 /* receive_webhook(server name, headers jsonb, body bytea) -> (http_status int, outcome text, webhook_id bigint) */
 Datum
 canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 {
 	Delivery delivery = {.outcome = INBOX_BAD_SIGNATURE};
-	TupleDesc descriptor;
 	Datum values[3];
 	bool nulls[3] = {0};
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "receive_webhook() must return a row");
 	if (PG_ARGISNULL(0) || !OidIsValid(get_foreign_server_oid(NameStr(*PG_GETARG_NAME(0)), true)))
 		delivery.outcome = INBOX_NO_SERVER;
 	else if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
@@ -526,7 +551,7 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(inbox_outcome_name(delivery.outcome));
 	values[2] = Int64GetDatum(delivery.webhook_id);
 	nulls[2] = delivery.webhook_id == 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_descriptor(fcinfo), values, nulls)));
 }
 
 /*
@@ -564,7 +589,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(sqlstates[delivery.outcome]),
 						errmsg("webhook was refused: %s", delivery.problem)));
 	}
-	engine_begin(&engine);
+	engine_enter(&engine);
 	(void) inbox_lock(&pointer, 1);
 	if (!delivery_find(&delivery, &has_sibling))
 	{

@@ -8,13 +8,22 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-/* The kept plan of a statement. */
-SPIPlanPtr
-statement_plan(Statement *statement)
+/*
+ * Plan a statement, and keep the plan.  This is where its indexes are chosen, if
+ * the caller has not entered by engine_begin().
+ */
+static void
+statement_prepare(Statement *statement)
 {
+	int nest_level = NewGUCNestLevel();
+
+	engine_set_planner();
 	if (statement->plan == NULL)
 	{
 		/* Arrays of a few elements always look cheaper to a plan of their own, which costs more than it saves. */
@@ -25,6 +34,34 @@ statement_plan(Statement *statement)
 			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
+	ReleaseCachedPlan(SPI_plan_get_cached_plan(statement->plan), CurrentResourceOwner);
+	AtEOXact_GUC(false, nest_level);
+}
+
+/* Whether PostgreSQL will use the plan as it is, and not make another: for other tables or another search path. */
+static bool
+statement_is_planned(const Statement *statement)
+{
+	CachedPlanSource *source;
+
+	if (statement->plan == NULL)
+		return false;
+	source = linitial(SPI_plan_get_plan_sources(statement->plan));
+	if (!source->is_valid || source->gplan == NULL)
+		return false;
+	/* A utility statement, such as LOCK, depends on no search path. */
+	return source->search_path == NULL || CachedPlanIsSimplyValid(source, source->gplan, NULL);
+}
+
+/*
+ * The kept plan of a statement.  Should it become invalid between here and its
+ * use, PostgreSQL plans it with the settings of the session, until the next time.
+ */
+SPIPlanPtr
+statement_plan(Statement *statement)
+{
+	if (!statement_is_planned(statement))
+		statement_prepare(statement);
 	return statement->plan;
 }
 

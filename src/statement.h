@@ -11,7 +11,7 @@
 
 #define STATEMENT_ARGUMENTS 15
 
-/* A statement that is prepared when it first runs, and kept. */
+/* A statement that is prepared when it first runs, and kept; planned again when its plan does not fit any more. */
 typedef struct Statement
 {
 	int argument_count;

@@ -39,7 +39,15 @@ my @battery = (
 	q{SELECT %s.canopy_health()},
 	q{SELECT %s.canopy_connect_link('alias', '{"id": "lead-42"}')},
 	q{SELECT canopy_summit.grant_access('somebody', 'pii_reader'), canopy_summit.grant_access('somebody', 'admin')},
-	q{CREATE SERVER s FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', timeout '5s', webhook_tolerance '1h', requests_per_second '2.5')});
+	q{CREATE SERVER s FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', timeout '5s', webhook_tolerance '1h', requests_per_second '2.5')},
+	q{CREATE SERVER c FOREIGN DATA WRAPPER summit_api OPTIONS (environment 'sandbox')},
+	map({ qq{CREATE USER MAPPING FOR CURRENT_USER SERVER $_ OPTIONS (webhook_secret 'secret')} } qw(s c)),
+	map({ 'SELECT http_status, outcome FROM %s.receive_webhook(' . webhook(@$_) . ')' } (['s', '{"event_type": "X"}']) x 2,
+		(['c', '{"event": "X", "delivery_id": "d"}']) x 2, ['c', '{"event": "Y", "delivery_id": "d"}']),
+	map({ 'INSERT INTO canopy_summit.webhook (server, headers, body) VALUES (' . webhook(@$_) . ') RETURNING event' } ['s', '{"event_type": "X"}'],
+		['s', '{"event_type": "Y"}'], ['c', '{"event": "Z", "delivery_id": "d"}']),
+	q{SELECT canopy_summit.apply_webhooks()},
+	q{SELECT server, event, delivery_key, state FROM canopy_summit.webhook ORDER BY webhook_id});
 
 my $sandbox = start_sandbox();
 my $node = new_node();
@@ -316,6 +324,14 @@ sub encodings
 		$node->safe_psql('postgres', 'DROP DATABASE other_encoding');
 	}
 	return;
+}
+
+# A signed webhook as SQL values: server, headers, body.
+sub webhook
+{
+	my ($server, $body) = @_;
+	my ($scheme, $header) = $server eq 'c' ? qw(summit x-summit-signature) : qw(canopy canopy-signature);
+	return "'$server', pg_catalog.jsonb_build_object('$header', %s.sign_webhook('secret', '$body'::pg_catalog.text, '$scheme')), pg_catalog.convert_to('$body', 'UTF8')";
 }
 
 # The output of the battery in a database of its own, whose extension is in the given schema, after other statements.
