@@ -12,6 +12,9 @@
 #include "common/jsonapi.h"
 #include "utils/acl.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #if PG_VERSION_NUM >= 160000
 #define aclcheck_server(oid, role)   object_aclcheck(ForeignServerRelationId, oid, role, ACL_USAGE)

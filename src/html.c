@@ -16,6 +16,7 @@
 
 #include <libxml/HTMLparser.h>
 
+#include "compat.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 

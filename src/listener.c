@@ -95,7 +95,7 @@ static char last_message[256]; /* of libmicrohttpd */
 
 /* libmicrohttpd callback: keep what it says, for the message of listener_open(). */
 static void
-on_message(void *argument, const char *format, va_list arguments)
+	pg_attribute_printf(2, 0) on_message(void *argument, const char *format, va_list arguments)
 {
 	(void) vsnprintf(last_message, sizeof(last_message), format, arguments);
 }
