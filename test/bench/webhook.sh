@@ -26,19 +26,16 @@ verify_rate() {
 }
 
 measure_verifying() {
-	local i ours theirs bare
+	local i
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
 		# Every row has another time, so that nothing is computed once for all.
 		verify_rate "verify_webhook_sig(s.secret, s.header, s.body, '1 day', s.signed_at + (n % 60) * interval '1 second')" >>"$run_dir/ours"
 		verify_rate "encode(hmac(s.time || '.' || convert_from(s.body, 'UTF8') || left(n::text, 0), s.secret, 'sha256'), 'hex') = s.digest" >>"$run_dir/theirs"
 		bare_hmac >>"$run_dir/bare_hmac"
 	done
-	ours=$(median "$run_dir/ours")
-	theirs=$(median "$run_dir/theirs")
-	bare=$(median "$run_dir/bare_hmac")
-	print_row "webhook: verify_webhook_sig of 1 kB, a second" "$ours" ""
-	print_ratio "to pgcrypto's hmac" "$ours" "$theirs" 1.5 2
-	print_ratio "to OpenSSL's bare HMAC" "$ours" "$bare"
+	print_row "webhook: verify_webhook_sig of 1 kB, a second" "$(median "$run_dir/ours")" ""
+	print_ratio "to pgcrypto's hmac" ours theirs 1.5 2
+	print_ratio "to OpenSSL's bare HMAC" ours bare_hmac
 }
 
 # HMACs of 1 kB a second in one process.
@@ -47,16 +44,18 @@ bare_hmac() {
 		awk '/^hmac/ { sub(/k$/, "", $NF); printf "%.0f\n", $NF * 1000 / 1024 }'
 }
 
-# print_ratio WHAT RATE OTHER_RATE [TARGET STRETCH]
+# print_ratio WHAT FILE OTHER_FILE [TARGET STRETCH]: of the rates that were measured beside each other,
+# round by round; the machine's speed changes from one round to the next.
 print_ratio() {
 	local ratio
-	ratio=$(awk "BEGIN { printf \"%.2f\", $2 / $3 }")
+	paste "$run_dir/$2" "$run_dir/$3" | awk '{ print $1 / $2 }' >"$run_dir/ratios"
+	ratio=$(printf '%.2f' "$(median "$run_dir/ratios")")
 	print_row "webhook: ... $1" "$ratio" "${4:+at least $4, better $5$(verdict "$ratio" '>=' "$4")}"
 }
 
 # measure_receiving CLIENTS: receive_webhook() against a bare INSERT of the same bytes.
 measure_receiving() {
-	local i ours bare name=receive.$1
+	local i name=receive.$1
 	echo "SELECT bench.receive();" >"$run_dir/receive.sql"
 	echo "SELECT bench.keep();" >"$run_dir/keep.sql"
 	chmod 644 "$run_dir"/*.sql
@@ -64,10 +63,8 @@ measure_receiving() {
 		transactions keep "$1" >>"$run_dir/$name.bare"
 		transactions receive "$1" >>"$run_dir/$name.ours"
 	done
-	ours=$(median "$run_dir/$name.ours")
-	bare=$(median "$run_dir/$name.bare")
-	print_row "webhook: receive_webhook with $1 clients, rows/s" "$ours" ""
-	print_ratio "to a bare INSERT of the same bytes" "$ours" "$bare" 0.5 1
+	print_row "webhook: receive_webhook with $1 clients, rows/s" "$(median "$run_dir/$name.ours")" ""
+	print_ratio "to a bare INSERT of the same bytes" "$name.ours" "$name.bare" 0.5 1
 }
 
 # transactions SCRIPT CLIENTS: a second, of pgbench; long enough that what each session reads and plans first counts little.
