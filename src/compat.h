@@ -9,7 +9,6 @@
 
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
-#include "common/jsonapi.h"
 #include "utils/acl.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
@@ -34,14 +33,6 @@
 
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
-#endif
-
-#if PG_VERSION_NUM >= 170000
-#define json_lexer(bytes, len, encoding) \
-	makeJsonLexContextCstringLen(NULL, bytes, len, encoding, false)
-#else
-#define json_lexer(bytes, len, encoding) \
-	makeJsonLexContextCstringLen(unconstify(char *, bytes), len, encoding, false)
 #endif
 
 /* The wait event that pg_stat_activity shows; PostgreSQL before 17 knows no names for extensions'. */

@@ -11,7 +11,6 @@
 
 #include <ctype.h>
 
-#include "compat.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
@@ -324,11 +323,29 @@ json_repair(JsonRepair *repair, int depth)
 	}
 }
 
-/* Whether PostgreSQL's parser takes the text for JSON. */
-static bool
-json_is_valid(const char *text, int len)
+/*
+ * The text as jsonb, in the current memory context; NULL if PostgreSQL's parser
+ * does not take it for JSON.  It holds nothing but memory when it raises that.
+ */
+static Jsonb *
+json_parse(const char *text)
 {
-	return pg_parse_json(json_lexer(text, len, PG_UTF8), &nullSemAction) == JSON_SUCCESS;
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb *volatile json = NULL;
+
+	PG_TRY();
+	{
+		json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_INVALID_TEXT_REPRESENTATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return json;
 }
 
 /*
@@ -342,6 +359,7 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 {
 	JsonSurvey survey;
 	JsonRepair repair = {0};
+	Jsonb *json;
 
 	*problem = NULL;
 	if (replaced)
@@ -373,12 +391,10 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 		if (replaced)
 			*replaced = repair.replaced;
 	}
-	if (!json_is_valid(bytes, (int) len))
-	{
+	json = json_parse(pnstrdup(bytes, len));
+	if (json == NULL)
 		*problem = "not JSON";
-		return NULL;
-	}
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(bytes, len))));
+	return json;
 }
 
 /* A string that holds a JSON object or array of its own, as jsonb; NULL if it does not. */

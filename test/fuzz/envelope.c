@@ -41,7 +41,16 @@ check_scalar(void *state, char *token, JsonTokenType type)
 		stub_fail("a number has %zu characters", strlen(token));
 }
 
-/* What jsonb_in() does first; it raises an error for what it cannot hold. */
+static JsonLexContext *
+lexer_of(const char *text, bool unescape)
+{
+	return makeJsonLexContextCstringLen(unconstify(char *, text), strlen(text), PG_UTF8, unescape);
+}
+
+/*
+ * What jsonb_in() does first: an error for what is not JSON.  It would raise
+ * another for what it cannot hold, and that must not come so far.
+ */
 static void
 check_json(const char *text)
 {
@@ -50,11 +59,11 @@ check_json(const char *text)
 						   .array_start = enter,
 						   .array_end = leave,
 						   .scalar = check_scalar};
-	JsonLexContext *lexer =
-		makeJsonLexContextCstringLen(unconstify(char *, text), strlen(text), PG_UTF8, true);
 
+	if (pg_parse_json(lexer_of(text, false), &nullSemAction) != JSON_SUCCESS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("not JSON")));
 	depth = 0;
-	if (pg_parse_json(lexer, &check) != JSON_SUCCESS)
+	if (pg_parse_json(lexer_of(text, true), &check) != JSON_SUCCESS)
 		stub_fail("jsonb would refuse: %s", text);
 }
 

@@ -20,9 +20,11 @@ typedef struct Chunk
 
 static Chunk chunks = {&chunks, &chunks};
 static char message[1024]; /* of the error that is being raised */
+static int sqlstate;
 
 sigjmp_buf *PG_exception_stack = NULL;
 ErrorContextCallback *error_context_stack = NULL;
+MemoryContext CurrentMemoryContext = NULL;
 volatile sig_atomic_t InterruptPending = false;
 
 static void
@@ -145,7 +147,14 @@ errfinish(const char *filename, int lineno, const char *funcname)
 int
 errcode(int sqlerrcode)
 {
+	sqlstate = sqlerrcode;
 	return 0;
+}
+
+int
+geterrcode(void)
+{
+	return sqlstate;
 }
 
 #define MESSAGE(function)                                    \
