@@ -323,7 +323,7 @@ UPDATE summit.minimisation_rule SET exempt = '{}', applies_to = '{policy.broker}
 SELECT path, pg_temp.problem(path, 'IBAN DE89 3704 0044 0532 0130 00') FROM text_field ORDER BY path;
 DELETE FROM summit.minimisation_rule WHERE rule_id = 'iban' AND NOT builtin;
 SELECT pg_temp.problem('certificate_holder.name', 'IBAN DE89 3704 0044 0532 0130 00');
-INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'account', '\mZZ\d{3}\M'), ('own key', 'key', '^unit_id$');
+INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('own', 'account', '\mZZ\d{3}\M', 'ZZ123'), ('own key', 'key', '^unit_id$', 'unitId');
 SELECT pg_temp.problem('certificate_holder.name', 'a zz123 b'), pg_temp.problem('certificate_holder.name', 'a zz1234 b'), pg_temp.problem('policy.policy_number', 'a zz123 b'), pg_temp.problem('policy.insurer_name', 'x');
 UPDATE summit.minimisation_rule SET exempt = '{}' WHERE rule_id = 'own key';
 SELECT pg_temp.problem('policy.insurer_name', 'x');
@@ -341,10 +341,11 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 SELECT pg_temp.failure(statement) FROM unnest(ARRAY[$$DELETE FROM summit.minimisation_rule WHERE rule_id = 'iban'$$,
-	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, builtin) VALUES ('new', 'card', 'x', true)$$, $$UPDATE summit.minimisation_rule SET builtin = true WHERE rule_id = 'own'$$,
-	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('own', 'card', 'x')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', '(x')$$,
-	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', 'x*')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'words', 'x')$$,
-	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, checksum) VALUES ('new', 'card', 'x', 'crc')$$]) AS statement;
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, builtin) VALUES ('new', 'card', 'x', 'x1', true)$$, $$UPDATE summit.minimisation_rule SET builtin = true WHERE rule_id = 'own'$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('own', 'card', 'x', 'x1')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('new', 'card', '(x', 'x1')$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('new', 'card', 'x*', 'x1')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('new', 'words', 'x', 'x1')$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, checksum) VALUES ('new', 'card', 'x', 'x1', 'crc')$$,
+	$$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example) VALUES ('new', 'card', 'x', 'y1')$$, $$INSERT INTO summit.minimisation_rule (rule_id, kind, pattern) VALUES ('new', 'card', 'x')$$]) AS statement;
 SELECT rule_id, builtin, enabled FROM summit.minimisation_rule WHERE NOT builtin OR rule_id = 'iban' ORDER BY 1, 2;
 
 DROP EXTENSION canopy_summit CASCADE;

@@ -22,6 +22,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+PG_FUNCTION_INFO_V1(canopy_summit_rule_finds);
+
 #define NUMBER_MAX 64 /* characters of a number with check digits, without its marks */
 
 typedef enum RuleKind
@@ -354,4 +356,33 @@ minimise_text(List *rules, const char *path, const char *text, int len, Minimise
 			return true;
 	}
 	return false;
+}
+
+/*
+ * canopy_summit.rule_finds(kind text, pattern text, checksum text, example text) -> boolean
+ *
+ * False for a kind or checksum that there is not: other constraints say so.
+ */
+Datum
+canopy_summit_rule_finds(PG_FUNCTION_ARGS)
+{
+	Rule rule = {0};
+	const char *kind;
+	text *example;
+	Folded folded;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		PG_RETURN_BOOL(false);
+	kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	rule.pattern = PG_GETARG_TEXT_PP(1);
+	if (!PG_ARGISNULL(2) &&
+		(rule.fits = checksum_find(text_to_cstring(PG_GETARG_TEXT_PP(2)))) == NULL)
+		PG_RETURN_BOOL(false);
+	example = PG_GETARG_TEXT_PP(3);
+	if (strcmp(kind, kinds[RULE_KEY].name) == 0)
+		folded = key_fold(VARDATA_ANY(example), VARSIZE_ANY_EXHDR(example));
+	else
+		folded = text_fold(VARDATA_ANY(example), VARSIZE_ANY_EXHDR(example));
+	PG_RETURN_BOOL((folded.has_digit || strcmp(kind, kinds[RULE_KEY].name) == 0) &&
+				   rule_matches(&rule, &folded));
 }

@@ -21,14 +21,14 @@ BEGIN ATOMIC
 			ELSE format_type(attribute.atttypid, NULL) END) AS base(type),
 		LATERAL (SELECT CASE
 			WHEN NOT p.is_personal THEN format('e.%I', attribute.attname)
-			WHEN base.type = 'text' THEN
+			WHEN attribute.atttypid IN ('canopy_summit.personal_text'::regtype, 'text'::regtype) THEN
 				format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::text WHEN e.%1$I IS NOT NULL THEN ''***'' END',
 					   attribute.attname)
 			ELSE format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%I::%s END', attribute.attname, base.type)
 			END) AS shown(value),
 		LATERAL (SELECT
 			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 'per_mile_premium'
-				WHEN attribute.attname LIKE '%\_cents' AND attribute.atttypid = 'bigint'::regtype THEN
+				WHEN right(attribute.attname::text, 6) = '_cents' AND attribute.atttypid = 'bigint'::regtype THEN
 				left(attribute.attname::text, -6) END,
 			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN '0.001' ELSE '0.01' END,
 			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 3 ELSE 2 END) AS twin(name, factor, digits);
@@ -89,7 +89,7 @@ BEGIN
 	END IF;
 	IF NEW.column_name = '' OR octet_length(NEW.column_name) > 63
 		OR NEW.column_name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents')
-		OR NEW.column_name LIKE 'declared\_%' THEN
+		OR starts_with(NEW.column_name, 'declared_') THEN
 		RAISE EXCEPTION 'column name "%" cannot be used', NEW.column_name
 			USING ERRCODE = 'invalid_name',
 				  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s own columns.';
@@ -97,10 +97,10 @@ BEGIN
 	IF EXISTS (SELECT FROM pg_attribute a
 			   WHERE a.attrelid = format('canopy.%I', NEW.entity || '_all')::regclass AND NOT a.attisdropped
 				   AND (a.attname = NEW.column_name
-						OR (NEW.type = 'bigint' AND NEW.column_name LIKE '%\_cents' AND a.attname = left(NEW.column_name, -6)))) THEN
+						OR (NEW.type = 'bigint' AND right(NEW.column_name, 6) = '_cents' AND a.attname = left(NEW.column_name, -6)))) THEN
 		RAISE EXCEPTION 'column "%" of entity "%" already exists', NEW.column_name, NEW.entity
 			USING ERRCODE = 'duplicate_column',
-				  HINT = format('See \d canopy.%I.', NEW.entity || '_all');
+				  HINT = format($hint$See \d canopy.%I.$hint$, NEW.entity || '_all');
 	END IF;
 	EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', NEW.entity, NEW.column_name, NEW.type);
 	RETURN NULL;
@@ -132,7 +132,7 @@ LANGUAGE sql VOLATILE STRICT
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.added_column (entity, column_name, type, personal)
-	VALUES (add_column.entity, add_column.column_name, pg_catalog.format_type(add_column.type, NULL), add_column.personal);
+	VALUES (add_column.entity, add_column.column_name, pg_catalog.translate(pg_catalog.format_type(add_column.type, NULL), '"', ''), add_column.personal);
 END;
 COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
 	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';

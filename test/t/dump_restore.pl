@@ -77,7 +77,7 @@ sub make_source
 		SELECT canopy_summit.add_column('pull', 'code', 'jsonb'), canopy_summit.add_column('policy', 'code', 'numeric', false),
 			canopy_summit.add_column('policy', 'when', 'timestamptz', false), canopy_remap();
 		UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
-		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, checksum, applies_to, comment) VALUES ('own', 'account', '\\mXY\\d{6}\\M', 'luhn', '{policy.broker}', 'of this firm');
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, checksum, applies_to, comment) VALUES ('own', 'account', '\\mXY(\\d{6})\\M', 'XY123455', 'luhn', '{policy.broker}', 'of this firm');
 		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "strange"}', ordering_key => 'k');
 		SELECT canopy_enqueue_fetch('a', 'b');
 		INSERT INTO canopy_summit.job

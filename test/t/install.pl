@@ -1,4 +1,5 @@
-# Can a role that may create objects in the schema of the extension get into CREATE EXTENSION?
+# Is what CREATE EXTENSION makes its own: can a role that may create objects where it goes get in,
+# or a setting change it?
 
 use strict;
 use warnings;
@@ -58,4 +59,76 @@ $node->safe_psql('postgres', q{
 	SELECT * FROM canopy.policy});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… nor does using it');
 
+# Settings that decide how the script is read or run; a dump sets some of them in its first lines.
+my %settings = (
+	'standard_conforming_strings' => 'off', 'escape_string_warning' => 'off', 'backslash_quote' => 'off',
+	'check_function_bodies' => 'on', 'quote_all_identifiers' => 'on', 'row_security' => 'off',
+	'default_toast_compression' => 'pglz', 'DateStyle' => 'SQL, DMY', 'IntervalStyle' => 'sql_standard',
+	'TimeZone' => 'Asia/Kathmandu', 'bytea_output' => 'escape', 'extra_float_digits' => '-15', 'xmloption' => 'document',
+	'transform_null_equals' => 'on', 'array_nulls' => 'off', 'session_replication_role' => 'replica',
+	'default_transaction_isolation' => 'serializable', 'plpgsql.variable_conflict' => 'use_column',
+	'plpgsql.extra_errors' => 'all', 'search_path' => 'nowhere');
+my $odd = join '', map { "SET $_ = '$settings{$_}';\n" } sort keys %settings;
+
+$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE template0") for qw(usual odd);
+$node->safe_psql('usual', 'CREATE EXTENSION canopy_summit');
+is(scalar sqlstate_of($node, "$odd CREATE EXTENSION canopy_summit SCHEMA public", database => 'odd'), undef,
+	'CREATE EXTENSION succeeds under settings of all kinds');
+my %made = map { $_ => [ split /\n/, $node->safe_psql($_, members()) ] } qw(usual odd);
+cmp_ok(scalar @{ $made{usual} }, '>', 1000, 'what it makes can be read');
+is_deeply($made{odd}, $made{usual}, '… and is the same under them');
+
+# Bodies of functions are parsed when they run.
+my %refused = (
+	q{SELECT canopy_summit.check_certificate('{"policy": {"policy_number": "1",
+		"insurer_name": "a 4111 1111 1111 1111"}}')} => '22023',
+	q{SELECT canopy_summit.add_column('policy', 'declared_by', 'text')} => '42602',
+	q{SELECT canopy_summit.add_column('policy', 'deductible_cents', 'bigint'),
+		canopy_summit.add_column('policy', 'deductible', 'numeric')} => '42701',
+	q{SELECT canopy_summit.add_column('policy', 'declaredby', 'text'),
+		canopy_summit.add_column('policy', 'more', 'text[]')} => undef);
+$odd .= 'SET search_path = public; SET session_replication_role = origin;';
+is(scalar sqlstate_of($node, "$odd $_", database => 'odd'), $refused{$_}, "as ever: $_") for sort keys %refused;
+
+# Rules that find nothing are not taken, whoever brings them: a built-in one, an own one, or one of a dump.
+my %rules = (
+	'one that is built in' => q{SET session_replication_role = replica;
+		INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, pattern, example)
+		VALUES ('x', true, 'card', 'd{16}', '4111111111111111')},
+	'one of one\'s own' => q{INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example)
+		VALUES ('x', 'card', 'd{16}', '4111111111111111')},
+	'one that is changed' => q{UPDATE summit.minimisation_rule SET pattern = 'd{16}' WHERE rule_id = 'card_visa'});
+is(scalar sqlstate_of($node, $rules{$_}, database => 'usual'), '23514', "$_ has to find its example")
+  for sort keys %rules;
+is($node->safe_psql('usual', 'SELECT count(*) FROM summit.minimisation_rule WHERE builtin'),
+	22, 'the built-in ones are there');
+
 done_testing();
+
+# Everything that the extension consists of, a definition a line.
+sub members
+{
+	return <<~'SQL';
+		SET search_path = '';
+		WITH member AS (
+			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+		relation AS (SELECT * FROM member JOIN pg_class c ON c.oid = objid WHERE classid = 'pg_class'::regclass)
+		SELECT to_json(line) FROM (
+			SELECT pg_get_functiondef(objid) FROM member WHERE classid = 'pg_proc'::regclass
+			UNION ALL SELECT objid::regclass || pg_get_viewdef(objid) FROM relation WHERE relkind = 'v'
+			UNION ALL SELECT concat_ws(' ', objid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
+					attstorage, attcompression, pg_get_expr(adbin, adrelid))
+				FROM relation JOIN pg_attribute a ON a.attrelid = objid AND attnum > 0
+					LEFT JOIN pg_attrdef f ON f.adrelid = attrelid AND f.adnum = attnum
+			UNION ALL SELECT concat_ws(' ', objid::regclass, reloptions, relacl, relreplident) FROM relation
+			UNION ALL SELECT pg_get_indexdef(indexrelid) FROM relation JOIN pg_index i ON i.indrelid = objid
+			UNION ALL SELECT pg_get_constraintdef(n.oid) FROM member JOIN pg_constraint n ON objid IN (n.conrelid, n.contypid)
+			UNION ALL SELECT pg_get_triggerdef(t.oid) FROM relation JOIN pg_trigger t ON t.tgrelid = objid
+			UNION ALL SELECT concat_ws(' ', pg_describe_object(o.classoid, o.objoid, o.objsubid), o.description)
+				FROM member JOIN pg_description o ON o.objoid = objid AND o.classoid = classid
+			UNION ALL SELECT pg_describe_object(classid, objid, 0) FROM member
+			UNION ALL SELECT r::text FROM summit.minimisation_rule r) AS l(line)
+		ORDER BY line COLLATE "C"
+		SQL
+}

@@ -36,7 +36,7 @@ sub fill
 		SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "later"}', run_at => now() + interval '1 day');
 		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days');
 		SELECT canopy_summit.add_column('policy', 'code', 'text');
-		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, comment) VALUES ('own', 'account', '\mXY\d{6}\M', 'of this firm');
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, comment) VALUES ('own', 'account', '\mXY\d{6}\M', 'XY123456', 'of this firm');
 		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
 		INSERT INTO summit.upload_warning VALUES (1, 'field', 'warning');
 		ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (ADD webhook_secret 'w');
