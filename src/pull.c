@@ -387,7 +387,10 @@ pull_remap(Datum *keys)
 	entity_write(keys, shred(&origin, version_document(keys, state.version), &drift), true);
 }
 
-/* canopy_remap() -> bigint: every entity row again from the current versions; the number of pulls */
+/*
+ * canopy_remap() -> bigint: every entity row again from the current versions, and the added columns
+ * that are missing; the number of pulls
+ */
 Datum
 canopy_summit_remap(PG_FUNCTION_ARGS)
 {
@@ -401,6 +404,7 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	engine_begin(&engine);
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
 	state_lock_all();
+	added_columns_make();
 	account_choose_all();
 	portal = state_open_cursor();
 	for (;;)

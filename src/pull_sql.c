@@ -21,6 +21,7 @@ enum
 	STATE_ADVANCE,
 	STATE_CHOOSE,
 	STATE_LOCK_ALL,
+	ADDED_COLUMNS_MAKE,
 	STATE_CHOOSE_ALL,
 	STATE_LIST,
 	STATE_EXISTS,
@@ -72,6 +73,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		" RETURNING s.pull_id, s.is_current"},
 	[STATE_LOCK_ALL] = {0, {0},
 		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
+	[ADDED_COLUMNS_MAKE] = {0, {0},
+		"SELECT canopy_summit.make_added_columns()"},
 	[STATE_CHOOSE_ALL] = {0, {0},
 		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
 		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"
@@ -301,6 +304,17 @@ void
 state_lock_all(void)
 {
 	statement_run(&statements[STATE_LOCK_ALL], NULL, NULL);
+}
+
+/*
+ * Make the added columns whose rows came while triggers were off.  The caller
+ * has called state_lock_all(): whoever stores a pull locks its state first, too.
+ */
+void
+added_columns_make(void)
+{
+	statement_run(&statements[ADDED_COLUMNS_MAKE], NULL, NULL);
+	SPI_freetuptable(SPI_tuptable);
 }
 
 /* Whether any version of the pull is stored. */

@@ -40,6 +40,7 @@ extern void account_choose_all(void);
 extern bool state_peek(Datum *keys, const char **account);
 extern bool state_lock(Datum *keys, PullState *state);
 extern void state_lock_all(void);
+extern void added_columns_make(void);
 extern bool state_exists(Datum *keys);
 extern bool state_insert(Datum *keys, const PullState *state);
 extern void state_confirm(Datum *keys, TimestampTz fetched_at);

@@ -70,69 +70,96 @@ COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of 
 
 SELECT canopy_summit.define_views(entity) FROM canopy_summit.entities() AS entity;
 
--- The row is the request: adding it, by add_column() or by a restore, adds the column.
-CREATE FUNCTION canopy_summit.added_column_apply() RETURNS trigger
+-- The row is the request: adding it, by add_column() or by a restore, adds the column. A restore may
+-- switch triggers off, so that canopy_remap() has to find the rows whose columns are missing.
+CREATE FUNCTION canopy_summit.check_added_column(entity text, column_name text, type text) RETURNS void
 LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NEW.entity NOT IN (SELECT canopy_summit.entities()) THEN
-		RAISE EXCEPTION 'entity "%" does not exist', NEW.entity
+	IF entity NOT IN (SELECT canopy_summit.entities()) THEN
+		RAISE EXCEPTION 'entity "%" does not exist', entity
 			USING ERRCODE = 'undefined_object',
 				  HINT = 'Entities are: ' || (SELECT string_agg(e, ', ') FROM canopy_summit.entities() e) || '.';
 	END IF;
-	IF NEW.type NOT IN ('text', 'text[]', 'boolean', 'integer', 'bigint', 'numeric', 'double precision', 'date',
-						'timestamp with time zone', 'jsonb') THEN
-		RAISE EXCEPTION 'type "%" cannot be read from JSON', NEW.type
+	IF type NOT IN ('text', 'text[]', 'boolean', 'integer', 'bigint', 'numeric', 'double precision', 'date',
+					'timestamp with time zone', 'jsonb') THEN
+		RAISE EXCEPTION 'type "%" cannot be read from JSON', type
 			USING ERRCODE = 'feature_not_supported',
 				  HINT = 'Types are: text, text[], boolean, integer, bigint, numeric, double precision, date, timestamptz, jsonb.';
 	END IF;
-	IF NEW.column_name = '' OR octet_length(NEW.column_name) > 63
-		OR NEW.column_name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents')
-		OR starts_with(NEW.column_name, 'declared_') THEN
-		RAISE EXCEPTION 'column name "%" cannot be used', NEW.column_name
+	IF column_name = '' OR octet_length(column_name) > 63
+		OR column_name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents')
+		OR starts_with(column_name, 'declared_') THEN
+		RAISE EXCEPTION 'column name "%" cannot be used', column_name
 			USING ERRCODE = 'invalid_name',
 				  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s own columns.';
 	END IF;
 	IF EXISTS (SELECT FROM pg_attribute a
-			   WHERE a.attrelid = format('canopy.%I', NEW.entity || '_all')::regclass AND NOT a.attisdropped
-				   AND (a.attname = NEW.column_name
-						OR (NEW.type = 'bigint' AND right(NEW.column_name, 6) = '_cents' AND a.attname = left(NEW.column_name, -6)))) THEN
-		RAISE EXCEPTION 'column "%" of entity "%" already exists', NEW.column_name, NEW.entity
+			   WHERE a.attrelid = format('canopy.%I', entity || '_all')::regclass AND NOT a.attisdropped
+				   AND (a.attname = column_name
+						OR (type = 'bigint' AND right(column_name, 6) = '_cents' AND a.attname = left(column_name, -6)))) THEN
+		RAISE EXCEPTION 'column "%" of entity "%" already exists', column_name, entity
 			USING ERRCODE = 'duplicate_column',
-				  HINT = format($hint$See \d canopy.%I.$hint$, NEW.entity || '_all');
+				  HINT = format($hint$See \d canopy.%I.$hint$, entity || '_all');
 	END IF;
-	EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', NEW.entity, NEW.column_name, NEW.type);
-	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION canopy_summit.added_column_apply() IS 'trigger: adds the column that a new row of canopy_summit.added_column names';
+COMMENT ON FUNCTION canopy_summit.check_added_column(text, text, text) IS 'refuses what a column of an entity cannot be, and one that is there';
 
-CREATE FUNCTION canopy_summit.added_column_show() RETURNS trigger
+CREATE FUNCTION canopy_summit.make_added_columns() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	missing record;
+BEGIN
+	FOR missing IN
+		SELECT c.entity, c.column_name, c.type FROM canopy_summit.added_column c
+		WHERE NOT EXISTS (SELECT FROM pg_attribute a
+						  WHERE a.attrelid = to_regclass(format('canopy_summit.%I', c.entity)) AND a.attnum > 0
+							  AND a.attname = c.column_name)
+	LOOP
+		PERFORM canopy_summit.check_added_column(missing.entity, missing.column_name, missing.type);
+		EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', missing.entity, missing.column_name, missing.type);
+	END LOOP;
+	PERFORM canopy_summit.define_views(c.entity)
+	FROM (SELECT DISTINCT entity, column_name FROM canopy_summit.added_column) AS c
+	WHERE NOT EXISTS (SELECT FROM pg_attribute a
+					  WHERE a.attrelid = format('canopy.%I', c.entity || '_all')::regclass AND a.attname = c.column_name);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.make_added_columns() IS
+	'makes the columns of canopy_summit.added_column that are missing in tables or views; nothing if none is';
+
+CREATE FUNCTION canopy_summit.added_column_make() RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM canopy_summit.define_views(entity)
-	FROM (SELECT DISTINCT entity FROM inserted) AS i;
+	PERFORM canopy_summit.make_added_columns();
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION canopy_summit.added_column_show() IS 'trigger: makes the views of the entities that got new columns';
-
-CREATE TRIGGER added_column_apply AFTER INSERT ON canopy_summit.added_column
-	FOR EACH ROW EXECUTE FUNCTION canopy_summit.added_column_apply();
-CREATE TRIGGER added_column_show AFTER INSERT ON canopy_summit.added_column
-	REFERENCING NEW TABLE AS inserted
-	FOR EACH STATEMENT EXECUTE FUNCTION canopy_summit.added_column_show();
+COMMENT ON FUNCTION canopy_summit.added_column_make() IS 'trigger: adds the columns that new rows of canopy_summit.added_column name';
+CREATE TRIGGER added_column_make AFTER INSERT ON canopy_summit.added_column
+	FOR EACH STATEMENT EXECUTE FUNCTION canopy_summit.added_column_make();
 
 CREATE FUNCTION canopy_summit.add_column(entity text, column_name text, type regtype, personal boolean DEFAULT true)
 RETURNS void
-LANGUAGE sql VOLATILE STRICT
+LANGUAGE plpgsql VOLATILE STRICT
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	INSERT INTO canopy_summit.added_column (entity, column_name, type, personal)
-	VALUES (add_column.entity, add_column.column_name, pg_catalog.translate(pg_catalog.format_type(add_column.type, NULL), '"', ''), add_column.personal);
-END;
+AS $$
+DECLARE
+	type_name CONSTANT text := translate(format_type(type, NULL), '"', '');
+BEGIN
+	PERFORM canopy_summit.check_added_column(add_column.entity, add_column.column_name, type_name);
+	-- A row without its column came while triggers were off, as they may be now.
+	INSERT INTO canopy_summit.added_column
+	VALUES (add_column.entity, add_column.column_name, type_name, add_column.personal)
+	ON CONFLICT ON CONSTRAINT added_column_pkey DO UPDATE SET type = excluded.type, personal = excluded.personal;
+	PERFORM canopy_summit.make_added_columns();
+END
+$$;
 COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
 	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';

@@ -117,4 +117,4 @@ CREATE FUNCTION @extschema@.canopy_remap() RETURNS bigint
 AS 'MODULE_PATHNAME', 'canopy_summit_remap'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.canopy_remap() IS
-	'makes every entity row again from the current versions, after a restore or canopy_summit.add_column(); returns the number of pulls';
+	'makes every entity row again from the current versions, and added columns that are missing, after a restore or canopy_summit.add_column(); returns the number of pulls';
