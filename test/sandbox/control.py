@@ -19,6 +19,7 @@ class Control(Service):
         self.routes = {
             ("GET", "log"): self.get_log, ("DELETE", "log"): self.delete_log,
             ("GET", "fault"): self.get_faults, ("POST", "fault"): self.post_fault, ("DELETE", "fault"): self.delete_faults,
+            ("POST", "release"): self.post_release,
             ("GET", "listener"): self.get_listener, ("POST", "listener"): self.post_listener,
             ("DELETE", "listener"): self.delete_listener,
             ("GET", "pulls"): self.get_pulls, ("GET", "pull"): self.get_pull, ("PUT", "pull"): self.put_pull,
@@ -52,11 +53,14 @@ class Control(Service):
         return {"faults": self.faults.list()}
 
     def post_fault(self, request, name):
-        self.faults.arm(request.json())
-        return {}
+        return {"number": self.faults.arm(request.json())}
 
     def delete_faults(self, request, name):
-        self.faults.clear()
+        self.faults.clear(int(name) if name else None)
+        return {}
+
+    def post_release(self, request, name):
+        self.faults.release(int(name), (request.json() if request.body else {}).get("count"))
         return {}
 
     def get_listener(self, request, name):

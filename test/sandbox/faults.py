@@ -6,8 +6,10 @@ answer or the delivery of it.
 """
 
 import base64
+import collections
 import email.utils
 import json
+import os
 import re
 import threading
 import time
@@ -15,7 +17,7 @@ import zlib
 
 from wire import Response, compact
 
-SLOW_READ_SECONDS = 60
+PAUSE_SECONDS = 60
 ZEROS = bytes(1 << 20)
 
 
@@ -59,9 +61,17 @@ def stall(channel, response, fault):
              "header": fault.get("after_bytes", len(head) // 2),
              "body": len(head) + fault.get("after_bytes", 0)}[fault.get("at", "before_headers")]
     channel.send(whole[:where])
-    channel.pause(fault.get("seconds", 60))
+    pause(channel, fault)
     channel.send(whole[where:])
     return True
+
+
+def pause(channel, fault):
+    """Waits as long as a fault says, or until the control service says so."""
+    if fault["gate"]:
+        fault["gate"].wait(channel)
+    else:
+        channel.pause(fault.get("seconds", PAUSE_SECONDS))
 
 
 def reset(channel, response, fault):
@@ -166,8 +176,44 @@ def lost(channel):
 
 VANISHINGS = {function.__name__: function for function in (lost,)}
 REPLACEMENTS = {function.__name__: function for function in (status, redirect, body)}
+PAUSES = ("stall", "slow_read")
 DELIVERIES = {function.__name__: function for function in
               (stall, reset, close, raw, endless, gzip_bomb, headers, drip, lying_length, slow_read, garble)}
+
+
+class Gate:
+    """Where requests wait until they are released, in the order in which they came."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.waiting = collections.deque()
+        self.is_open = False
+
+    def wait(self, channel):
+        with self.lock:
+            if self.is_open:
+                return
+            wake = os.eventfd(0)
+            self.waiting.append(wake)
+        try:
+            channel.pause(None, wake)
+        finally:
+            with self.lock:
+                if wake in self.waiting:
+                    self.waiting.remove(wake)
+                os.close(wake)
+
+    def release(self, count=None):
+        """Lets so many of those that wait now go on, or all."""
+        with self.lock:
+            for _ in range(len(self.waiting) if count is None else min(count, len(self.waiting))):
+                os.eventfd_write(self.waiting.popleft(), 1)
+
+    def open(self):
+        """Lets all go on, now and later."""
+        with self.lock:
+            self.is_open = True
+        self.release()
 
 
 class Armed:
@@ -177,6 +223,9 @@ class Armed:
         self.fault = document["fault"]
         if self.fault["kind"] not in VANISHINGS | REPLACEMENTS | DELIVERIES:
             raise ValueError("unknown fault kind")
+        if self.fault.get("until", "released") != "released" or "until" in self.fault and self.fault["kind"] not in PAUSES:
+            raise ValueError("unknown until")
+        self.gate = Gate() if "until" in self.fault else None
         match = document.get("match") or {}
         self.path = re.compile(match.get("path") or "")
         self.body = re.compile(match["body"].encode()) if match.get("body") else None
@@ -206,26 +255,41 @@ class Armed:
 
 
 class Faults:
-    """The faults armed now; the first that matches a request strikes it."""
+    """The faults armed now, by number; the first that matches a request strikes it."""
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.armed = []
+        self.last = 0
+        self.armed = {}
 
     def arm(self, document):
         armed = Armed(document)
         with self.lock:
-            self.armed.append(armed)
+            self.last += 1
+            self.armed[self.last] = armed
+            return self.last
 
-    def clear(self):
+    def clear(self, number=None):
+        """Disarms one or all, and lets what waits for a release go on; KeyError if there is no such fault."""
         with self.lock:
-            self.armed.clear()
+            gone = [self.armed.pop(each) for each in ([number] if number else list(self.armed))]
+        for armed in gone:
+            if armed.gate:
+                armed.gate.open()
+
+    def release(self, number, count=None):
+        """Lets so many of the requests that wait at a fault go on, or all; the fault stays."""
+        with self.lock:
+            armed = self.armed[number]
+        armed.gate.release(count)
 
     def strike(self, listener, request, has_body=False):
         """The fault for a request, asked for once before its body is read and once after."""
         with self.lock:
-            return next((armed.fault for armed in self.armed if armed.hit(listener, request, has_body)), None)
+            return next(({**armed.fault, "gate": armed.gate} for armed in self.armed.values()
+                         if armed.hit(listener, request, has_body)), None)
 
     def list(self):
         with self.lock:
-            return [{"fault": armed.fault, "left": armed.left, "hits": armed.hits} for armed in self.armed]
+            return [{"number": number, "fault": armed.fault, "left": armed.left, "hits": armed.hits,
+                     "waiting": len(armed.gate.waiting) if armed.gate else 0} for number, armed in self.armed.items()]

@@ -22,7 +22,7 @@ class Recorded(Service):
         outcome = "client_gone"
         try:
             if entry["fault"] == "slow_read":
-                channel.pause(fault.get("seconds", faults.SLOW_READ_SECONDS))
+                faults.pause(channel, fault)
             request.body = channel.read_body(request)
             self.journal.add_body(entry, request.body)
             fault = fault or self.faults.strike(self.name, request, has_body=True)

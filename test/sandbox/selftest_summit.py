@@ -7,12 +7,13 @@ import email.utils
 import hashlib
 import http.client
 import json
+import threading
 import time
 import urllib.parse
 
 import files
 from oauth import SCOPES
-from selftest_base import JSON, SECRET, SandboxTest
+from selftest_base import JSON, PATIENCE, SECRET, SandboxTest
 from uploads import Uploads
 
 SEED_BODY = {
@@ -59,13 +60,13 @@ class SummitTest(SandboxTest):
         self.assertEqual(status, 200, answer)
         return answer["access_token"]
 
-    def request(self, method, path, headers=None, body=None, timeout=10):
+    def request(self, method, path, headers=None, body=None, timeout=PATIENCE):
         """(status, headers, body bytes) of a request with the token."""
         headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         return self.box.raw(method, path, {name: value for name, value in headers.items() if value is not None}, body,
                             self.box.ready["summit_port"], timeout)
 
-    def upload(self, body=None, key="key-1", headers=None, timeout=10):
+    def upload(self, body=None, key="key-1", headers=None, timeout=PATIENCE):
         """(status, JSON) of an upload; the body is JSON or bytes."""
         body = body_of() if body is None else body
         headers = {"Idempotency-Key": key, **JSON, **(headers or {})}
@@ -289,12 +290,13 @@ class OutcomesTest(SummitTest):
 
     def test_pending_for_some_polls_or_seconds_or_for_ever(self):
         self.plan({"after_polls": 2}, policy_number="^POLLS$")
-        self.plan({"after_seconds": 0.2}, policy_number="^SECONDS$")
+        self.plan({"after_seconds": 3600}, policy_number="^SECONDS$")
         self.plan({"status": "pending"}, policy_number="^EVER$")
         jobs = {number: self.upload(body_of(number), number)[1]["job_id"] for number in ("POLLS", "SECONDS", "EVER", "OTHER")}
         first = {number: self.job(job_id)[1]["status"] for number, job_id in jobs.items()}
         self.assertEqual(first, {"POLLS": "pending", "SECONDS": "pending", "EVER": "pending", "OTHER": "verified"})
         self.assertEqual([self.job(jobs["POLLS"])[1]["status"] for _ in range(3)], ["pending", "verified", "verified"])
+        self.box.control("PUT", f"/job/{jobs['SECONDS']}", {"after_seconds": 0.2})
         self.wait_for(lambda: self.job(jobs["SECONDS"])[1]["status"] == "verified")
         self.assertEqual(self.job(jobs["EVER"])[1]["status"], "pending")
         self.box.control("PUT", f"/job/{jobs['EVER']}", {"status": "verified"})
@@ -330,17 +332,28 @@ class SummitFaults(SummitTest):
         self.arm(kind="status", status=429, retry_after=7)
         self.assertEqual(self.request("GET", "/v1/jobs/x")[1]["Retry-After"], "7")
         self.arm(kind="status", status=503, retry_after_date=90)
+        before = int(time.time())
         moment = email.utils.parsedate_to_datetime(self.request("GET", "/v1/jobs/x")[1]["Retry-After"]).timestamp()
-        self.assertAlmostEqual(moment, time.time() + 90, delta=5)
+        self.assertTrue(before <= moment - 90 <= time.time())
+
+    def lost_upload(self, failures):
+        try:
+            self.upload()
+        except (OSError, http.client.HTTPException, ValueError) as failure:
+            failures.append(failure)
 
     def test_a_lost_answer_leaves_one_effect_that_the_key_finds_again(self):
-        for fault in ({"kind": "reset"}, {"kind": "reset", "after_bytes": 20}, {"kind": "close"}, {"kind": "stall", "seconds": 60}):
+        for fault in ({"kind": "reset"}, {"kind": "reset", "after_bytes": 20}, {"kind": "close"}, {"kind": "stall", "until": "released"}):
             self.box.control("DELETE", "/state")
             self.token = self.new_token()
             self.arm(match={"path": "^/v1/policies"}, **fault)
-            with self.assertRaises((OSError, http.client.HTTPException, ValueError)):
-                self.upload(timeout=0.3)
-            self.assertEqual(self.effects()["effects"], 1)
+            failures = []
+            upload = threading.Thread(target=self.lost_upload, args=(failures,), daemon=True)
+            upload.start()
+            self.wait_for(lambda: self.effects()["effects"] == 1)
+            if fault["kind"] != "stall":
+                upload.join()
+            self.assertEqual(len(failures), int(fault["kind"] != "stall"))
             self.assertEqual(self.upload(), (202, {"job_id": self.rows()[0]["job_id"], "status": "accepted",
                                                    "links": {"self": f"/v1/jobs/{self.rows()[0]['job_id']}"}}))
             self.assertEqual((self.effects()["requests"], self.effects()["effects"]), (2, 1))
@@ -367,7 +380,7 @@ class SummitFaults(SummitTest):
     def test_misbehaving_listeners_serve_summit_too(self):
         port = self.box.control("POST", "/listener", {"kind": "plaintext", "service": "summit"})["port"]
         self.addCleanup(self.box.control, "DELETE", f"/listener/{port}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("GET", "/v1/jobs/x", headers={"Authorization": f"Bearer {self.token}"})
         self.assertEqual(connection.getresponse().status, 404)
         connection.close()
@@ -405,18 +418,15 @@ class Control(SummitTest):
                 self.box.control("PUT", path, {"typo": 1})
 
 
-class Speed(SummitTest):
-    """Whether the sandbox keeps up with a worker that drains a queue."""
+class Many(SummitTest):
+    """A long queue."""
 
     def test_two_thousand_uploads_on_one_connection(self):
         connection = self.box.connect(self.box.ready["summit_port"])
-        start = time.monotonic()
         for number in range(2000):
             connection.request("POST", "/v1/policies", json.dumps(body_of(f"P{number}")),
                                {"Authorization": f"Bearer {self.token}", "Idempotency-Key": f"key-{number}", **JSON})
             self.assertEqual(json.loads(connection.getresponse().read())["status"], "accepted")
-        rate = 2000 / (time.monotonic() - start)
         connection.close()
-        self.assertGreater(rate, 100, "one slow client in Python shares the machine, so this is far below the sandbox's limit")
         self.assertEqual((self.effects()["effects"], self.effects()["duplicate_effects"]), (2000, 0))
         self.assertEqual(len(self.box.log()), 2001)

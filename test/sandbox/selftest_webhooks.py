@@ -34,7 +34,7 @@ class Receiver(Service):
         self.requests.append(request)
         step = self.script.popleft() if self.script else 200
         if step == "stall":
-            self.released.wait(10)
+            self.released.wait()
         if step in ("stall", "hang up"):
             raise ClientGone
         return step if isinstance(step, Response) else Response.of({"seen": len(self.requests)}, step)
@@ -83,7 +83,7 @@ class WebhookTest(SandboxTest):
         return counts["waiting"] == counts["sending"] == 0
 
     def wait_until_over(self):
-        self.wait_for(self.is_over, 20)
+        self.wait_for(self.is_over)
 
     def delivery(self, number):
         return self.box.control("GET", f"/webhook/{number}")
@@ -104,11 +104,12 @@ class Deliveries(WebhookTest):
     """What a receiver gets, and how its answers count."""
 
     def test_a_receiver_can_verify_what_it_gets_and_the_log_shows_it(self):
+        before = int(time.time())
         number, = self.post("COMPLETE", pull_id=self.box.ready["pulls"]["user_mfa"])
         request, = self.receiver.requests
         moment, signatures = parsed(request.header("canopy-signature"))
         self.assertEqual(signatures, [signing.signature("s3cret", moment, request.body)])
-        self.assertAlmostEqual(int(moment), time.time(), delta=5)
+        self.assertTrue(before <= int(moment) <= time.time())
         self.assertEqual((request.method, request.target, request.header("content-type")), ("POST", "/webhooks/x?y=1", "application/json"))
         row, = self.delivery(number)["log"]
         self.assertEqual((row["body"].encode(), row["body_sha256"]), (request.body, hashlib.sha256(request.body).hexdigest()))
@@ -156,15 +157,16 @@ class Deliveries(WebhookTest):
         self.assertEqual([row["status"] for row in rows][-1:], [200])
         self.assertRegex(rows[0]["error"], "timed out")
         self.assertRegex(rows[1]["error"], "closed the connection")
-        self.assertTrue(0.2 <= rows[0]["finished"] - rows[0]["started"] < 1)
+        self.assertLessEqual(0.2, rows[0]["finished"] - rows[0]["started"])
 
     def test_the_timeouts_are_those_of_the_provider(self):
-        self.settings(summit_timeout=0.2, canopy_timeout=5)
-        for event, error in (("policy.lapsed", True), ("COMPLETE", False)):
-            self.receiver.script.append("stall")
-            number, = self.post(event, attempts=1, wait=False)
-            time.sleep(0.4)
-            self.assertEqual(self.delivery(number)["state"] == "exhausted", error)
+        self.settings(summit_timeout=0.2, canopy_timeout=3600)
+        self.receiver.script.extend(("stall", "stall"))
+        patient, = self.post("COMPLETE", attempts=1, wait=False)
+        self.wait_for(lambda: len(self.receiver.requests) == 1)
+        hasty, = self.post("policy.lapsed", attempts=1, wait=False)
+        self.wait_for(lambda: self.delivery(hasty)["state"] == "exhausted")
+        self.assertEqual(self.delivery(patient)["state"], "sending")
         self.receiver.released.set()
 
     def test_nobody_listens(self):
@@ -213,12 +215,13 @@ class Requests(WebhookTest):
             self.assertEqual((len(headers), len(set(headers))), (2, different))
 
     def test_times_headers_and_bodies_that_no_provider_would_send(self):
+        before = int(time.time())
         self.post("COMPLETE", time_offset=-400)
         self.post("COMPLETE", at=1645638136, secret=GUIDES_SECRET, body=GUIDES_BODY.decode())
         self.post(provider="summit", at="０7", body={"base64": "AP8="}, headers={"X-More": "1", "Content-Type": None})
         self.post("policy.lapsed", signature="t=1,v1=00")
         first, second, third, fourth = self.receiver.requests
-        self.assertAlmostEqual(int(parsed(first.header("canopy-signature"))[0]), time.time() - 400, delta=5)
+        self.assertTrue(before <= int(parsed(first.header("canopy-signature"))[0]) + 400 <= time.time())
         self.assertEqual(second.header("canopy-signature"), f"t=1645638136,s={GUIDES_SIGNATURE}")
         self.assertEqual((third.body, third.header("x-more"), third.header("content-type")), (b"\0\xff", "1", None))
         self.assertEqual(self.attempts()[2]["body_encoding"], "base64")
@@ -290,13 +293,10 @@ class Requests(WebhookTest):
 
     def test_a_thousand_events_of_five_copies(self):
         specs = [{"event": "policy.verified", "policy_number": f"P{number}"} for number in range(1000)]
-        start = time.monotonic()
         self.post(webhooks=specs, copies=5, order="shuffled")
-        seconds = time.monotonic() - start
         self.assertEqual((self.counts()["delivered"], len(self.receiver.requests)), (5000, 5000))
         ids = collections.Counter(body["delivery_id"] for body in self.receiver.bodies())
         self.assertEqual((len(ids), set(ids.values())), (1000, {5}))
-        self.assertLess(seconds, 20, "a receiver in Python shares the machine, so this is far from the sandbox's limit")
 
 
 class Registered(WebhookTest):

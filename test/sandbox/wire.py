@@ -178,11 +178,14 @@ class Channel:
         except OSError:
             raise ClientGone from None
 
-    def pause(self, seconds):
-        """Waits; raises ClientGone as soon as the peer hangs up."""
+    def pause(self, seconds, wake=None):
+        """Waits so long, or until `wake` can be read; raises ClientGone as soon as the peer hangs up."""
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLRDHUP)
-        if poll.poll(seconds * 1000):
+        if wake is not None:
+            poll.register(wake, select.POLLIN)
+        events = poll.poll(None if seconds is None else seconds * 1000)
+        if any(descriptor != wake for descriptor, _ in events):
             raise ClientGone
 
     def reset(self):
