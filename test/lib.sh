@@ -175,6 +175,7 @@ build_and_install() {
 	quietly "$run_dir/build.log" make -C "$root" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all
 	quietly "$run_dir/build.log" make -C "$root" PG_CONFIG="$PG_CONFIG" DESTDIR="$tree" install
 	copy_checkout "$work"
+	as_run_user python3 -m compileall -q "$work/test/sandbox"
 	export PATH="$bindir:$PATH"
 }
 
@@ -187,12 +188,28 @@ copy_checkout() {
 	chown -R "$run_user": "$target"
 }
 
+# A data directory in $template, to be copied instead of calling initdb once for each cluster.
+make_template() {
+	template=$run_dir/template
+	quietly "$run_dir/initdb.log" "${as_user[@]}" "$bindir/initdb" --pgdata="$template" \
+		--auth=trust --encoding=UTF8 --locale=C.UTF-8 --lc-messages=C --no-sync
+}
+
+# A data directory whose superuser is postgres. That of the template is the run's user.
+make_data_directory() {
+	if [ -n "${template:-}" ] && [ "$run_user" = postgres ]; then
+		as_run_user cp -RPp "$template" "$1"
+	else
+		quietly "$run_dir/initdb.log" "${as_user[@]}" "$bindir/initdb" --pgdata="$1" \
+			--username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync
+	fi
+}
+
 # start_cluster [SETTING...]: starts PostgreSQL from $tree in $run_dir; psql and its relatives then
 # reach it without options.
 start_cluster() {
 	local data=$run_dir/data log=$run_dir/postgres.log
-	quietly "$run_dir/initdb.log" "${as_user[@]}" "$bindir/initdb" --pgdata="$data" \
-		--username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync
+	make_data_directory "$data"
 	as_run_user tee -a "$data/postgresql.conf" >/dev/null <<-END
 		cluster_name = 'canopy_summit'
 		dynamic_library_path = '$tree$("$PG_CONFIG" --pkglibdir):\$libdir'
@@ -267,4 +284,16 @@ start_demo_servers() {
 	start_cluster "canopy_summit.receiver_port = $receiver_port"
 	start_sandbox "${DEMO_SEED:-1}"
 	write_client_secrets
+}
+
+# What runs a TAP file in $work: ${tap[@]} before the program, ${tap_includes[@]} for perl or prove.
+prepare_tap() {
+	local pgxs_dir
+	pgxs_dir=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+	as_run_user mkdir -p "$run_dir/tmp"
+	tap=("${as_user[@]}" env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE
+		CANOPY_TREE="$tree" PG_CONFIG="$PG_CONFIG" TMPDIR="$run_dir/tmp" INITDB_TEMPLATE="$template"
+		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress"
+		TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log")
+	tap_includes=(-I "$pgxs_dir/src/test/perl" -I test/perl)
 }

@@ -8,6 +8,7 @@ package CanopyTest;
 use strict;
 use warnings;
 
+use CanopyPsql;
 use Exporter 'import';
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
@@ -23,7 +24,8 @@ our @EXPORT = qw(
 $SIG{HUP} = $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 
 # A started server that has the extension. Options: name; conf, more lines for postgresql.conf;
-# env, variables for the server alone (LD_PRELOAD); init, options for init(); start => 0.
+# env, variables for the server alone (LD_PRELOAD); init, options for init(), with force_initdb if
+# another cluster's system identifier would do harm; start => 0.
 sub new_node
 {
 	my (%options) = @_;
@@ -168,15 +170,31 @@ sub test_seed
 	return $seed;
 }
 
-# PostgreSQL::Test::Cluster whose server gets an environment of its own.
+# PostgreSQL::Test::Cluster whose server gets an environment of its own, that copies test/run's initdb,
+# and that keeps a psql.
 package CanopyTest::Node;
 
 use parent -norequire, 'PostgreSQL::Test::Cluster';
+
+# As of PostgreSQL 16 the module itself copies INITDB_TEMPLATE.
+sub init
+{
+	my ($self, %params) = @_;
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+	my $is_copied = !$params{force_initdb} && !$params{extra} && $ENV{INITDB_TEMPLATE};
+
+	no warnings 'redefine';
+	local *PostgreSQL::Test::Utils::system_or_bail = sub {
+		return $run->($is_copied && $_[0] eq 'initdb' ? ('cp', '-RPp', $ENV{INITDB_TEMPLATE}, $self->data_dir) : @_);
+	};
+	return $self->SUPER::init(%params);
+}
 
 sub start
 {
 	my ($self, @arguments) = @_;
 	local %ENV = (%ENV, %{ $self->{server_env} });
+	$self->leave;
 	return $self->SUPER::start(@arguments);
 }
 
@@ -184,7 +202,63 @@ sub restart
 {
 	my ($self, @arguments) = @_;
 	local %ENV = (%ENV, %{ $self->{server_env} });
+	$self->leave;
 	return $self->SUPER::restart(@arguments);
+}
+
+# A kept session may not have heard of new settings when it gets its next statement.
+sub reload
+{
+	my ($self, @arguments) = @_;
+	$self->leave;
+	return $self->SUPER::reload(@arguments);
+}
+
+sub stop
+{
+	my ($self, @arguments) = @_;
+	$self->leave;
+	return $self->SUPER::stop(@arguments);
+}
+
+# Ends the psql that is kept, which is a session of the database that was asked last.
+sub leave { my ($self) = @_; delete $self->{kept}; return }
+
+# As Cluster's psql(), and so safe_psql(), but most scripts go to one psql that is kept.
+sub psql
+{
+	my ($self, $database, $sql, %params) = @_;
+	my $verbosity = join(' ', @{ $params{extra_params} // [] }) =~ /^(?:-v VERBOSITY=(\w+))?$/ ? $1 // 'default' : undef;
+	my @others = grep { !/^(?:stdout|stderr|on_error_stop|on_error_die|extra_params)$/ } keys %params;
+
+	if (!defined $verbosity || @others || !($params{on_error_stop} // 1) || !(wantarray || $params{stderr}) || !CanopyPsql::is_plain($sql))
+	{
+		$self->leave;
+		return $self->SUPER::psql($database, $sql, %params);
+	}
+	my $result = $self->kept_psql($database)->run($sql, $verbosity);
+	my ($status, $stdout, $stderr) = @$result{qw(status stdout stderr)};
+	${ $params{stdout} } = $stdout if $params{stdout};
+	${ $params{stderr} } = $stderr if $params{stderr};
+	die "error running SQL: '$stderr'\nwhile running psql with sql '$sql'" if $status && $params{on_error_die};
+	return wantarray ? ($status, $stdout, $stderr) : $status;
+}
+
+# The kept psql, made anew if it is in another database, of another user, or has lost its session.
+sub kept_psql
+{
+	my ($self, $database) = @_;
+	local %ENV = $self->_get_env;
+	my $key = join "\0", $database, map { "$_=$ENV{$_}" } grep { /^PG/ } sort keys %ENV;
+	my $kept = $self->{kept};
+
+	if (!$kept || $kept->{key} ne $key || $kept->{psql}->has_ended || !$kept->{psql}->is_alive)
+	{
+		$self->leave;
+		my $psql = CanopyPsql->new($self->installed_command('psql'), '-d', $self->connstr($database));
+		$self->{kept} = $kept = { key => $key, psql => $psql };
+	}
+	return $kept->{psql};
 }
 
 # A sandbox process of our own, and its control service.

@@ -76,7 +76,7 @@ sub upgrade
 	my $bin = $old->config_data('--bindir');
 	my $dir = PostgreSQL::Test::Utils::tempdir('upgrade');
 	my $here = cwd();
-	my $new = new_node(name => 'new', start => 0);
+	my $new = new_node(name => 'new', init => { force_initdb => 1 }, start => 0);
 
 	$old->stop;
 	$old->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
