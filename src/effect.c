@@ -8,17 +8,11 @@
 #include "effect.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "hold.h"
 #include "miscadmin.h"
 #include "upload.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
-
-#define HOLD_SQL                                                                     \
-	"INSERT INTO canopy_summit.server_hold (server, owner, reason, credential_hash," \
-	" held_at, held_by) VALUES ($1, $2, $3, $4, now(), $5)"                          \
-	" ON CONFLICT (server, owner) DO UPDATE SET reason = EXCLUDED.reason,"           \
-	" credential_hash = EXCLUDED.credential_hash, held_at = EXCLUDED.held_at"
 
 /* Store a fetched pull. */
 static void
@@ -114,25 +108,6 @@ effect_keep_answer(Flight *flight)
 									: flight->answer->json;
 }
 
-/* Have the jobs of a refused credential wait. */
-static void
-effect_hold(const Flight *flight)
-{
-	const Credential *credential = flight->credential;
-	bool was_refused =
-		credential->connection != NULL &&
-		(flight->settlement.code == NULL || strcmp(flight->settlement.code, "not_sendable") != 0);
-	Datum values[5] = {CStringGetTextDatum(credential->server),
-					   CStringGetTextDatum(credential->owner),
-					   CStringGetTextDatum(flight->settlement.outcome),
-					   bytes_datum(credential->hash, sizeof(credential->hash)),
-					   DirectFunctionCall1(namein, CStringGetDatum("canopy_summit worker"))};
-
-	if (SPI_execute_with_args(HOLD_SQL, 5, (Oid[]){TEXTOID, TEXTOID, TEXTOID, BYTEAOID, NAMEOID},
-							  values, was_refused ? "     " : "   n ", false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not insert into canopy_summit.server_hold");
-}
-
 /* The flights of an operation that ended in this state. */
 static List *
 flights_of(List *flights, const char *operation, JobState state)
@@ -164,7 +139,7 @@ effect_apply(List *flights)
 		Flight *flight = lfirst(cell);
 
 		if (flight->holds_credential)
-			effect_hold(flight);
+			hold_write(flight);
 		if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
 			upkeep_reconciled(flight);
 	}

@@ -9,6 +9,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "hold.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -120,10 +121,7 @@ credential_has_changed(Worker *worker, const char *server, const char *owner, co
 	Credential *credential = credential_find(worker->loop, server, owner);
 
 	credential_read(credential, GetCurrentTimestamp());
-	if (credential->connection == NULL)
-		return false;
-	return hash == NULL || VARSIZE_ANY_EXHDR(hash) != sizeof(credential->hash) ||
-		   memcmp(VARDATA_ANY(hash), credential->hash, sizeof(credential->hash)) != 0;
+	return hold_is_over(credential, hash);
 }
 
 /* Take the holds from their table, but end those of credentials that have changed since. */

@@ -124,7 +124,15 @@ CREATE UNIQUE INDEX server_hold_key ON canopy_summit.server_hold (server text_pa
 ALTER TABLE canopy_summit.server_hold REPLICA IDENTITY USING INDEX server_hold_key;
 COMMENT ON TABLE canopy_summit.server_hold IS 'servers and credentials whose jobs wait: pause_server(), or a refused credential; resume_server() ends it';
 COMMENT ON COLUMN canopy_summit.server_hold.owner IS 'role whose jobs wait; empty: everybody''s';
-COMMENT ON COLUMN canopy_summit.server_hold.credential_hash IS 'SHA-256 of the refused credential: with another one the hold ends by itself';
+COMMENT ON COLUMN canopy_summit.server_hold.credential_hash IS 'digest of the refused credential, made with canopy_summit.hold_key: with another one the hold ends by itself';
+
+-- Not dumped: a digest that was restored fits nothing, and its hold ends with one more try. No level reads it.
+CREATE TABLE canopy_summit.hold_key (
+	key bytea NOT NULL
+);
+CREATE UNIQUE INDEX hold_key_one ON canopy_summit.hold_key ((true));
+INSERT INTO canopy_summit.hold_key SELECT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
+COMMENT ON TABLE canopy_summit.hold_key IS 'one row: random bytes without which nobody can guess the credential that a hold was written for';
 
 CREATE TABLE canopy_summit.instance_state (
 	timeline integer NOT NULL

@@ -84,7 +84,7 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'admin', 'table', c.oid::regclass::text, 'SELECT'
 		FROM pg_catalog.pg_class c
 		WHERE c.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
-			AND c.relkind IN ('r', 'p', 'v')
+			AND c.relkind IN ('r', 'p', 'v') AND c.oid <> 'canopy_summit.hold_key'::regclass
 	UNION ALL SELECT 'admin', 'table', 'summit.minimisation_rule', p.privilege
 		FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS p(privilege)
 	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'

@@ -4,6 +4,7 @@ use warnings;
 
 use CanopyTest;
 use CanopyUpload;
+use Digest::SHA qw(hmac_sha256_hex sha256 sha256_hex);
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -127,10 +128,20 @@ subtest 'a token that is revoked' => sub {
 subtest 'a secret that is wrong' => sub {
 	new_worker();
 	write_secret('wrong');
+	my $refused = join '', map { "$_\0" } $sandbox->{ready}{summit_client_id}, 'wrong', map({ s{/+$}{}r } @{ $sandbox->{ready} }{qw(summit_base_url summit_auth_url)}),
+	  'policies:write policies:read webhooks:read';
 	my $before = tokens();
 	my $ids = enqueue(200);
 	wait_until('jobs are held', sub { holds() == 1 });
 	is($node->safe_psql('postgres', 'SELECT server, owner = current_user, reason ~ \'no access token\' FROM canopy_summit.server_hold'), 'summit|t|t', 'a hold says so');
+	my $digest = $node->safe_psql('postgres', q{SELECT encode(credential_hash, 'hex') FROM canopy_summit.server_hold});
+	isnt($digest, sha256_hex($refused), 'which whoever reads it cannot guess the secret against');
+	is($digest, hmac_sha256_hex(sha256($refused), pack 'H*', $node->safe_psql('postgres', q{SELECT encode(key, 'hex') FROM canopy_summit.hold_key})),
+		'but with the key');
+	is($node->safe_psql('postgres', q{SELECT octet_length(key), (SELECT count(*) FROM canopy_summit.access_rules() r WHERE r.object = 'canopy_summit.hold_key') FROM canopy_summit.hold_key}),
+		'32|0', 'of 256 bits, which no level reads');
+	$node->restart;
+	wait_until('a new worker looks', sub { $node->safe_psql('postgres', 'SELECT canopy_summit.wake(), count(*) FROM canopy_summit.worker_status') eq '|1' });
 	my $more = enqueue(50);
 	# Whatever the worker still does, it does at the next scan, at the latest.
 	$node->safe_psql('postgres', 'SELECT canopy_summit.wake()') for 1 .. 5;
