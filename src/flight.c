@@ -10,8 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define KEY_LIFE            (INT64CONST(24) * SECS_PER_HOUR * USECS_PER_SEC) /* of an Idempotency-Key */
-#define KEY_SLACK           (INT64CONST(10) * SECS_PER_MINUTE * USECS_PER_SEC)
 #define TOKEN_PAUSE         (5 * 1000) /* ms after a request for a token that failed, doubled each time */
 #define TOKEN_LONGEST_PAUSE (5 * 60 * 1000)
 
@@ -78,7 +76,7 @@ flight_is_refused(Worker *worker, Flight *flight)
 		flight_refuse(worker, flight, RETRY_FAIL, "attempts_exhausted",
 					  "all attempts were used up");
 	else if (job->operation->class == OPERATION_KEYED &&
-			 flight->started_at > job->first_sent_at + KEY_LIFE - KEY_SLACK)
+			 flight->started_at > job->first_sent_at + JOB_KEY_LIFE)
 		flight_refuse(worker, flight, RETRY_IN_DOUBT, "key_expired",
 					  "the Idempotency-Key is older than a day");
 	else

@@ -44,12 +44,12 @@ enum
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	[JOB_INSERT] = {11, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
-			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID},
+	[JOB_INSERT] = {12, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
+			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, TIMESTAMPTZOID},
 		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
-		" run_at, idempotency_key, request_hash, instance, max_attempts, state, fence, attempts,"
-		" enqueued_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 10, 'queued', 0, 0, now())"},
+		" run_at, idempotency_key, request_hash, instance, first_sent_at, max_attempts, state,"
+		" fence, attempts, enqueued_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 10, 'queued', 0, 0, now())"},
 	/*
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
@@ -189,7 +189,7 @@ int64
 job_insert(const JobSpec *spec)
 {
 	int64 job_id = job_next_id();
-	Datum arguments[11] = {Int64GetDatum(job_id),
+	Datum arguments[12] = {Int64GetDatum(job_id),
 						   CStringGetTextDatum(spec->server),
 						   CStringGetTextDatum(spec->operation),
 						   JsonbPGetDatum(spec->params),
@@ -199,9 +199,11 @@ job_insert(const JobSpec *spec)
 						   TimestampTzGetDatum(spec->run_at),
 						   CStringGetTextDatum(spec->idempotency_key),
 						   bytes_datum(spec->request_hash, 32),
-						   Int64GetDatum(instance_current())};
+						   Int64GetDatum(instance_current()),
+						   TimestampTzGetDatum(spec->first_sent_at)};
 
-	statement_run(&statements[JOB_INSERT], arguments, NULL);
+	statement_run(&statements[JOB_INSERT], arguments,
+				  spec->first_sent_at == 0 ? "           n" : NULL);
 	wake_at_commit(spec->run_at);
 	return job_id;
 }

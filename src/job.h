@@ -14,6 +14,9 @@
 #define JOB_BILLABLE_ATTEMPTS 2
 #define JOB_KEY_MAX           500 /* bytes; an index entry has to hold one */
 
+/* For how long an Idempotency-Key is sent, in microseconds: Summit knows it for 24 hours. */
+#define JOB_KEY_LIFE (24 * USECS_PER_HOUR - 10 * USECS_PER_MINUTE)
+
 /* A claimed job, in a memory context of its own. */
 typedef struct Job
 {
@@ -96,6 +99,7 @@ typedef struct JobSpec
 	TimestampTz run_at;
 	const char *idempotency_key;
 	const uint8 *request_hash; /* 32 bytes */
+	TimestampTz first_sent_at; /* of its key, by another job; 0 = never */
 } JobSpec;
 
 /* instance.c */

@@ -56,11 +56,24 @@ static Statement select_same = {
 	"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
 	" ORDER BY u.upload_id LIMIT 1",
 };
+/*
+ * What has become of a key.  An upload that failed, was refused or cancelled (its job may
+ * be gone by then, of a queued one only if it was) absorbs nothing, but Summit may know
+ * the key by it: then the key stands for that body, from that time on.
+ */
 static Statement select_key = {
-	3,
-	{TEXTOID, TEXTOID, BYTEAOID},
-	"SELECT upload_id, request_hash = $3 FROM summit.upload"
-	" WHERE idempotency_key = $1 AND server = $2",
+	4,
+	{TEXTOID, TEXTOID, NAMEOID, BYTEAOID},
+	"SELECT min(k.upload_id) FILTER (WHERE k.absorbs AND k.is_same),"
+	" coalesce(bool_or(NOT k.is_same AND (k.absorbs OR k.sent_at IS NOT NULL)), false),"
+	" min(k.sent_at)"
+	" FROM (SELECT u.upload_id, u.request_hash = $4 AS is_same,"
+	"   CASE u.status WHEN 'queued' THEN coalesce(j.state NOT IN ('failed', 'cancelled'), false)"
+	"    ELSE u.status NOT IN ('failed', 'refused') END AS absorbs,"
+	"   CASE WHEN j.job_id IS NULL THEN u.uploaded_at ELSE (SELECT min(a.started_at)"
+	"    FROM canopy_summit.job_attempt a WHERE a.job_id = j.job_id) END AS sent_at"
+	"  FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id"
+	"  WHERE u.idempotency_key = $1 AND u.server = $2 AND u.owner = $3) AS k",
 };
 
 /* The first upload of the same body by the same role within a day; 0 = there is none. */
@@ -76,24 +89,56 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
 	return DatumGetInt64(statement_column(1, &isnull));
 }
 
+/* Wait until no other transaction uploads with the same key of the same role. */
+static void
+upload_lock_key(const char *server, const char *owner, const char *key)
+{
+	uint8 digest[SHA256_DIGEST_LENGTH];
+	StringInfoData all;
+
+	initStringInfo(&all);
+	appendBinaryStringInfo(&all, server, strlen(server) + 1);
+	appendBinaryStringInfo(&all, owner, strlen(owner) + 1);
+	appendStringInfoString(&all, key);
+	(void) SHA256((const unsigned char *) all.data, all.len, digest);
+	pfree(all.data);
+	lock_take(UPLOAD_LOCKTAG, lock_key(digest));
+}
+
 /*
- * The upload that has used this key; 0 = there is none.  Error 22023: it was
- * used for another body.
+ * The upload that a role's key stands for; 0 = there is none, and *sent_at is when one
+ * that came to nothing was first sent with it, 0 = never.  Error 22023: the key was used
+ * for another body, or for so long that Summit does not know it any more.
  */
 static int64
-upload_find_key(const char *server, const char *key, const uint8 *hash)
+upload_find_key(const char *server, const char *owner, const char *key, const uint8 *hash,
+				TimestampTz *sent_at)
 {
-	Datum arguments[3] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
+	Datum arguments[4] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
+						  DirectFunctionCall1(namein, CStringGetDatum(owner)),
 						  bytes_datum(hash, SHA256_DIGEST_LENGTH)};
+	bool is_new;
 	bool isnull;
+	int64 upload_id;
 
-	if (statement_run_now(&select_key, arguments, NULL) == 0)
-		return 0;
-	if (!DatumGetBool(statement_column(2, &isnull)))
+	upload_lock_key(server, owner, key);
+	(void) statement_run_now(&select_key, arguments, NULL);
+	if (DatumGetBool(statement_column(2, &isnull)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("idempotency_key was used for another payload"),
 						errhint("Use a new key for a new payload, or none.")));
-	return DatumGetInt64(statement_column(1, &isnull));
+	upload_id = DatumGetInt64(statement_column(1, &is_new));
+	if (!is_new)
+		return upload_id;
+	*sent_at = DatumGetTimestampTz(statement_column(3, &isnull));
+	if (isnull)
+		*sent_at = 0;
+	else if (GetCurrentTimestamp() > *sent_at + JOB_KEY_LIFE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("idempotency_key was first sent a day ago, or earlier"),
+						errhint("Look at Summit whether that upload is there; if it is not, "
+								"use a new key, or none.")));
+	return 0;
 }
 
 /* A key that nobody has used: a random UUID. */
@@ -234,7 +279,10 @@ upload_warn(int64 upload_id, List *warnings)
 	}
 }
 
-/* Enqueue the upload of a row, and fill the row; false if another upload absorbs it. */
+/*
+ * Enqueue the upload of a row, and fill the row; false if another upload absorbs it.
+ * The row is filled outside the engine, whose memory ends with it.
+ */
 static bool
 upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 {
@@ -242,33 +290,37 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 	const char *key = new_row_text(row, "idempotency_key");
 	uint8 hash[SHA256_DIGEST_LENGTH];
 	JobSpec spec = {.server = server, .operation = "upload-policy", .body = certificate->body};
-	int64 upload_id;
+	int64 upload_id = 0;
+	int64 job_id = 0;
 	Engine engine;
 
 	upload_hash(certificate->body, hash);
+	spec.idempotency_key = key ? key : upload_new_key();
 	engine_begin(&engine);
 	lock_take(UPLOAD_LOCKTAG, lock_key(hash));
-	absorbed_by =
-		key != NULL ? upload_find_key(server, key, hash) : upload_find_same(server, owner, hash);
+	absorbed_by = key != NULL ? upload_find_key(server, owner, key, hash, &spec.first_sent_at)
+							  : upload_find_same(server, owner, hash);
 	if (absorbed_by == 0)
 	{
 		spec.owner = owner;
 		spec.priority = UPLOAD_PRIORITY;
 		spec.run_at = GetCurrentTransactionStartTimestamp();
-		spec.idempotency_key = key ? key : upload_new_key();
 		spec.params = upload_params(spec.idempotency_key);
 		spec.request_hash = hash;
 		upload_id = upload_next_id();
-		upload_fill_engine(row, owner, "queued");
-		upload_fill_certificate(row, certificate);
-		new_row_put(row, "upload_id", Int64GetDatum(upload_id));
-		new_row_put_text(row, "idempotency_key", spec.idempotency_key);
-		new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
-		new_row_put(row, "job_id", Int64GetDatum(job_insert(&spec)));
+		job_id = job_insert(&spec);
 		upload_warn(upload_id, certificate->warnings);
 	}
 	engine_end(&engine);
-	return absorbed_by == 0;
+	if (absorbed_by != 0)
+		return false;
+	upload_fill_engine(row, owner, "queued");
+	upload_fill_certificate(row, certificate);
+	new_row_put(row, "upload_id", Int64GetDatum(upload_id));
+	new_row_put_text(row, "idempotency_key", spec.idempotency_key);
+	new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
+	new_row_put(row, "job_id", Int64GetDatum(job_id));
+	return true;
 }
 
 /* trigger upload_fill: BEFORE INSERT ON summit.upload FOR EACH ROW */

@@ -220,7 +220,8 @@ upload_adopt_conflict(Flight *flight)
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
 	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
-		(flight->job->fence <= 1 && response->sends <= 1))
+		(flight->job->fence <= 1 && response->sends <= 1 &&
+		 flight->job->first_sent_at == flight->job->claimed_at))
 		return false;
 	upload_hash(flight->job->body, hash);
 	if (memcmp(hash, flight->job->request_hash, sizeof(hash)) != 0)

@@ -44,7 +44,8 @@ CREATE UNIQUE INDEX upload_key ON summit.upload (upload_id);
 ALTER TABLE summit.upload REPLICA IDENTITY USING INDEX upload_key;
 -- Each is updated twice, in columns without an index: with room on the page no index is touched.
 ALTER TABLE summit.upload SET (fillfactor = 50);
-CREATE UNIQUE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_pattern_ops, server text_pattern_ops)
+-- Not unique: a key of an upload that failed is used again. A condition on status would cost every update its place on the page.
+CREATE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_pattern_ops, server text_pattern_ops, owner)
 	WHERE idempotency_key IS NOT NULL;
 CREATE INDEX upload_request_hash ON summit.upload (request_hash);
 CREATE INDEX upload_job ON summit.upload (job_id);
@@ -55,7 +56,7 @@ COMMENT ON COLUMN summit.upload.upload_id IS 'filled by the engine; a row that c
 COMMENT ON COLUMN summit.upload.payload IS 'in Summit''s JSON shape; kept without its documents';
 COMMENT ON COLUMN summit.upload.coi IS 'certificate as PDF, PNG or JPEG, unless the payload has it; not kept here';
 COMMENT ON COLUMN summit.upload.content_type IS 'of coi; application/pdf unless given';
-COMMENT ON COLUMN summit.upload.idempotency_key IS 'sent with every attempt; made unless given';
+COMMENT ON COLUMN summit.upload.idempotency_key IS 'sent with every attempt; made unless given; one of your own is known by server and owner, and may be used again for the same payload if the upload failed';
 COMMENT ON COLUMN summit.upload.status IS 'queued, accepted, verified, failed, unresolved or refused; view summit.upload_status knows more';
 COMMENT ON COLUMN summit.upload.summit_job_id IS 'job_id that Summit answered';
 COMMENT ON COLUMN summit.upload.request_hash IS 'SHA-256 of the body that is sent';

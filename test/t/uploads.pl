@@ -244,6 +244,119 @@ subtest 'keys of one\'s own' => sub {
 	is(scalar(() = summit_log($sandbox, 'upload-policy')), $sent, 'before anything is sent');
 };
 
+# A key is for trying again: what came to nothing absorbs nothing.
+subtest 'keys of uploads that came to nothing' => sub {
+	my %nothing = (
+		failed => sub {
+			my ($policy, $upload_id) = @_;
+			$node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
+			is(settles_as($node, $upload_id, 'failed'), 'failed', 'refused by Summit');
+			$sandbox->clear;
+		},
+		cancelled => sub {
+			my ($policy, $upload_id) = @_;
+			$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id = $upload_id");
+		},
+		gone => sub {
+			my ($policy, $upload_id) = @_;
+			$node->safe_psql('postgres', "DELETE FROM canopy_summit.job WHERE job_id = (SELECT job_id FROM summit.upload WHERE upload_id = $upload_id)");
+		});
+	for my $how (sort keys %nothing)
+	{
+		my ($policy, $other) = (policy(), policy());
+		my $key = "idempotency_key => 'nothing-$how'";
+		$sandbox->arm(match => { listener => 'summit', path => '/v1/policies', body => "\"$policy\"" }, times => undef,
+			fault => { kind => 'status', status => 400 }) if $how eq 'failed';
+		$node->safe_psql('postgres', q{SELECT canopy_summit.pause_server('summit')});
+		my $first = upload($node, payload($policy), arguments => $key);
+		$nothing{$how}->($policy, $first);
+		$node->safe_psql('postgres', q{SELECT canopy_summit.pause_server('summit')});
+		is(scalar sqlstate_of($node, 'SELECT summit_upload_policy(' . literal(payload($other)) . ", $key)"), '22023',
+			"$how: a key that Summit may know is not sent for another body") if $how ne 'cancelled';
+		my $again = upload($node, payload($policy), arguments => $key);
+		cmp_ok($again, '>', $first, "$how: the same body with the same key is another upload");
+		is(upload($node, payload($policy), arguments => $key), $again, "$how: which absorbs the next");
+		$node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
+		is(settles_as($node, $again, 'verified'), 'verified', "$how: and is sent");
+		is(join(' ', map { "$_->{idempotency_key} $_->{effects}" } effect_rows($sandbox, $policy)), "nothing-$how 1", "$how: with its key");
+	}
+
+	my $policy = policy();
+	$node->safe_psql('postgres', q{SELECT canopy_summit.pause_server('summit')});
+	my $unsent = upload($node, payload($policy), arguments => "idempotency_key => 'unsent'");
+	$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id = $unsent");
+	$policy = policy();
+	my $free = upload($node, payload($policy), arguments => "idempotency_key => 'unsent'");
+	$node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
+	is(settles_as($node, $free, 'verified'), 'verified', 'a key that was never sent is free for another body');
+};
+
+# Summit knows a key for 24 hours from its first send, whichever upload that was of.
+subtest 'keys that were sent before' => sub {
+	my $sent_before = sub {
+		my ($upload_id, $interval) = @_;
+		$node->safe_psql('postgres', "UPDATE summit.upload SET status = 'failed' WHERE upload_id = $upload_id;
+			UPDATE canopy_summit.job_attempt SET started_at = now() - interval '$interval' WHERE job_id = " . upload_has($upload_id, 'job_id'));
+	};
+	my ($policy, $old) = (policy(), policy());
+	$sandbox->control(PUT => 'summit', { repeat => 'conflict' });
+	$sandbox->control(POST => 'outcome', { policy_number => "^$policy\$", outcome => { status => 'pending' } });
+	my $first = upload($node, payload($policy), arguments => "idempotency_key => 'sent-before'");
+	is(settles_as($node, $first, 'accepted'), 'accepted', 'Summit has one');
+	$sent_before->($first, '23 hours');
+	my $again = upload($node, payload($policy), arguments => "idempotency_key => 'sent-before'");
+	is(settles_as($node, $again, 'accepted'), 'accepted', 'a 409 to the first send of its second upload');
+	is(upload_has($again, 'summit_job_id'), upload_has($first, 'summit_job_id'), 'means the job of the first');
+	is($node->safe_psql('postgres', "SELECT now() - first_sent_at > '22 hours' FROM canopy_summit.job WHERE job_id = " . upload_has($again, 'job_id')),
+		't', 'whose key is as old as its first send');
+	$sandbox->control(DELETE => 'outcome');
+	$sandbox->control(PUT => 'summit', { repeat => 'original' });
+	wait_until('nobody asks for them any more', sub {
+		$node->safe_psql('postgres', q{SELECT canopy_summit.cancel_job(job_id) FROM canopy_summit.job WHERE operation = 'get-job' AND state = 'queued'});
+		return $node->safe_psql('postgres', q{SELECT count(*) FROM canopy_summit.job WHERE operation = 'get-job' AND state IN ('queued', 'running')}) == 0;
+	});
+
+	my $upload_id = upload($node, payload($old), arguments => "idempotency_key => 'sent-long-ago'");
+	settles_as($node, $upload_id, 'verified');
+	$sent_before->($upload_id, '24 hours');
+	my ($sqlstate, undef, undef, $hint) = sqlstate_of($node, 'SELECT summit_upload_policy(' . literal(payload($old)) . ", idempotency_key => 'sent-long-ago')");
+	is($sqlstate, '22023', 'after a day it is refused');
+	like($hint, qr/new key/, 'and says what to do');
+};
+
+# Another role's key is not seen: neither as an answer nor as an error.
+subtest 'keys of others' => sub {
+	my ($ours, $theirs) = (policy(), policy());
+	my $key = "idempotency_key => 'shared'";
+	$node->safe_psql('postgres', q{SELECT canopy_summit.pause_server('summit')});
+	my $first = upload($node, payload($ours), arguments => $key);
+	my $same = upload($node, payload($ours), arguments => $key, before => 'SET ROLE app; ');
+	cmp_ok($same, '>', $first, 'the same body with the key of another role is an upload');
+	is(upload($node, payload($ours), arguments => $key), $first, 'which is not seen');
+	$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id IN ($first, $same)");
+	my $other = upload($node, payload($theirs), arguments => $key, before => 'SET ROLE app; ');
+	my $third = upload($node, payload($ours), arguments => $key);
+	cmp_ok($third, '>', $other, 'nor is another body refused for it');
+	is(upload_has($other, 'owner, idempotency_key'), 'app|shared', 'each has the key');
+	$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id = $third");
+	$node->safe_psql('postgres', q{SELECT canopy_summit.resume_server('summit')});
+	is(settles_as($node, $other, 'verified'), 'verified', 'and it is sent');
+};
+
+# Two at once with a new key: the second waits for the first.
+subtest 'a key twice at once' => sub {
+	my @policies = (policy(), policy());
+	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } @policies;
+	my $insert = sub { 'SELECT summit_upload_policy(' . literal(payload($_[0])) . ", idempotency_key => 'at-once')" };
+	$sessions[0]->query_safe('BEGIN; ' . $insert->($policies[0]));
+	$sessions[1]->query_until(qr/begun/, "\\echo begun\n" . $insert->($policies[1]) . ";\n");
+	wait_until('the second waits', sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) == 1 });
+	$sessions[0]->query_safe('COMMIT');
+	$sessions[1]->query('SELECT 1');
+	like($sessions[1]->{stderr}, qr/idempotency_key was used for another payload/, 'and is refused for another body');
+	$_->quit for @sessions;
+};
+
 subtest 'failed at Summit after its 202' => sub {
 	my $policy = policy();
 	$sandbox->control(POST => 'outcome', { policy_number => "^$policy\$", outcome => {
