@@ -90,7 +90,8 @@ SELECT u.upload_id, u.server, u.owner,
 	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.policy_number WHEN u.policy_number IS NOT NULL THEN '***' END AS policy_number,
 	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
 	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.holder_name WHEN u.holder_name IS NOT NULL THEN '***' END AS holder_name,
-	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
+	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table,
+	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.source_key END AS source_key,
 	coalesce(u.error_code, CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, u.error_field,
 	CASE WHEN u.status = 'refused' OR (SELECT canopy_summit.may_read_pii()) THEN u.error_message WHEN u.error_message IS NOT NULL THEN '***' END
 		AS error_message,
@@ -98,6 +99,7 @@ SELECT u.upload_id, u.server, u.owner,
 	u.uploaded_at, u.accepted_at, u.finished_at
 FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id;
 COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
+COMMENT ON COLUMN summit.upload_status.source_key IS 'primary key of the row that was uploaded; NULL unless the reader has level pii_reader, because it may be personal';
 
 CREATE FUNCTION @extschema@.summit_upload_policy(payload jsonb, coi bytea DEFAULT NULL, content_type text DEFAULT 'application/pdf',
 	server name DEFAULT NULL, idempotency_key text DEFAULT NULL)
