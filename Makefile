@@ -3,12 +3,14 @@
 # and `make test` install it.
 
 EXTENSION = canopy_summit
-EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+# Where this file is; objects and the install script are made in the directory where make runs.
+here := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
 MODULE_big = canopy_summit
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 
 # The install script, in the order in which CREATE EXTENSION runs its parts.
-SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
+SQL_PARTS = $(addprefix $(here)/src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
 	40_entity.sql 50_view.sql 60_canopy.sql 65_job.sql 66_operate.sql 67_reconcile.sql 70_minimisation.sql \
 	71_certificate.sql 75_upload.sql 79_html.sql 80_webhook.sql 81_life_cycle.sql \
 	82_apply.sql 83_status.sql 90_privilege.sql)
@@ -17,20 +19,23 @@ SQL_PARTS = $(addprefix src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 3
 REGRESS = server store coerce drift view link operation certificate html webhook
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
-# WERROR= builds with a compiler that knows warnings which this code has not met.
-WERROR ?= -Werror
+# test/run sets WERROR=-Werror; elsewhere a compiler may know warnings which this code has not met.
+WERROR ?=
 # PostgreSQL's own headers need the first line of exceptions. The second is for clang, which meets
 # flags and format attributes that configure chose for gcc.
-PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
+PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
-PG_CPPFLAGS = $(shell xml2-config --cflags 2>/dev/null || pkg-config --cflags libxml-2.0 2>/dev/null)
+PG_CPPFLAGS = -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
+	$(shell xml2-config --cflags 2>/dev/null || pkg-config --cflags libxml-2.0 2>/dev/null)
 SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2 -lmicrohttpd
 
 EXTENSION_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 EXPORTS = src/exports.map
+DATA = $(notdir $(wildcard $(here)/$(EXTENSION)--*--*.sql))
 DATA_built = $(EXTENSION_SCRIPT)
-EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(EXTENSION)--*.sql tmp_check
+BUILT_FOR = src/built_for
+EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) tmp_check
 
 .PHONY: all install installcheck test torture bench fuzz demo play sandbox format check-format
 
@@ -51,7 +56,16 @@ SHLIB_LINK += -Wl,--version-script=$(EXPORTS)
 include $(PGXS)
 
 -include $(OBJS:.o=.d)
-$(OBJS): Makefile
+$(OBJS) $(OBJS:.o=.bc): $(here)/Makefile $(BUILT_FOR)
+
+# Objects made for one PostgreSQL do not load into another: the file changes when PG_CONFIG does.
+$(BUILT_FOR): built_for := $(shell command -v $(PG_CONFIG)) $(VERSION)
+$(BUILT_FOR): always
+	@mkdir -p $(@D)
+	@echo '$(built_for)' | cmp -s - $@ || echo '$(built_for)' >$@
+
+.PHONY: always
+always:
 
 # PostgreSQL loads modules with RTLD_GLOBAL, and before version 16 nothing hides their symbols from
 # each other. Visible are the SQL functions and the entry points that PostgreSQL looks up by name.
@@ -64,49 +78,63 @@ $(EXPORTS): $(OBJS)
 	  echo 'local: *; };'; } >$@
 
 # A part or a test that nobody listed would be skipped in silence.
-ifneq ($(filter-out $(SQL_PARTS),$(wildcard src/sql/*.sql)),)
-$(error not in SQL_PARTS: $(filter-out $(SQL_PARTS),$(wildcard src/sql/*.sql)))
+ifneq ($(filter-out $(SQL_PARTS),$(wildcard $(here)/src/sql/*.sql)),)
+$(error not in SQL_PARTS: $(filter-out $(SQL_PARTS),$(wildcard $(here)/src/sql/*.sql)))
 endif
-ifneq ($(filter-out $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql))),)
-$(error not in REGRESS: $(filter-out $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
+ifneq ($(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)/sql/*.sql))),)
+$(error not in REGRESS: $(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)/sql/*.sql))))
 endif
 
-$(EXTENSION_SCRIPT): $(SQL_PARTS) Makefile $(EXTENSION).control
+$(EXTENSION_SCRIPT): $(SQL_PARTS) $(here)/Makefile $(here)/$(EXTENSION).control
 	cat $(SQL_PARTS) >$@
+
+# pg_regress connects as the caller, and writes where make runs.
+.PHONY: check-caller
+installcheck: check-caller
+check-caller:
+	@[ -w . ] || { \
+	  echo '$(CURDIR) is not yours to write in. Out of the tree, in a directory that is:' >&2; \
+	  echo '    make -f $(abspath $(here))/Makefile installcheck' >&2; exit 1; }
+	@[ "$$('$(bindir)/psql' -XAtd postgres -c 'SELECT rolsuper FROM pg_roles WHERE rolname = current_user')" = t ] || { \
+	  echo 'installcheck needs a running server with canopy_summit installed, and a superuser of it. Set PGHOST,' >&2; \
+	  echo 'PGPORT and PGUSER, or run it as the server'\''s user: sudo -u postgres make installcheck' >&2; exit 1; }
 
 else
 
+# The machine's newest PostgreSQL, if it has one.
+MAJOR := $(or $(lastword $(sort $(notdir $(wildcard /usr/lib/postgresql/*)))),NN)
+
 all install installcheck clean:
-	@echo '$(PG_CONFIG) knows no PostgreSQL server headers: install postgresql-server-dev-15,' >&2
+	@echo '$(PG_CONFIG) knows no PostgreSQL server headers: install postgresql-server-dev-$(MAJOR),' >&2
 	@echo 'set PG_CONFIG to another pg_config, or run "make demo", which installs what it needs.' >&2
 	@exit 1
 
 endif
 
 test:
-	test/run
+	$(here)/test/run
 
 torture:
-	test/torture.sh
+	$(here)/test/torture.sh
 
 bench:
-	test/bench/run
+	$(here)/test/bench/run
 
 FUZZ_SECONDS ?= 60
 
 fuzz:
-	test/fuzz/run all $(FUZZ_SECONDS)
+	$(here)/test/fuzz/run all $(FUZZ_SECONDS)
 
 demo:
-	@test/demo.sh
+	@$(here)/test/demo.sh
 
 play:
-	@test/play.sh
+	@$(here)/test/play.sh
 
 sandbox:
-	@test/sandbox.sh
+	@$(here)/test/sandbox.sh
 
-C_SOURCES = $(wildcard src/*.[ch] test/fuzz/*.[ch])
+C_SOURCES = $(wildcard $(here)/src/*.[ch] $(here)/test/fuzz/*.[ch])
 
 format:
 	clang-format -i $(C_SOURCES)
