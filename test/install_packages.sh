@@ -5,7 +5,7 @@
 # runs: a setting for pg_createcluster, and a policy-rc.d, which answers whether a package may start
 # its services. Both are made only where there is none, and removed afterwards. The policy ends with
 # this process, so that a kill -9 does not leave a machine whose services no longer start.
-set -eu
+set -eu -o pipefail
 
 policy=/usr/sbin/policy-rc.d
 policy_mark='# made by canopy_summit'
@@ -68,9 +68,11 @@ check_cluster_forbidden() {
 	fi
 }
 
+# Shows one step in ten, so that a long installation is seen to go on.
 apt_get() {
 	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 \
-		apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1
+		apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null 2>&1 | tee "$log" |
+		awk '/^(Get:|Unpacking|Setting up)/ && n++ % 10 == 0 { print "  " substr($0, 1, 100); fflush() }' >&2
 }
 
 # Package lists may be absent or out of date: only the second failure counts.

@@ -10,24 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 build_packages=(gcc libc6-dev make libcurl4-openssl-dev libmicrohttpd-dev libssl-dev libxml2-dev)
 sandbox_packages=(ca-certificates openssl python3)
-test_packages=(clang clang-format libipc-run-perl perl)
-
-# The machine's PostgreSQL, unless PG_CONFIG names another.
-if [ -n "${PG_CONFIG:-}" ]; then
-	PG_CONFIG=$(command -v "$PG_CONFIG") || {
-		echo "PG_CONFIG does not name a program." >&2
-		exit 1
-	}
-	server_packages=()
-else
-	# The PostgreSQL of the Debian release: 15 in Debian 12.
-	case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
-		trixie) major=17 ;;
-		*) major=15 ;;
-	esac
-	PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
-	server_packages=("postgresql-$major" "postgresql-server-dev-$major")
-fi
+test_packages=(clang libipc-run-perl perl)
 
 # Results must not depend on who calls, reach a server of theirs, or use programs of their home.
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -42,23 +25,61 @@ umask 022
 
 say() { printf '%s\n' "$*" >&2; }
 
+# The machine's newest PostgreSQL, or else the one that apt would install, unless PG_CONFIG names another.
+choose_server() {
+	local major
+	if [ -n "${PG_CONFIG:-}" ]; then
+		PG_CONFIG=$(command -v "$PG_CONFIG") || {
+			say "PG_CONFIG does not name a program."
+			return 1
+		}
+		server_packages=()
+		return 0
+	fi
+	major=$(printf '%s\n' /usr/lib/postgresql/[1-9]*/bin/postgres | cut -d / -f 5 | sort -n | tail -n 1)
+	[ "$major" != '[1-9]*' ] || major=$(apt_server)
+	[ "${major:-0}" -ge 15 ] || {
+		say "Neither this machine nor apt has PostgreSQL 15 or newer: set PG_CONFIG to a pg_config of one."
+		return 1
+	}
+	PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
+	server_packages=("postgresql-$major" "postgresql-server-dev-$major")
+}
+
+# The major version behind Debian's and Ubuntu's package postgresql, whose lists may have to be read first.
+apt_server() {
+	local depends="apt-cache depends --important postgresql"
+	if ! $depends >/dev/null 2>&1; then
+		say "Asking apt which PostgreSQL there is ..."
+		run_as_root apt-get -qq update >&2 || return 0
+	fi
+	$depends 2>/dev/null | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p'
+}
+
+# Whoever is not root needs sudo.
+run_as_root() {
+	local sudo=()
+	[ "$(id -u)" -eq 0 ] || sudo=(sudo)
+	"${sudo[@]}" "$@"
+}
+
+# What a script needs no server for, it says before it sources this file.
+[ "${needs_server:-yes}" = no ] || choose_server
+
 # Installs those of the named Debian packages that are missing.
 need_packages() {
-	local package missing=() as_root=()
+	local package missing=()
 	for package in "$@"; do
 		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
 			missing+=("$package")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
-	if [ "$(id -u)" -ne 0 ]; then
-		command -v sudo >/dev/null || {
-			say "Missing packages, and no sudo to install them with: ${missing[*]}"
-			return 1
-		}
-		as_root=(sudo)
-	fi
-	say "Installing ${missing[*]} ..."
-	"${as_root[@]}" "$root/test/install_packages.sh" "${missing[@]}"
+	[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || {
+		say "Missing packages, and no sudo to install them with: ${missing[*]}"
+		return 1
+	}
+	say "Installing ${missing[*]}: a minute or two ..."
+	run_as_root "$root/test/install_packages.sh" "${missing[@]}"
 }
 
 # Makes $run_dir and chooses $run_user. Later calls of as_run_user run a command as that user.
@@ -166,13 +187,33 @@ quietly() {
 	}
 }
 
+# visibly LOG COMMAND...: the same, and what the command is at every few seconds.
+visibly() {
+	local status=0 reporter
+	report_progress "$1" &
+	reporter=$!
+	quietly "$@" || status=$?
+	kill "$reporter" 2>/dev/null || true
+	wait "$reporter" 2>/dev/null || true
+	return "$status"
+}
+
+# The newest line of a log, of a compiler's the file that it makes.
+report_progress() {
+	local line
+	while sleep 3; do
+		line=$(tail -n 1 "$1" 2>/dev/null | sed 's/.* -o \([^ ]*\).*/\1/' | cut -c 1-100)
+		[ -z "$line" ] || say "  $line"
+	done
+}
+
 # Builds in the checkout, installs into $tree, and gives $run_user a copy of the checkout in $work,
 # because the checkout itself may be in somebody's closed home directory.
 build_and_install() {
 	bindir=$("$PG_CONFIG" --bindir)
 	tree=$run_dir/tree
 	work=$run_dir/work
-	quietly "$run_dir/build.log" make -C "$root" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all
+	visibly "$run_dir/build.log" make -C "$root" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all
 	quietly "$run_dir/build.log" make -C "$root" PG_CONFIG="$PG_CONFIG" DESTDIR="$tree" install
 	copy_checkout "$work"
 	as_run_user python3 -m compileall -q "$work/test/sandbox"
@@ -205,6 +246,16 @@ make_data_directory() {
 	fi
 }
 
+# The settings with which a server finds the extension in $tree. Before 18 that needs Debian's patch.
+extension_settings() {
+	echo "dynamic_library_path = '$tree$("$PG_CONFIG" --pkglibdir):\$libdir'"
+	if [ "$("$PG_CONFIG" --version | grep -o '[0-9]*' | head -n 1)" -ge 18 ]; then
+		echo "extension_control_path = '$tree$("$PG_CONFIG" --sharedir):\$system'"
+	else
+		echo "extension_destdir = '$tree'"
+	fi
+}
+
 # start_cluster [SETTING...]: starts PostgreSQL from $tree in $run_dir; psql and its relatives then
 # reach it without options.
 start_cluster() {
@@ -212,8 +263,7 @@ start_cluster() {
 	make_data_directory "$data"
 	as_run_user tee -a "$data/postgresql.conf" >/dev/null <<-END
 		cluster_name = 'canopy_summit'
-		dynamic_library_path = '$tree$("$PG_CONFIG" --pkglibdir):\$libdir'
-		extension_destdir = '$tree'
+		$(extension_settings)
 		fsync = off
 		listen_addresses = ''
 		shared_preload_libraries = 'canopy_summit'
@@ -278,7 +328,7 @@ show_demo() {
 start_demo_servers() {
 	need_packages "${build_packages[@]}" "${server_packages[@]}" "${sandbox_packages[@]}"
 	begin_run
-	say "Building canopy_summit, and starting PostgreSQL and the sandbox ..."
+	say "Building canopy_summit, which takes a minute, and starting PostgreSQL and the sandbox ..."
 	build_and_install
 	receiver_port=$(free_port)
 	start_cluster "canopy_summit.receiver_port = $receiver_port"

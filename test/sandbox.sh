@@ -1,6 +1,7 @@
 #!/bin/bash
 # test/sandbox.sh - serve the sandbox until Ctrl-C, for a PostgreSQL of one's own (make sandbox).
 set -eu
+needs_server=no
 . "$(dirname "$0")/lib.sh"
 
 need_packages "${sandbox_packages[@]}"

@@ -33,15 +33,22 @@ sub new_node
 
 	$node->{server_env} = $options{env} // {};
 	$node->init(%{ $options{init} // {} });
-	my $libraries = $ENV{CANOPY_TREE} . $node->config_data('--pkglibdir');
-	$node->append_conf('postgresql.conf', <<~"END");
-		dynamic_library_path = '$libraries:\$libdir'
-		extension_destdir = '$ENV{CANOPY_TREE}'
-		timezone = 'UTC'
-		END
+	$node->append_conf('postgresql.conf', extension_settings($node) . "timezone = 'UTC'\n");
 	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
 	$node->start if $options{start} // 1;
 	return $node;
+}
+
+# The settings with which a server finds the extension in CANOPY_TREE. Before 18 that needs Debian's patch.
+sub extension_settings
+{
+	my ($node) = @_;
+	my ($libraries, $share) = map { $ENV{CANOPY_TREE} . $node->config_data($_) } qw(--pkglibdir --sharedir);
+	my $extensions = $node->pg_version >= 18
+	  ? "extension_control_path = '$share:\$system'"
+	  : "extension_destdir = '$ENV{CANOPY_TREE}'";
+
+	return "dynamic_library_path = '$libraries:\$libdir'\n$extensions\n";
 }
 
 # A running CanopyTest::Sandbox. Options: seed.
