@@ -37,7 +37,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) tmp_check
 
-.PHONY: all install installcheck test torture bench fuzz demo play sandbox format check-format
+.PHONY: all install installcheck test torture bench fuzz matrix demo play sandbox format check-format
 
 all:
 
@@ -85,7 +85,8 @@ ifneq ($(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)
 $(error not in REGRESS: $(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)/sql/*.sql))))
 endif
 
-$(EXTENSION_SCRIPT): $(SQL_PARTS) $(here)/Makefile $(here)/$(EXTENSION).control
+# Out of the tree, $(BUILT_FOR) also keeps make from taking the tree's for its own.
+$(EXTENSION_SCRIPT): $(SQL_PARTS) $(here)/Makefile $(here)/$(EXTENSION).control $(BUILT_FOR)
 	cat $(SQL_PARTS) >$@
 
 # pg_regress connects as the caller, and writes where make runs.
@@ -119,6 +120,9 @@ torture:
 
 bench:
 	$(here)/test/bench/run
+
+matrix:
+	$(here)/test/matrix
 
 FUZZ_SECONDS ?= 60
 
