@@ -205,6 +205,20 @@ is_control(const xmlChar *c)
 		   (c[0] == 0xc2 && c[1] < 0xa0);
 }
 
+/*
+ * Nor is what Unicode will never assign: U+FDD0 to U+FDEF and the last two of
+ * every plane.  libxml2 2.15 lets references to them by, as HTML5 says, but XML
+ * knows no U+FFFE and U+FFFF: the output would not be well formed.
+ */
+static bool
+is_noncharacter(const xmlChar *c, int len)
+{
+	if (len == 3)
+		return c[0] == 0xef &&
+			   ((c[1] == 0xb7 && c[2] >= 0x90 && c[2] <= 0xaf) || (c[1] == 0xbf && c[2] >= 0xbe));
+	return len == 4 && (c[1] & 0x0f) == 0x0f && c[2] == 0xbf && c[3] >= 0xbe;
+}
+
 /* Length of the UTF-8 character that begins with this byte. */
 static int
 character_len(xmlChar first)
@@ -217,7 +231,7 @@ write_character(Writer *writer, const xmlChar *c, int len)
 {
 	const char *escape = escape_of(*c);
 
-	if (is_control(c))
+	if (is_control(c) || is_noncharacter(c, len))
 		return;
 	if (*c != ' ' && *c != '\t' && *c != '\n')
 	{
