@@ -10,9 +10,9 @@
 #include "catalog/pg_type.h"
 #include "hold.h"
 #include "miscadmin.h"
+#include "redact.h"
 #include "upload.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
 
 /* Store a fetched pull. */
 static void
@@ -53,48 +53,6 @@ static const struct
 	{"get-job", upload_polled, upload_polled},
 };
 
-/* Names whose values are secret wherever they appear in an answer. */
-static bool
-is_secret_name(const char *name, int len)
-{
-	static const char *const words[] = {"token", "secret", "jwt", "password", "api_key", "apikey"};
-	char *lower = asc_tolower(name, len);
-
-	for (int i = 0; i < lengthof(words); i++)
-		if (strstr(lower, words[i]) != NULL)
-			return true;
-	return false;
-}
-
-/* The answer with the values of secret fields taken out. */
-static Jsonb *
-answer_redact(Jsonb *answer)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&answer->root);
-	JsonbParseState *state = NULL;
-	JsonbIteratorToken token;
-	JsonbValue value;
-	JsonbValue *result = NULL;
-	bool is_secret = false;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, is_secret)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE && is_secret)
-		{
-			value.type = jbvString;
-			value.val.string.val = "***";
-			value.val.string.len = 3;
-		}
-		is_secret = token == WJB_KEY && is_secret_name(value.val.string.val, value.val.string.len);
-		result = pushJsonbValue(&state, token,
-								token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ||
-										(token == WJB_BEGIN_ARRAY && value.val.array.rawScalar)
-									? &value
-									: NULL);
-	}
-	return JsonbValueToJsonb(result);
-}
-
 /* Choose what of an answer is kept in canopy_summit.job_response; a pull is stored as a version instead. */
 void
 effect_keep_answer(Flight *flight)
@@ -104,7 +62,7 @@ effect_keep_answer(Flight *flight)
 	if (strcmp(operation->name, "get-pull-by-id") == 0 && !flight->is_quarantined)
 		return;
 	flight->settlement.answer = operation->flags & OPERATION_SECRET
-									? answer_redact(flight->answer->json)
+									? redact_answer(flight->answer->json)
 									: flight->answer->json;
 }
 

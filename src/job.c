@@ -86,7 +86,8 @@ static Statement statements[STATEMENT_COUNT] = {
 	[JOB_CANCEL_DUPLICATES] = {1, {INT8ARRAYOID},
 		"UPDATE canopy_summit.job d"
 		" SET state = 'cancelled', finished_at = now(), outcome_code = 'duplicate',"
-		" outcome = 'job ' || c.job_id || ' has the same dedupe_key'"
+		" outcome = 'job ' || c.job_id || ' has the same dedupe_key',"
+		JOB_KEEPS("d", "'cancelled'")
 		" FROM canopy_summit.job c"
 		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
 		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
@@ -100,8 +101,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		" outcome_code = s.code, outcome_status = s.status,"
 		" first_sent_at = CASE WHEN NOT s.never_sent THEN j.first_sent_at END,"
 		" finished_at = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled') THEN now() END,"
-		" body = CASE WHEN s.state IN ('succeeded', 'failed', 'cancelled')"
-		"  THEN j.body - 'insurerPassword' ELSE j.body END"
+		JOB_KEEPS("j", "s.state")
 		" FROM settled s WHERE j.job_id = s.job_id AND j.fence = s.fence"
 		" AND j.state::text = 'running'" /* as text, or the planner would take another index */
 		" RETURNING j.job_id"},
@@ -152,15 +152,16 @@ static Statement statements[STATEMENT_COUNT] = {
 	[JOB_RECOVER] = {4, {INT8OID, BOOLOID, TEXTARRAYOID, TEXTARRAYOID},
 		"WITH lost AS ("
 		" UPDATE canopy_summit.job j"
-		" SET state = CASE WHEN j.operation = ANY ($3) THEN 'in_doubt'"
-		"  WHEN l.times >= 20 THEN 'failed' ELSE 'queued' END::canopy_summit.job_state,"
-		" finished_at = CASE WHEN j.operation <> ALL ($3) AND l.times >= 20 THEN now() END,"
+		" SET state = e.state::canopy_summit.job_state,"
+		" finished_at = CASE WHEN e.state = 'failed' THEN now() END,"
 		" run_at = least(j.run_at, now()), fence = j.fence + 1, epoch = NULL, lease_until = NULL,"
 		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
-		" outcome_code = 'worker_lost'"
-		" FROM canopy_summit.job r, LATERAL (SELECT count(*) AS times"
+		" outcome_code = 'worker_lost',"
+		JOB_KEEPS("j", "e.state")
+		" FROM canopy_summit.job r, LATERAL (SELECT CASE WHEN r.operation = ANY ($3) THEN 'in_doubt'"
+		"  WHEN count(*) >= 20 THEN 'failed' ELSE 'queued' END AS state"
 		"  FROM canopy_summit.job_attempt a"
-		"  WHERE a.job_id = r.job_id AND a.code = 'worker_lost') AS l"
+		"  WHERE a.job_id = r.job_id AND a.code = 'worker_lost') AS e"
 		" WHERE r.state = 'running' AND r.epoch = $1 AND (NOT $2 OR r.lease_until < now())"
 		" AND j.job_id = r.job_id AND j.fence = r.fence"
 		" RETURNING j.job_id, j.fence - 1 AS fence)"

@@ -119,4 +119,12 @@ extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease
 extern Datum operation_names(OperationClass class, int flag);
 extern void epoch_lock(int64 epoch);
 
+/*
+ * What every statement that ends a job sets besides its state: a secret leaves
+ * the row.  `job` is the alias of the table, `state` an SQL expression, a text.
+ */
+#define JOB_KEEPS(job, state)                                                          \
+	" params = canopy_summit.job_keeps(" state ", " job ".operation, " job ".params)," \
+	" body = canopy_summit.job_keeps(" state ", " job ".operation, " job ".body)"
+
 #endif /* CANOPY_SUMMIT_JOB_H */

@@ -124,6 +124,12 @@ params_json(const Operation *operation)
 			push_text(&state, WJB_KEY, "values");
 			push_text(&state, WJB_VALUE, param->values);
 		}
+		if (param->secret)
+		{
+			push_text(&state, WJB_KEY, "secret");
+			boolean.val.boolean = true;
+			pushJsonbValue(&state, WJB_VALUE, &boolean);
+		}
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));

@@ -78,6 +78,7 @@ typedef struct OperationParam
 	ParamType type;
 	bool required;
 	const char *values; /* allowed ones, separated by commas; NULL = any */
+	bool secret;        /* not kept when its job has come to an end */
 } OperationParam;
 
 typedef struct Operation

@@ -276,9 +276,9 @@ const Operation operation_table[] = {
 			{"public_alias", PARAM_BODY, TYPE_TEXT, true},
 			{"meta_data", PARAM_BODY, TYPE_OBJECT, false},
 			{"insurerName", PARAM_BODY, TYPE_TEXT, true},
-			{"insurerUsername", PARAM_BODY, TYPE_TEXT, true},
-			{"insurerPassword", PARAM_BODY, TYPE_TEXT, false},
-			{"insurerThirdField", PARAM_BODY, TYPE_TEXT, false},
+			{"insurerUsername", PARAM_BODY, TYPE_TEXT, true, .secret = true},
+			{"insurerPassword", PARAM_BODY, TYPE_TEXT, false, .secret = true},
+			{"insurerThirdField", PARAM_BODY, TYPE_TEXT, false, .secret = true},
 			{"servicing_actions", PARAM_BODY, TYPE_ARRAY, false},
 			{"refresh_reason", PARAM_BODY, TYPE_TEXT, false, "UPCOMING_MONITORING,UPCOMING_SERVICING"},
 		},
@@ -308,11 +308,11 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT UNSUPPORTED_INSURER; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"insurerName", PARAM_BODY, TYPE_TEXT, true},
-			{"insurerUsername", PARAM_BODY, TYPE_TEXT, true},
-			{"insurerPassword", PARAM_BODY, TYPE_TEXT, false},
-			{"insurerThirdField", PARAM_BODY, TYPE_TEXT, false},
+			{"insurerUsername", PARAM_BODY, TYPE_TEXT, true, .secret = true},
+			{"insurerPassword", PARAM_BODY, TYPE_TEXT, false, .secret = true},
+			{"insurerThirdField", PARAM_BODY, TYPE_TEXT, false, .secret = true},
 		},
 	},
 	{
@@ -342,8 +342,8 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true},
-			{"mfaValue", PARAM_BODY, TYPE_TEXT, false},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
+			{"mfaValue", PARAM_BODY, TYPE_TEXT, false, .secret = true},
 		},
 	},
 	{
@@ -352,7 +352,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"optionKey", PARAM_BODY, TYPE_TEXT, false},
 		},
 	},
@@ -364,7 +364,7 @@ const Operation operation_table[] = {
 			"PULL_NOT_SUPPORTED NEWER_PULL_AVAILABLE ALREADY_RECONNECTED UNSUPPORTED_CARRIER; 403 "
 			"UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"reconnect_token", PARAM_BODY, TYPE_TEXT, true},
+			{"reconnect_token", PARAM_BODY, TYPE_TEXT, true, .secret = true},
 		},
 	},
 	{
@@ -407,7 +407,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"servicing_action_id", PARAM_BODY, TYPE_TEXT, true},
 			{"is_confirmed", PARAM_BODY, TYPE_BOOLEAN, true},
 		},

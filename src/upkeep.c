@@ -65,7 +65,7 @@ static Statement conclude_found = {3, {INT8OID, JSONBOID, TEXTOID},
 	"WITH found AS ("
 	" UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now(),"
 	" outcome = 'found by ' || $3, outcome_code = 'reconciled',"
-	" body = j.body - 'insurerPassword'"
+	JOB_KEEPS("j", "'succeeded'")
 	" WHERE j.job_id = $1 AND j.state = 'in_doubt'"
 	" AND canopy_summit.reconcile_found(j, $2) IS NOT NULL"
 	" RETURNING j.job_id, canopy_summit.reconcile_found(j, $2) AS thing)"

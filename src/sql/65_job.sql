@@ -62,6 +62,7 @@ COMMENT ON TABLE canopy_summit.job IS 'durable outbound requests: INSERT server,
 COMMENT ON COLUMN canopy_summit.job.job_id IS 'filled by the engine; a row that comes with one is a restored row';
 COMMENT ON COLUMN canopy_summit.job.server IS 'foreign server to send to';
 COMMENT ON COLUMN canopy_summit.job.operation IS 'name in canopy_summit.operation';
+COMMENT ON COLUMN canopy_summit.job.body IS 'as params without the parameters that the catalogue calls secret, once the job has ended';
 COMMENT ON COLUMN canopy_summit.job.priority IS '0 is sent first, 9 last; 5 unless given';
 COMMENT ON COLUMN canopy_summit.job.run_at IS 'not sent before; now unless given';
 COMMENT ON COLUMN canopy_summit.job.max_attempts IS 'attempts that reach the server; 10 unless given, at most 2 for billable operations';
@@ -158,6 +159,17 @@ AS 'MODULE_PATHNAME', 'canopy_summit_instance'
 LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.instance() IS
 	'this database as jobs remember it: a digest of system identifier, database OID and the content of setting instance_file';
+
+CREATE FUNCTION canopy_summit.job_keeps(state text, operation text, value jsonb) RETURNS jsonb
+AS 'MODULE_PATHNAME', 'canopy_summit_job_keeps'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.job_keeps(text, text, jsonb) IS
+	'params or body of a job as they are kept: once it has succeeded, failed or been cancelled, without what is secret';
+
+CREATE FUNCTION canopy_summit.sends_secrets(operation text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_sends_secrets'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.sends_secrets(text) IS 'whether params or body of an operation''s jobs hold secrets';
 
 -- The library, which defines the settings, may not be loaded yet.
 CREATE FUNCTION @extschema@.canopy_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,

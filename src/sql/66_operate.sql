@@ -13,7 +13,9 @@ BEGIN ATOMIC
 	SELECT canopy_summit.wake();
 	WITH cancelled AS (
 		UPDATE canopy_summit.job j
-		SET state = 'cancelled', finished_at = now(), outcome = 'cancelled by ' || session_user, outcome_code = 'cancelled'
+		SET state = 'cancelled', finished_at = now(), outcome = 'cancelled by ' || session_user, outcome_code = 'cancelled',
+			params = canopy_summit.job_keeps('cancelled', j.operation, j.params),
+			body = canopy_summit.job_keeps('cancelled', j.operation, j.body)
 		WHERE j.job_id = cancel_job.job_id AND j.state = 'queued'
 		RETURNING 1)
 	SELECT count(*) > 0 FROM cancelled;
@@ -39,6 +41,11 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				  HINT = format('Look at the server; if it did not, SELECT canopy_summit.retry_job(%s, confirm => true);', retry_job.job_id);
 	END IF;
+	IF job.state = 'failed' AND canopy_summit.sends_secrets(job.operation) THEN
+		RAISE EXCEPTION 'job % cannot be retried: what it sent was secret, and was not kept', retry_job.job_id
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = 'Enqueue the operation anew.';
+	END IF;
 	UPDATE canopy_summit.job j
 	SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
 	WHERE j.job_id = retry_job.job_id;
@@ -47,7 +54,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.retry_job(bigint, boolean) IS
-	'queues a failed job again; a job in doubt only with confirm, because it may have taken effect; false if it is neither';
+	'queues a failed job again, unless what it sent was secret; a job in doubt only with confirm, because it may have taken effect; false if it is neither';
 
 CREATE FUNCTION canopy_summit.retry_failed(server name DEFAULT NULL, operation text DEFAULT NULL,
 	since timestamptz DEFAULT '-infinity')
@@ -59,14 +66,14 @@ BEGIN ATOMIC
 	WITH retried AS (
 		UPDATE canopy_summit.job j
 		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
-		WHERE j.state = 'failed' AND j.finished_at >= retry_failed.since
+		WHERE j.state = 'failed' AND j.finished_at >= retry_failed.since AND NOT canopy_summit.sends_secrets(j.operation)
 			AND (retry_failed.server IS NULL OR j.server = retry_failed.server::text)
 			AND (retry_failed.operation IS NULL OR j.operation = retry_failed.operation)
 		RETURNING 1)
 	SELECT count(*) FROM retried;
 END;
 COMMENT ON FUNCTION canopy_summit.retry_failed(name, text, timestamptz) IS
-	'queues failed jobs again, of one server or operation if given; returns how many';
+	'queues failed jobs again, of one server or operation if given, but none that sent secrets; returns how many';
 
 CREATE FUNCTION canopy_summit.pause_server(server name, reason text DEFAULT 'paused') RETURNS void
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE

@@ -24,6 +24,7 @@ subtest 'circuit breaker' => \&breaker;
 subtest 'a refused credential' => \&refused_credential;
 subtest 'a lost response' => \&lost_response;
 subtest 'Retry-After' => \&retry_after;
+subtest 'secrets' => \&secrets;
 done_testing();
 
 # A server of its own for each case: one's throttle is none of the other's business.
@@ -284,5 +285,121 @@ sub lost_response
 	is(settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'doubt'})), 'succeeded', 'others go on');
 	is(scalar(grep { $_->{method} eq 'POST' } requests($sandbox, 'monitorings', 'method,path')), 1, 'one request was sent');
 	is_deeply([ map { $_->{effects} } grep { $_->{operation} eq 'post-monitoring' } @{ $sandbox->control(GET => 'effects/canopy')->{operations} } ], [1], 'with one effect');
+	return;
+}
+
+# Whichever way a job ends, what is secret of it leaves its row, and a secret of an answer is not kept.
+sub secrets
+{
+	my ($at, @ended) = ({ path => '/consentAndConnect', method => 'POST' });
+	my $body = sub {
+		return { device_identifier => '1.2.3.4', terms_version => 3, consent_language => 'I agree',
+			public_alias => 'sandbox-link', insurerName => 'geico', meta_data => { end => $_[0] },
+			insurerUsername => 'user_good', insurerPassword => 'pass_good', insurerThirdField => 'third-secret' };
+	};
+	my $connect = sub {
+		my ($end, $more) = @_;
+		return enqueue($node, 'post-consent-and-connect', {}, $body->($end), $more);
+	};
+	my @idv = ('post-idv', { pullId => 'p', 'pull-jwt' => 'jwt-secret' }, { mfaValue => 'mfa-secret' });
+	my %refusal = (kind => 'status', status => 400, body => { error => 'INVALID_INPUT' });
+	my $ends = sub {
+		my ($end, $job_id, $state, $code) = @_;
+		is(settled($node, $job_id, 60), $state, "$end: it ends $state");
+		is(job($node, $job_id)->{outcome_code} // '', $code, "$end: and says why") if defined $code;
+		push @ended, [ $end, $job_id ]
+	};
+	# A row of another version's operation, as a restore brings it.
+	my $restored = sub {
+		my ($state, $more) = @_;
+		return query($node, qq{
+			INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, state, instance, fence,
+				attempts, max_attempts, priority, run_at, enqueued_at, epoch, lease_until)
+			SELECT nextval('canopy_summit.job_id_seq'), 'canopy', 'post-former', '{"pull-jwt": "jwt-secret"}',
+				'{"insurerPassword": "pass_good"}', current_user, '$state', canopy_summit.instance(), 1,
+				0, 10, 5, now(), now(), $more RETURNING job_id});
+	};
+
+	query($node, q{CREATE ROLE leaver; GRANT USAGE ON FOREIGN SERVER canopy TO leaver;
+		SELECT canopy_summit.grant_access('leaver', 'fetcher'), canopy_summit.grant_access('leaver', 'admin')});
+	$ends->('success', $connect->('success'), 'succeeded');
+	$sandbox->arm(match => $at, fault => { %refusal });
+	$ends->('refusal', $connect->('refusal'), 'failed', 'INVALID_INPUT');
+	$sandbox->arm(match => { path => '/idv' }, fault => { %refusal });
+	$ends->('header', enqueue($node, @idv), 'failed');
+
+	my $cancelled = $connect->('cancel', q{run_at => 'infinity'});
+	like(query($node, "SELECT j::text FROM canopy_summit.job j WHERE job_id = $cancelled"), qr/pass_good/,
+		'a job that waits has its secrets');
+	query($node, "SELECT canopy_summit.cancel_job($cancelled)");
+	$ends->('cancel', $cancelled, 'cancelled', 'cancelled');
+	my $json = CanopyTest::quoted(JSON::PP->new->encode($body->('duplicate')));
+	my $enqueue = "SELECT canopy_enqueue('post-consent-and-connect', '{}', $json, ";
+	my @twins = split /\n/, query($node, "$enqueue dedupe_key => 'k') FROM generate_series(1, 2)");
+	all_settled($node);
+	$ends->('duplicate', $_, job($node, $_)->{state}) for @twins;
+	is(jobs_by_state($node, "job_id IN ($twins[0], $twins[1])"), 'cancelled 1, succeeded 1', 'duplicate: one was sent');
+
+	my $former = $restored->('queued', 'NULL, NULL');
+	query($node, 'SELECT canopy_summit.wake()');
+	$ends->('former operation', $former, 'failed');
+	my $lost = $restored->('running', q{-7, now() - interval '1 h'});
+	query($node, qq{INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome, code)
+		SELECT $lost, -n, now(), true, 'lost', 'worker_lost' FROM generate_series(1, 20) n});
+	$node->restart;
+	$ends->('lost workers', $lost, 'failed', 'worker_lost');
+
+	$sandbox->arm(match => $at, fault => { kind => 'reset' });
+	my $found = $connect->('found');
+	wait_until('it is found', sub { job($node, $found)->{state} eq 'succeeded' });
+	$ends->('found', $found, 'succeeded', 'reconciled');
+	$sandbox->arm(match => { path => '/idv' }, fault => { kind => 'reset' });
+	$ends->('retried doubt', my $doubt = enqueue($node, @idv), 'in_doubt');
+	$sandbox->arm(match => { path => '/idv' }, fault => { %refusal });
+	query($node, "SELECT canopy_summit.retry_job($doubt, true)");
+	is(settled($node, $doubt), 'failed', 'retried doubt: it fails');
+
+	$sandbox->clear;
+	# The answer of a success cannot be kept, that of a failure can.
+	query($node, q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		ASSERT (SELECT state <> 'succeeded' FROM canopy_summit.job j WHERE j.job_id = NEW.job_id);
+		RETURN NEW; END$$;
+		CREATE TRIGGER refuse BEFORE INSERT ON canopy_summit.job_response FOR EACH ROW EXECUTE FUNCTION refuse()});
+	my $quarantined = $connect->('quarantine');
+	$ends->('quarantine', $quarantined, 'failed', 'quarantined');
+	query($node, 'DROP TRIGGER refuse ON canopy_summit.job_response');
+
+	my $orphan = query($node, "SET ROLE leaver; $enqueue run_at => 'infinity')");
+	query($node, qq{DROP OWNED BY leaver; DROP ROLE leaver;
+		UPDATE canopy_summit.job SET run_at = now() WHERE job_id = $orphan; SELECT canopy_summit.wake()});
+	$ends->('owner gone', $orphan, 'failed');
+
+	for my $end (@ended)
+	{
+		my ($name, $job_id) = @$end;
+		my $job = job($node, $job_id);
+		unlike(JSON::PP->new->encode($job), qr/pass_good|user_good|secret/, "$name: nothing secret is left");
+		next if $job->{state} ne 'failed' || $job->{operation} eq 'post-former';
+		is(scalar sqlstate_of($node, "SELECT canopy_summit.retry_job($job_id)"), '55000',
+			"$name: without it, it is not retried");
+	}
+	is(query($node, q{SELECT canopy_summit.retry_failed(operation => 'post-idv')}), 0, 'nor with all that failed');
+
+	# An answer may hold its secret more than once, in links for one.
+	my $token = 'a+b/c=TOKEN-of-an-answer';
+	my %answer = (pull_id => 'p', reconnect_token => $token, note => "see $token",
+		other => 'a%2Bb/c%3dTOKEN-of-an-answer', short_token => 'pull', nested => [ { at => [$token] } ],
+		reconnect_url => "https://x.test/c/a?reconnectToken=$token&lead=1",
+		another_url => 'https://x.test/?pull_jwt=TOKEN-of-another#f',
+		tokens => { now => 'TOKEN-that-is-nested' }, again => 'TOKEN-that-is-nested');
+	$sandbox->arm(match => { path => '/reconnectToken' },
+		fault => { kind => 'status', status => 200, body => { success => JSON::PP::true, %answer } });
+	my $asked = enqueue($node, 'get-monitoring-reconnect-token', { monitoringId => 'm' });
+	is(settled($node, $asked), 'succeeded', 'an answer with secrets');
+	my $kept = query($node, "SELECT response - 'success' FROM canopy_summit.job_response WHERE job_id = $asked");
+	is_deeply(JSON::PP->new->decode($kept), { pull_id => 'p', reconnect_token => '***', note => 'see ***',
+		other => '***', short_token => '***', reconnect_url => 'https://x.test/c/a?reconnectToken=***&lead=1',
+		nested => [ { at => ['***'] } ],
+		another_url => 'https://x.test/?pull_jwt=***#f', tokens => '***', again => '***' }, 'is kept without them');
 	return;
 }
