@@ -264,16 +264,16 @@ take_zone(const char **at, const char *end, int64 *zone)
 	return true;
 }
 
-/* YYYY-MM-DD with or without a time and zone, or MM/DD/YYYY, as a moment in UTC. */
+/* YYYY-MM-DD with or without a time and zone, or MM/DD/YYYY, as the clock there says it, and how far east that is. */
 static bool
-coerce_moment(Text text, Timestamp *result)
+coerce_clock(Text text, Timestamp *result, int64 *zone)
 {
 	const char *at = text.bytes;
 	const char *end = text.bytes + text.len;
 	int year, month, day;
 	int64 time = 0;
-	int64 zone = 0;
 
+	*zone = 0;
 	if (text.len >= 10 && at[2] == '/')
 	{
 		if (!take_digits(&at, end, 2, &month) || *at++ != '/' || !take_digits(&at, end, 2, &day) ||
@@ -289,21 +289,37 @@ coerce_moment(Text text, Timestamp *result)
 	if (at < end && (*at == 'T' || *at == 't' || *at == ' '))
 	{
 		at++;
-		if (!take_time(&at, end, &time) || !take_zone(&at, end, &zone))
+		if (!take_time(&at, end, &time) || !take_zone(&at, end, zone))
 			return false;
 	}
-	*result = (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY + time - zone;
+	*result = (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY + time;
 	return at == end;
 }
 
-/* The UTC day: Canopy sends US midnights in UTC (guide, quirk 26). */
+/* The same as a moment in UTC. */
+static bool
+coerce_moment(Text text, Timestamp *result)
+{
+	int64 zone;
+
+	if (!coerce_clock(text, result, &zone))
+		return false;
+	*result -= zone;
+	return true;
+}
+
+/*
+ * The day as written: Canopy sends US midnights in UTC (guide, quirk 26), of which the
+ * UTC day is meant, and a time with an offset of its own means the day where it was written.
+ */
 static bool
 coerce_date(Text text, Datum *result)
 {
 	Timestamp moment;
+	int64 zone;
 	int64 day;
 
-	if (!coerce_moment(text, &moment))
+	if (!coerce_clock(text, &moment, &zone))
 		return false;
 	day = moment / USECS_PER_DAY;
 	if (moment % USECS_PER_DAY < 0)
