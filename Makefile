@@ -16,7 +16,7 @@ SQL_PARTS = $(addprefix $(here)/src/sql/, 00_schema.sql 10_server.sql 20_operati
 	82_apply.sql 83_status.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
-REGRESS = server store coerce drift view link operation certificate html webhook
+REGRESS = server store coerce shape drift view link operation certificate html webhook
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
 # test/run sets WERROR=-Werror; elsewhere a compiler may know warnings which this code has not met.

@@ -4,11 +4,20 @@ CREATE EXTENSION canopy_summit;
 CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api;
 \pset null '-'
 
--- A pull that has just what the tables expect has no drift but for what it leaves out.
+-- A pull that has just what the tables expect has no drift, whatever it leaves out.
 SELECT version, changed FROM canopy_store_pull('{"pull_id": "p1", "status": "SUCCESS", "policies": [], "funnel": {}, "answers": null}');
 SELECT DISTINCT kind, split_part(path, '.', 1) AS entity FROM canopy_summit.schema_drift;
-SELECT path FROM canopy_summit.schema_drift WHERE path IN ('pull.status', 'pull.first_name', 'pull.funnel_stage', 'pull.policies', 'pull.pull_id',
-	'pull.server', 'pull.extra', 'policy.name') ORDER BY path;
+-- Missing is what its version before had, in some object of an entity that it still has; also a late one, and one without property data.
+SELECT version FROM unnest(ARRAY[
+	'{"pull_id": "less", "status": "SUCCESS", "first_name": "Ann", "funnel": {"stage": "NEW"}, "agents": [{"email": "a"}], "policies": [
+		{"policy_id": "a", "name": "x", "vehicles": [{"make": "m", "vehicle_id": "v"}, {"year": 1, "lien_holder_address": {"city": "c", "zip": "z"}}],
+		 "dwellings": [{"dwelling_id": "d", "property_data": {"year_built": 1}}]}]}',
+	'{"pull_id": "less", "status": "SUCCESS", "first_name": null, "funnel": {"premium": 7}, "policies": {"policy0": {"policy_id": "a"},
+		"policy1": {"vehicles": [{"vehicle_id": "v"}, {"year": 2, "LienHolderAddress": {"city": "c"}}], "dwellings": {"dwelling_id": "d"}}}}',
+	'{"pull_id": "less", "policies": [{"name": "x"}]}']::jsonb[]) WITH ORDINALITY AS d(pull, number),
+	LATERAL canopy_store_pull(pull, fetched_at => '2026-01-01'::timestamptz + number * interval '1 hour');
+SELECT version FROM canopy_store_pull('{"pull_id": "less", "status": "STARTED"}', fetched_at => '2026-01-01 01:30');
+SELECT version, drift FROM canopy_summit.pull_version WHERE pull_id = 'less' ORDER BY version;
 
 -- Unknown fields at every level, values of other types, and where an array or object was expected.
 SELECT version FROM canopy_store_pull('{"pull_id": "p2", "status": "SUCCESS", "score": 1, "no_claims": "maybe",
@@ -37,9 +46,11 @@ CREATE SERVER other FOREIGN DATA WRAPPER canopy_api;
 SELECT version FROM canopy_store_pull('{"pull_id": "p3", "score": 2}', server => 'other');
 SELECT server, kind, path, versions, first_seen_at <= last_seen_at AS ordered FROM canopy_summit.schema_drift WHERE path = 'pull.score' ORDER BY server;
 
--- Names that would break a path or a message.
-SELECT version FROM canopy_store_pull(jsonb_build_object('pull_id', 'p4', '', 1, 'a.b', 1, 'ü"''', 1, E'line\nbreak', 1, repeat('ü', 300), 1));
-SELECT length(path), left(path, 20) AS path FROM canopy_summit.schema_drift
+-- Names that would break a path or a message, or that say more than the name of a field.
+SELECT version FROM canopy_store_pull(jsonb_build_object('pull_id', 'p4', '', 1, 'a.b', 1, 'ü"''', 1, E'line\nbreak', 1, repeat('ü', 300), 1,
+	repeat('x', 63), 1, repeat('y', 64), 1, '123-45-6789', 1, 'ann@example.com', 1, 'Ann Smith', 1, 'p5551234', 1, '7', 1, 'owner4_2025', 1, 'someField', 1,
+	'funnel', jsonb_build_object('5551234', 1, 'good', 1), 'agents', jsonb_build_array(jsonb_build_object('email', 'e', 'HO0000001', 'x'))));
+SELECT length(path), left(path, 30) AS path FROM canopy_summit.schema_drift
 WHERE kind = 'new' AND path IN (SELECT jsonb_array_elements_text(drift -> 'new') FROM canopy_summit.pull_version WHERE pull_id = 'p4') ORDER BY path COLLATE "C";
 -- Many of them are all kept in extra; 200 paths of a kind are remembered.
 SELECT version FROM canopy_store_pull((SELECT jsonb_object_agg('field' || i, i) || '{"pull_id": "p5"}' FROM generate_series(1, 1000) i));
@@ -72,9 +83,17 @@ SELECT arguments, pg_temp.outcome(format('SELECT canopy_summit.add_column(%s)', 
 	$$'policy', 'x', 'integer[]'$$, $$'policy', 'x', 'word'$$, $$'policy', 'x', 'canopy_summit.personal_text'$$, $$'policy', 'x', 'pg_class'$$,
 	$$'no_such', 'x', 'text'$$, $$'pull_version', 'x', 'text'$$, $$'', 'x', 'text'$$, $$'canopy_summit.policy', 'x', 'text'$$,
 	$$'policy', 'name', 'text'$$, $$'policy', 'server', 'text'$$, $$'policy', 'extra', 'jsonb'$$, $$'policy', 'xmin', 'text'$$, $$'policy', 'new_1', 'text'$$,
-	$$'policy', '', 'text'$$, $$'policy', 'environment', 'text'$$, $$'policy', 'total_premium', 'numeric'$$]) AS arguments;
+	$$'policy', '', 'text'$$, $$'policy', 'environment', 'text'$$, $$'policy', 'total_premium', 'numeric'$$,
+	$$'policy', '_cents', 'bigint'$$, $$'policy', 'name_cents', 'bigint'$$, $$'policy', 'new_1_cents', 'bigint'$$, $$'policy', 'ctid_cents', 'bigint'$$,
+	$$'policy', 'extra_cents', 'bigint'$$, $$'vehicle', 'meta_data_cents', 'bigint'$$, $$'policy', 'declared_cents', 'bigint'$$, $$'policy', 'declared_x_cents', 'bigint'$$,
+	$$'policy', 'total_premium_cents', 'bigint'$$, $$'policy', 'is_data_cents', 'bigint'$$, $$'policy', 'tableoid', 'bigint'$$,
+	$$'policy', 'per_mile_premium_tenth_of_cents', 'bigint'$$, $$'policy', repeat('x', 64), 'text'$$, $$'policy', repeat('ü', 32), 'text'$$]) AS arguments;
 \pset format aligned
 SELECT count(*) FROM pg_attribute WHERE attrelid = 'canopy_summit.policy'::regclass AND attname = 'x';
+-- What is only like one of those is a name.
+SELECT canopy_summit.add_column('policy', name, type) FROM (VALUES ('_cents', 'text'::regtype), ('x_cents', 'bigint'), ('_x_cents', 'bigint'), ('Name', 'text'),
+	(repeat('z', 63), 'text'), ('%I $1 "quoted" ''', 'bigint'), (E'line\nbreak_cents', 'bigint')) AS n(name, type);
+SELECT "_cents", x, x_cents, _x, "%I $1 ""quoted"" '" FROM canopy.policy_all LIMIT 0;
 SELECT canopy_summit.add_column(NULL, 'x', 'text') IS NULL AS nothing, canopy_summit.add_column('policy', NULL, 'text') IS NULL AS nothing;
 
 -- A column takes the field from extra: at once for what comes, after canopy_remap() for what is there.

@@ -185,7 +185,7 @@ listed_field(JsonbContainer *pull, const char *name, ColumnKind kind, bool *isnu
 	return datum;
 }
 
-/* One listed pull as a row of the result; metadata only for those who may read personal data. */
+/* One listed pull as a row of the result; metadata and account only for those who may read personal data. */
 static void
 list_put(ReturnSetInfo *result, const char *server, JsonbContainer *pull, const char *pull_id,
 		 bool reads_pii)
@@ -199,6 +199,8 @@ list_put(ReturnSetInfo *result, const char *server, JsonbContainer *pull, const 
 	values[2] = listed_field(pull, "type", COLUMN_TEXT, &nulls[2]);
 	values[3] = listed_field(pull, "created_at", COLUMN_TIMESTAMPTZ, &nulls[3]);
 	values[4] = listed_field(pull, "account_identifier", COLUMN_TEXT, &nulls[4]);
+	if (!nulls[4] && !reads_pii)
+		values[4] = CStringGetTextDatum("***"); /* as the views show it */
 	values[5] = listed_field(pull, "meta_data", COLUMN_JSONB, &nulls[5]);
 	nulls[5] |= !reads_pii;
 	values[6] = listed_field(pull, "is_archived", COLUMN_BOOLEAN, &nulls[6]);

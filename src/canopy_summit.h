@@ -127,6 +127,7 @@ extern bool option_parse_boolean(const char *name, const char *value);
 extern Jsonb *json_read(const char *bytes, size_t len, List **replaced, const char **problem);
 extern Jsonb *json_read_nested(const char *bytes, int len);
 extern const char *json_text_field(Jsonb *json, const char *key);
+extern const char *json_key_label(const char *key, int len);
 
 /* a JSON value as a value of a column: coerce.c */
 typedef enum ColumnKind

@@ -84,6 +84,7 @@ static const EntityLink links[] = {
 	{ENTITY_PULL, "loss_events", ENTITY_LOSS_EVENT},
 	{ENTITY_PULL, "agents", ENTITY_AGENT},
 	{ENTITY_PULL, "answers", ENTITY_ANSWER_SECTION},
+	{ENTITY_PULL, "primary_address", ENTITY_ADDRESS},
 	{ENTITY_POLICY, "vehicles", ENTITY_VEHICLE},
 	{ENTITY_POLICY, "dwellings", ENTITY_DWELLING},
 	{ENTITY_POLICY, "locations", ENTITY_LOCATION},
@@ -114,6 +115,7 @@ static const EntityLink links[] = {
 	{ENTITY_ADDITIONAL_INTEREST, "additional_interest_address", ENTITY_ADDRESS},
 	{ENTITY_LIFE_DETAILS, "policy_owner_address", ENTITY_ADDRESS},
 	{ENTITY_LIFE_DETAILS, "policy_payor_address", ENTITY_ADDRESS},
+	{ENTITY_AGENT, "address", ENTITY_ADDRESS},
 	{ENTITY_ANSWER_SECTION, "fields", ENTITY_ANSWER},
 	{ENTITY_ANSWER, "value", ENTITY_ANSWER_FILE},
 };
@@ -129,9 +131,20 @@ static const struct
 	{ENTITY_POLICY, "life"},
 };
 
+/* Other spellings of fields that the API's own examples have. */
+static const struct
+{
+	Entity entity;
+	const char *spelling;
+	const char *field;
+} spellings[] = {
+	{ENTITY_LIFE_BENEFICIARY, "name_insured_id", "named_insured_id"},
+};
+
 PG_FUNCTION_INFO_V1(canopy_summit_entities);
 
 static EntityMap maps[ENTITY_COUNT];
+static bool in_use[ENTITY_COUNT]; /* by the pull that is being shredded */
 static SPIPlanPtr insert_plans[ENTITY_COUNT];
 static SPIPlanPtr delete_plans[ENTITY_COUNT];
 static SPIPlanPtr show_plans[ENTITY_COUNT];
@@ -207,7 +220,7 @@ engine_column(EntityMap *map, Entity entity, Form_pg_attribute column)
 		return NULL;
 	for (int i = 0; i < lengthof(columns); i++)
 		if (strcmp(columns[i].name, NameStr(column->attname)) == 0 &&
-			columns[i].type == column->atttypid)
+			columns[i].type == getBaseType(column->atttypid))
 			return columns[i].attribute;
 	return NULL;
 }
@@ -303,11 +316,10 @@ map_build(EntityMap *map, Entity entity, Oid oid)
 
 /*
  * The mapping of an entity, brought up to date.  Its table is locked against
- * changes of its definition until the end of the transaction, so entity_map()
- * gives the same mapping afterwards, whatever invalidations arrive.  Only the
- * first use of an entity in a pull may open it: opening again may rebuild.
+ * changes of its definition until the end of the transaction, so the mapping
+ * stays the same afterwards, whatever invalidations arrive.
  */
-EntityMap *
+static EntityMap *
 entity_open(Entity entity)
 {
 	static bool registered = false;
@@ -336,7 +348,24 @@ entity_open(Entity entity)
 	return map;
 }
 
-/* The mapping of an entity, as entity_open() left it. */
+/* Begin with a pull: the first use of an entity brings its mapping up to date, and no later one may. */
+void
+entity_begin(void)
+{
+	memset(in_use, 0, sizeof(in_use));
+}
+
+/* The mapping of an entity for the pull that entity_begin() began. */
+EntityMap *
+entity_use(Entity entity)
+{
+	if (!in_use[entity])
+		entity_open(entity);
+	in_use[entity] = true;
+	return &maps[entity];
+}
+
+/* The mapping of an entity that is in use. */
 EntityMap *
 entity_map(Entity entity)
 {
@@ -350,6 +379,50 @@ entity_find_field(EntityMap *map, const char *name, int len)
 	EntityField key = {.name = name, .len = len};
 
 	return bsearch(&key, map->fields, map->field_count, sizeof(EntityField), field_compare);
+}
+
+/* The name in snake case behind a prefix, in the buffer; false if it is in snake case already, or too long. */
+static bool
+snake_case(const char *prefix, const char *name, int len, char *buffer, int size)
+{
+	int at = strlcpy(buffer, prefix, size);
+	bool differs = false;
+
+	for (int i = 0; i < len; i++)
+	{
+		bool is_upper = name[i] >= 'A' && name[i] <= 'Z';
+
+		if (at + 2 >= size)
+			return false;
+		if (is_upper && i > 0)
+			buffer[at++] = '_';
+		buffer[at++] = is_upper ? name[i] - 'A' + 'a' : name[i];
+		differs |= is_upper;
+	}
+	buffer[at] = '\0';
+	return differs;
+}
+
+/*
+ * The field that a JSON key is another spelling of, or NULL: lists and addresses
+ * also come in PascalCase or camelCase (guide, quirk 24).
+ */
+EntityField *
+entity_find_twin(Entity entity, const char *prefix, const char *name, int len)
+{
+	char twin[2 * NAMEDATALEN];
+	EntityField *field;
+
+	for (int i = 0; i < lengthof(spellings); i++)
+		if (spellings[i].entity == entity && *prefix == '\0' &&
+			strlen(spellings[i].spelling) == len && memcmp(spellings[i].spelling, name, len) == 0)
+			return entity_find_field(&maps[entity], spellings[i].field, strlen(spellings[i].field));
+	if (!snake_case(prefix, name, len, twin, sizeof(twin)))
+		return NULL;
+	field = entity_find_field(&maps[entity], twin, strlen(twin));
+	return field != NULL && field->child != ENTITY_NONE && field->prefix_len == strlen(prefix)
+			   ? field
+			   : NULL;
 }
 
 static SPIPlanPtr

@@ -117,19 +117,24 @@ typedef struct Drift
 {
 	List *added;   /* fields without a column */
 	List *retyped; /* fields whose value does not fit */
-	List *missing; /* columns that no object of the entity has */
+	List *missing; /* columns that some object of the entity had, and none has now */
 } Drift;
 
 /* entity.c */
 extern const char *entity_name(Entity entity);
-extern EntityMap *entity_open(Entity entity);
+extern void entity_begin(void);
+extern EntityMap *entity_use(Entity entity);
 extern EntityMap *entity_map(Entity entity);
 extern EntityField *entity_find_field(EntityMap *map, const char *name, int len);
+extern EntityField *entity_find_twin(Entity entity, const char *prefix, const char *name, int len);
 extern void entity_write(Datum *keys, EntityRows *rows, bool replace);
 extern void entity_show(Datum *keys, bool is_current);
 extern void entity_discard(EntityRows *rows);
 
+/* missing.c */
+extern void missing_look(Jsonb *pull, bool **had);
+
 /* shred.c */
-extern EntityRows *shred(const RowOrigin *origin, Jsonb *pull, Drift *drift);
+extern EntityRows *shred(const RowOrigin *origin, Jsonb *pull, Jsonb *previous, Drift *drift);
 
 #endif /* CANOPY_SUMMIT_ENTITY_H */

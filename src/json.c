@@ -16,6 +16,8 @@
 
 #define NUMBER_MAX_DIGITS  1000 /* written out; more becomes a string */
 #define REPLACED_MAX_PATHS 100  /* remembered; the bytes are kept anyway */
+#define PATH_MAX_LENGTH    1000 /* of what is remembered of a place, give or take a key */
+#define KEY_MAX_DIGITS     4    /* one after the other, in a key that is shown */
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
@@ -88,6 +90,26 @@ json_survey(const char *bytes, size_t len)
 	return survey;
 }
 
+/*
+ * A key as it may be shown to those who read no personal data: itself if it looks
+ * like the name of a field, a placeholder if a provider could have written
+ * anything, such as a telephone number, in its place.
+ */
+const char *
+json_key_label(const char *key, int len)
+{
+	int digits = 0;
+	bool is_name = len > 0 && len < NAMEDATALEN && !isdigit((unsigned char) key[0]);
+
+	for (int i = 0; i < len && is_name; i++)
+	{
+		digits = isdigit((unsigned char) key[i]) ? digits + 1 : 0;
+		is_name = digits <= KEY_MAX_DIGITS && !IS_HIGHBIT_SET(key[i]) &&
+				  (isalnum((unsigned char) key[i]) || key[i] == '_');
+	}
+	return is_name ? pnstrdup(key, len) : "<key>";
+}
+
 /* Remember the path to the current place, such as policies[].name; once a place. */
 static void
 repair_note(JsonRepair *repair)
@@ -110,12 +132,9 @@ repair_note(JsonRepair *repair)
 		{
 			if (path.len > 0)
 				appendStringInfoChar(&path, '.');
-			for (int k = frame->key_start; k < frame->key_start + frame->key_len && path.len < 1000;
-				 k++)
-				appendStringInfoChar(&path,
-									 isprint((unsigned char) repair->in[k]) && repair->in[k] != '\\'
-										 ? repair->in[k]
-										 : '?');
+			if (path.len < PATH_MAX_LENGTH)
+				appendStringInfoString(&path, json_key_label(repair->in + frame->key_start,
+															 frame->key_len));
 		}
 	}
 	foreach(cell, repair->replaced)

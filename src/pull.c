@@ -168,17 +168,17 @@ account_turn(const char *server, const char *account, const char *pull_id, PullS
 	}
 }
 
-/* Write a version, and its entity rows in place of those that the pull had if `replace`. */
+/* Write a version, and its entity rows in place of those of the previous one (NULL = none). */
 static void
-version_write(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
-			  const PullState *state, bool replace)
+version_write(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
+			  const PullSource *source, const PullState *state)
 {
 	RowOrigin origin = row_origin(source->server, pull_id, state);
 	Drift drift = {0};
-	EntityRows *rows = shred(&origin, pull, &drift);
+	EntityRows *rows = shred(&origin, pull, previous, &drift);
 
 	version_insert(keys, state->version, state, pull, drift_json(&drift, source->replaced), source);
-	entity_write(keys, rows, replace);
+	entity_write(keys, rows, previous != NULL);
 }
 
 /* Store the first version of a pull; false if another transaction was first. */
@@ -191,28 +191,28 @@ pull_store_first(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource
 		return false;
 	if (state->is_data && !state->is_current)
 		account_turn(source->server, state->account, pull_id, state);
-	version_write(keys, pull_id, pull, source, state, false);
+	version_write(keys, pull_id, pull, NULL, source, state);
 	return true;
 }
 
 /* Store a state that was requested before the current one: kept, never shown.  Returns its version. */
 static int
-pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
-				const PullState *state)
+pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
+				const PullSource *source, const PullState *state)
 {
 	RowOrigin origin = row_origin(source->server, pull_id, state);
 	Drift drift = {0};
 	int version = version_next(keys);
 
-	entity_discard(shred(&origin, pull, &drift));
+	entity_discard(shred(&origin, pull, previous, &drift));
 	version_insert(keys, version, state, pull, drift_json(&drift, source->replaced), source);
 	return version;
 }
 
 /* Store a state over the current one. */
 static void
-pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source,
-				const PullState *before, PullState *state)
+pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
+				const PullSource *source, const PullState *before, PullState *state)
 {
 	state->version = version_next(keys);
 	state->is_current = state->is_data && (state->account == NULL || before->is_current);
@@ -227,7 +227,7 @@ pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource 
 			account_turn(source->server, before->account, pull_id, state);
 		}
 	}
-	version_write(keys, pull_id, pull, source, state, true);
+	version_write(keys, pull_id, pull, previous, source, state);
 }
 
 /* Lock two accounts, of which either may be NULL, in byte order; true if the first was not there before. */
@@ -275,6 +275,7 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 	PullState state = {0};
 	PullState before = {0}; /* the version that was current when this one was requested */
 	bool lacks_property_data = content_lacks_property_data(pull, &state.has_property_data);
+	Jsonb *previous = NULL; /* that version */
 	bool is_late;
 	bool has_before = true;
 
@@ -288,9 +289,11 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 	is_late = source->fetched_at < before.fetched_at;
 	if (is_late && memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) != 0)
 		has_before = version_before(keys, source->fetched_at, &before.version, before.hash);
-	if (has_before && lacks_property_data && (is_late || before.has_property_data))
+	if (has_before && memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) != 0)
+		previous = version_document(keys, before.version);
+	if (previous != NULL && lacks_property_data && (is_late || before.has_property_data))
 	{
-		pull = content_carry_property_data(pull, version_document(keys, before.version));
+		pull = content_carry_property_data(pull, previous);
 		content_lacks_property_data(pull, &state.has_property_data);
 		content_hash(pull, state.hash);
 	}
@@ -301,10 +304,10 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 			state_confirm(keys, source->fetched_at);
 	}
 	else if (is_late)
-		result->version = pull_store_late(keys, pull_id, pull, source, &state);
+		result->version = pull_store_late(keys, pull_id, pull, previous, source, &state);
 	else
 	{
-		pull_store_next(keys, pull_id, pull, source, &before, &state);
+		pull_store_next(keys, pull_id, pull, previous, source, &before, &state);
 		result->version = state.version;
 		result->changed = true;
 	}
@@ -384,7 +387,7 @@ pull_remap(Datum *keys)
 	if (!state_lock(keys, &state))
 		return;
 	origin = row_origin(server, pull_id, &state);
-	entity_write(keys, shred(&origin, version_document(keys, state.version), &drift), true);
+	entity_write(keys, shred(&origin, version_document(keys, state.version), NULL, &drift), true);
 }
 
 /*

@@ -7,6 +7,7 @@
  * in the row's extra; nothing is dropped.
  */
 #include "entity.h"
+#include "shape.h"
 
 #include "access/htup_details.h"
 #include "mb/pg_wchar.h"
@@ -26,6 +27,7 @@ typedef struct Row
 	bool *nulls;
 	JsonbParseState *extra; /* NULL until a field goes there */
 	List *children;         /* of Child *, shredded when the row is complete */
+	bool lender_listed;     /* the lender that the row itself names is a row among its children */
 } Row;
 
 typedef struct Child
@@ -48,6 +50,17 @@ typedef struct Shredder
 	Drift *drift;
 } Shredder;
 
+/* Entities that name a lender of their own, which is a row of ENTITY_MORTGAGEE like any other. */
+static const struct
+{
+	Entity entity;
+	const char *name;
+	const char *number; /* of the loan; NULL = none */
+} lenders[] = {
+	{ENTITY_DWELLING, "mortgagee_name", "mortgage_loan_number"},
+	{ENTITY_VEHICLE, "lien_holder", NULL},
+};
+
 static void shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *parent,
 						 const char *role);
 static void shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
@@ -62,7 +75,7 @@ drift_note(List **paths, Entity entity, const char *prefix, const char *name, in
 
 	if (list_length(*paths) >= DRIFT_MAX_PATHS)
 		return;
-	path = psprintf("%s.%s%.*s", entity_name(entity), prefix, pg_mbcliplen(name, len, 200), name);
+	path = psprintf("%s.%s%s", entity_name(entity), prefix, json_key_label(name, len));
 	foreach(cell, *paths)
 		if (strcmp(lfirst(cell), path) == 0)
 		{
@@ -82,73 +95,26 @@ extra_add(JsonbParseState **extra, const JsonbValue *key, JsonbValue *value)
 	pushJsonbValue(extra, WJB_VALUE, value);
 }
 
-static bool
-is_object(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
-}
-
-static bool
-is_array(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
-}
-
-/* The elements of an array that are neither objects nor null, as a JSON array; NULL if there are none. */
-static JsonbValue *
-array_misfits(JsonbContainer *array)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(array);
-	JsonbParseState *misfits = NULL;
-	JsonbIteratorToken token;
-	JsonbValue element;
-
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM || is_object(&element) || element.type == jbvNull)
-			continue;
-		if (misfits == NULL)
-			pushJsonbValue(&misfits, WJB_BEGIN_ARRAY, NULL);
-		pushJsonbValue(&misfits, WJB_ELEM, &element);
-	}
-	return misfits ? pushJsonbValue(&misfits, WJB_END_ARRAY, NULL) : NULL;
-}
-
-/* Whether a field that may be a column or rows is rows: an array of objects, with nulls among them. */
-static bool
-is_rows(const JsonbValue *value)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
-
-	if (!is_array(value) || array_misfits(value->val.binary.data) != NULL)
-		return false;
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && is_object(&element))
-			return true;
-	return false;
-}
-
 /* Take a field that holds rows of another entity. */
 static void
-take_child(Row *row, EntityField *field, const char *prefix, const JsonbValue *key,
-		   JsonbValue *value, JsonbParseState **extra, Drift *drift)
+take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
+		   const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
 {
 	JsonbValue *misfits = value;
 	Child *child;
 
-	if (value->type == jbvNull)
+	if (value->type == jbvNull || (shape_is_object(value) && shape_is_nothing(value)))
 		return;
-	if (is_object(value))
+	if (shape_is_object(value) && shape_is_row(field->child, value->val.binary.data))
 		misfits = NULL;
-	else if (is_array(value))
-		misfits = array_misfits(value->val.binary.data);
+	else if (shape_is_array(value) ||
+			 (shape_is_object(value) && shape_is_list(field->child, value->val.binary.data)))
+		misfits = shape_misfits(field->child, value->val.binary.data);
 	if (misfits != NULL)
 	{
 		extra_add(extra, key, misfits);
-		drift_note(&drift->retyped, row->entity, prefix, key->val.string.val, key->val.string.len);
+		drift_note(&shredder->drift->retyped, row->entity, prefix, key->val.string.val,
+				   key->val.string.len);
 	}
 	if (misfits == value)
 		return;
@@ -201,45 +167,77 @@ is_pull_key(const Row *row, const char *prefix, const JsonbValue *key)
 		   memcmp(key->val.string.val, "pull_id", 7) == 0;
 }
 
-/* Take one field, wherever it belongs. */
-static void
-take_field(Shredder *shredder, Row *row, const char *prefix, const JsonbValue *key,
-		   JsonbValue *value, JsonbParseState **extra)
+/* Whether something has been taken for a field of the row. */
+static bool
+is_taken(const Row *row, const EntityField *field)
+{
+	ListCell *cell;
+
+	foreach(cell, row->children)
+		if (((Child *) lfirst(cell))->role == field->name)
+			return true;
+	return field->attribute >= 0 && !row->nulls[field->attribute];
+}
+
+/*
+ * The field that a key stands for.  Another spelling counts only where the object
+ * says nothing under the field's own name: the API's examples have both, of one value.
+ */
+static EntityField *
+field_of_key(Row *row, JsonbContainer *object, const char *prefix, const JsonbValue *key,
+			 const JsonbValue *value)
 {
 	const char *name = key->val.string.val;
 	int len = key->val.string.len;
+	int prefix_len = strlen(prefix);
 	EntityField *field;
+	const char *own;
 
-	if (*prefix != '\0')
-	{
+	if (prefix_len > 0)
 		name = psprintf("%s%.*s", prefix, len, name);
-		len += strlen(prefix);
-	}
-	field = entity_find_field(row->map, name, len);
-	if (field == NULL || field->prefix_len != strlen(prefix))
+	field = entity_find_field(row->map, name, prefix_len + len);
+	if (field != NULL)
+		return field->prefix_len == prefix_len ? field : NULL;
+	if (shape_is_nothing(value))
+		return NULL;
+	field = entity_find_twin(row->entity, prefix, key->val.string.val, len);
+	if (field == NULL || is_taken(row, field))
+		return NULL;
+	own = field->name + prefix_len;
+	return shape_is_nothing(getKeyJsonValueFromContainer(object, own, strlen(own), NULL)) ? field
+																						  : NULL;
+}
+
+/* Take one field of an object, wherever it belongs. */
+static void
+take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
+		   const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
+{
+	EntityField *field = field_of_key(row, object, prefix, key, value);
+	Drift *drift = shredder->drift;
+
+	if (field == NULL)
 	{
 		if (is_pull_key(row, prefix, key))
 			return;
 		extra_add(extra, key, value);
-		drift_note(&shredder->drift->added, row->entity, prefix, key->val.string.val,
-				   key->val.string.len);
+		drift_note(&drift->added, row->entity, prefix, key->val.string.val, key->val.string.len);
 		return;
 	}
 	shredder->seen[row->entity][field - row->map->fields] = true;
-	if (field->group && (is_object(value) || value->type == jbvNull))
+	if (field->group && (shape_is_object(value) || value->type == jbvNull))
 	{
 		if (value->type != jbvNull)
 			take_group(shredder, row, prefix, key, value, extra);
 	}
-	else if (field->child != ENTITY_NONE && (field->attribute < 0 || is_rows(value)))
-		take_child(row, field, prefix, key, value, extra, shredder->drift);
+	else if (field->child != ENTITY_NONE && (field->attribute < 0 || shape_is_rows(field, value)))
+		take_child(shredder, row, field, prefix, key, value, extra);
 	else if (field->attribute >= 0)
-		take_column(row, field, prefix, key, value, extra, shredder->drift);
+		take_column(row, field, prefix, key, value, extra, drift);
 	else
 	{
 		extra_add(extra, key, value);
-		drift_note(&shredder->drift->retyped, row->entity, prefix, key->val.string.val,
-				   key->val.string.len);
+		drift_note(&drift->retyped, row->entity, prefix, key->val.string.val, key->val.string.len);
 	}
 }
 
@@ -258,7 +256,7 @@ shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *p
 		if (token == WJB_KEY)
 			key = value;
 		else if (token == WJB_VALUE)
-			take_field(shredder, row, prefix, &key, &value, extra);
+			take_field(shredder, row, object, prefix, &key, &value, extra);
 	}
 }
 
@@ -319,70 +317,160 @@ row_store(Shredder *shredder, Row *row)
 static void
 shred_child(Shredder *shredder, Row *row, Child *child)
 {
+	JsonbContainer *container = child->value.val.binary.data;
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue element;
 
-	if (is_object(&child->value))
+	if (shape_is_object(&child->value) && shape_is_row(child->entity, container))
 	{
-		shred_object(shredder, child->entity, child->value.val.binary.data, row, child->role);
+		shred_object(shredder, child->entity, container, row, child->role);
 		return;
 	}
-	iterator = JsonbIteratorInit(child->value.val.binary.data);
+	iterator = JsonbIteratorInit(container);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && is_object(&element))
+		if ((token == WJB_ELEM || token == WJB_VALUE) && shape_is_object(&element) &&
+			shape_is_row(child->entity, element.val.binary.data))
 			shred_object(shredder, child->entity, element.val.binary.data, row, child->role);
 }
 
-/* Make one row of an object, and then the rows below it.  An empty object is no row. */
-static void
-shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *parent,
-			 const char *role)
+/* A row of the entity without a value yet. */
+static Row
+row_begin(Shredder *shredder, Entity entity, Row *parent)
 {
-	Row row = {.entity = entity, .map = entity_map(entity), .parent = parent};
-	int count;
-	ListCell *cell;
+	Row row = {.entity = entity, .map = entity_use(entity), .parent = parent};
+	int count = row.map->descriptor->natts;
 
-	CHECK_FOR_INTERRUPTS();
-	if (JsonContainerSize(object) == 0)
-		return;
 	if (shredder->seen[entity] == NULL)
-		shredder->seen[entity] = palloc0(sizeof(bool) * entity_open(entity)->field_count);
-	count = row.map->descriptor->natts;
+		shredder->seen[entity] = palloc0(sizeof(bool) * row.map->field_count);
 	row.values = palloc0(sizeof(Datum) * count);
 	row.nulls = palloc(sizeof(bool) * count);
 	memset(row.nulls, true, sizeof(bool) * count);
 	row.ordinal = ++shredder->ordinals[entity];
-
-	shred_fields(shredder, &row, object, "", &row.extra);
-	row_set_origin(shredder, &row);
-	row_set(&row, row.map->ordinal, Int32GetDatum(row.ordinal));
-	if (parent != NULL)
-		row_set(&row, row.map->parent_ordinal, Int32GetDatum(parent->ordinal));
-	if (role != NULL && row.map->role >= 0)
-		row_set(&row, row.map->role, CStringGetTextDatum(role));
-	if (row.extra != NULL)
-		row_set(&row, row.map->extra,
-				JsonbPGetDatum(
-					JsonbValueToJsonb(pushJsonbValue(&row.extra, WJB_END_OBJECT, NULL))));
-	row_inherit(&row);
-	row_store(shredder, &row);
-	foreach(cell, row.children)
-		shred_child(shredder, &row, lfirst(cell));
+	return row;
 }
 
-/* Note the columns that no object of an entity had. */
+/* Fill in what a row does not have from its object's fields, and store it. */
 static void
-note_missing(Shredder *shredder)
+row_finish(Shredder *shredder, Row *row, const char *role)
 {
+	row_set_origin(shredder, row);
+	row_set(row, row->map->ordinal, Int32GetDatum(row->ordinal));
+	if (row->parent != NULL)
+		row_set(row, row->map->parent_ordinal, Int32GetDatum(row->parent->ordinal));
+	if (role != NULL && row->map->role >= 0)
+		row_set(row, row->map->role, CStringGetTextDatum(role));
+	if (row->extra != NULL)
+		row_set(row, row->map->extra,
+				JsonbPGetDatum(
+					JsonbValueToJsonb(pushJsonbValue(&row->extra, WJB_END_OBJECT, NULL))));
+	row_inherit(row);
+	row_store(shredder, row);
+}
+
+/* A text column of a row; NULL if it has none. */
+static const char *
+row_text(const Row *row, const char *name)
+{
+	EntityField *field = name ? entity_find_field(row->map, name, strlen(name)) : NULL;
+
+	if (field == NULL || field->attribute < 0 || row->nulls[field->attribute])
+		return NULL;
+	return TextDatumGetCString(row->values[field->attribute]);
+}
+
+/* Whether a listed lender is the one that the row above it names: what both say agrees, and something does. */
+static bool
+is_same_lender(const Row *listed, const char *name, const char *number)
+{
+	const char *listed_name = row_text(listed, "mortgagee_name");
+	const char *listed_number = row_text(listed, "mortgage_loan_number");
+	bool compared_names = name != NULL && listed_name != NULL;
+	bool compared_numbers = number != NULL && listed_number != NULL;
+
+	return (compared_names || compared_numbers) &&
+		   (!compared_names || pg_strcasecmp(name, listed_name) == 0) &&
+		   (!compared_numbers || strcmp(number, listed_number) == 0);
+}
+
+/* Note whether this row is the lender that the row above it names. */
+static void
+lender_note(Row *row)
+{
+	if (row->entity != ENTITY_MORTGAGEE)
+		return;
+	for (int i = 0; i < lengthof(lenders); i++)
+		if (row->parent->entity == lenders[i].entity &&
+			is_same_lender(row, row_text(row->parent, lenders[i].name),
+						   row_text(row->parent, lenders[i].number)))
+			row->parent->lender_listed = true;
+}
+
+/* Copy a text column, where the row has the other. */
+static void
+row_copy_text(Row *row, const char *name, const char *text)
+{
+	EntityField *field = entity_find_field(row->map, name, strlen(name));
+
+	if (text != NULL && field != NULL && field->attribute >= 0)
+		row_set(row, field->attribute, CStringGetTextDatum(text));
+}
+
+/* Make a row of the lender that a dwelling or vehicle itself names, unless it was listed. */
+static void
+shred_lender(Shredder *shredder, Row *parent)
+{
+	for (int i = 0; i < lengthof(lenders); i++)
+	{
+		const char *name;
+		const char *number;
+		Row row;
+
+		if (parent->entity != lenders[i].entity || parent->lender_listed)
+			continue;
+		name = row_text(parent, lenders[i].name);
+		number = row_text(parent, lenders[i].number);
+		if (name == NULL && number == NULL)
+			continue;
+		row = row_begin(shredder, ENTITY_MORTGAGEE, parent);
+		row_copy_text(&row, "mortgagee_name", name);
+		row_copy_text(&row, "mortgage_loan_number", number);
+		row_finish(shredder, &row, NULL);
+	}
+}
+
+/* Make one row of an object, and then the rows below it. */
+static void
+shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *parent,
+			 const char *role)
+{
+	Row row = row_begin(shredder, entity, parent);
+	ListCell *cell;
+
+	CHECK_FOR_INTERRUPTS();
+	shred_fields(shredder, &row, object, "", &row.extra);
+	row_finish(shredder, &row, role);
+	lender_note(&row);
+	foreach(cell, row.children)
+		shred_child(shredder, &row, lfirst(cell));
+	shred_lender(shredder, &row);
+}
+
+/* Note the columns that some object of an entity had in the version before, and none of them has now. */
+static void
+note_missing(Shredder *shredder, Jsonb *previous)
+{
+	bool *had[ENTITY_COUNT] = {0};
+
+	missing_look(previous, had);
 	for (int i = 0; i < ENTITY_COUNT; i++)
 	{
 		EntityMap *map = entity_map(i);
 
-		if (shredder->seen[i] == NULL)
+		if (shredder->ordinals[i] == 0 || had[i] == NULL)
 			continue;
 		for (int f = 0; f < map->field_count; f++)
-			if (map->fields[f].attribute >= 0 && !map->fields[f].inherited && !shredder->seen[i][f])
+			if (map->fields[f].attribute >= 0 && had[i][f] && !shredder->seen[i][f])
 				drift_note(&shredder->drift->missing, i, "", map->fields[f].name,
 						   map->fields[f].len);
 	}
@@ -390,13 +478,15 @@ note_missing(Shredder *shredder)
 
 /*
  * The rows of a pull, in the current memory context.  The caller ends the
- * tuplestores.  Where the JSON differs from the tables is added to *drift.
+ * tuplestores.  Where the JSON differs from the tables, or leaves out what the
+ * previous version (NULL = none) had, is added to *drift.
  */
 EntityRows *
-shred(const RowOrigin *origin, Jsonb *pull, Drift *drift)
+shred(const RowOrigin *origin, Jsonb *pull, Jsonb *previous, Drift *drift)
 {
 	Shredder shredder = {0};
 
+	entity_begin();
 	shredder.server = CStringGetTextDatum(origin->server);
 	shredder.pull_id = CStringGetTextDatum(origin->pull_id);
 	shredder.environment = CStringGetTextDatum(origin->environment);
@@ -406,6 +496,7 @@ shred(const RowOrigin *origin, Jsonb *pull, Drift *drift)
 	shredder.rows = palloc0(sizeof(EntityRows));
 	shredder.drift = drift;
 	shred_object(&shredder, ENTITY_PULL, &pull->root, NULL, NULL);
-	note_missing(&shredder);
+	if (previous != NULL)
+		note_missing(&shredder, previous);
 	return shredder.rows;
 }

@@ -59,7 +59,7 @@ COMMENT ON TABLE canopy_summit.pull_version IS 'every distinct state of every pu
 COMMENT ON COLUMN canopy_summit.pull_version.fetched_at IS 'start of the request that answered with it';
 COMMENT ON COLUMN canopy_summit.pull_version.stored_by IS 'the role that stored it';
 COMMENT ON COLUMN canopy_summit.pull_version.pull IS 'the pull as received, with known property data carried over';
-COMMENT ON COLUMN canopy_summit.pull_version.drift IS 'where it differs from the entity tables: {new, missing, retyped, replaced}, each an array of paths';
+COMMENT ON COLUMN canopy_summit.pull_version.drift IS 'where it differs from the entity tables: {new, missing, retyped, replaced}, each an array of paths; a key that is not like a field''s name is shown as <key>';
 COMMENT ON COLUMN canopy_summit.pull_version.received IS 'the bytes received, if some of them had to be replaced';
 
 -- LZ4 makes storing a pull several times cheaper, where PostgreSQL was built with it.
@@ -79,4 +79,4 @@ FROM canopy_summit.pull_version v,
 	 LATERAL pg_catalog.jsonb_array_elements_text(d.paths) AS p(path)
 GROUP BY v.server, d.kind, p.path;
 COMMENT ON VIEW canopy_summit.schema_drift IS 'fields that the API sends and the entity tables do not expect, or the other way round';
-COMMENT ON COLUMN canopy_summit.schema_drift.kind IS 'new: no column; missing: in no object of the entity; retyped: value does not fit its column; replaced: jsonb cannot hold the value';
+COMMENT ON COLUMN canopy_summit.schema_drift.kind IS 'new: no column; missing: in no object of the entity, where the version before had it; retyped: value does not fit its column; replaced: jsonb cannot hold the value';

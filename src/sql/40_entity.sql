@@ -9,7 +9,8 @@
 --   is_current       as in pull_state: here, too, so that views need not join
 --   ordinal          number of the row within its pull and table, from 1
 --   parent_ordinal   ordinal of the row it is part of
---   extra            fields without a column, and values that do not fit theirs
+--   extra            fields without a column, values that do not fit theirs, and objects of a list
+--                    that have no field of their table
 --   declared_*       a field whose name is that of a key above
 --   *_cents          the API's cents; views have a twin in whole units
 
@@ -19,7 +20,7 @@ CREATE TABLE canopy_summit.pull (
 	environment text NOT NULL,
 	is_current boolean NOT NULL,
 	status text,
-	account_identifier text,
+	account_identifier canopy_summit.personal_text,
 	first_name canopy_summit.personal_text,
 	middle_name canopy_summit.personal_text,
 	last_name canopy_summit.personal_text,
@@ -38,7 +39,7 @@ CREATE TABLE canopy_summit.pull (
 	is_archived boolean,
 	created_at timestamptz,
 	public_alias text,
-	public_url text,
+	public_url canopy_summit.personal_text,
 	encountered_mfa boolean,
 	no_policies boolean,
 	no_drivers boolean,
@@ -55,21 +56,25 @@ CREATE TABLE canopy_summit.pull (
 	funnel_assignee_email canopy_summit.personal_text,
 	funnel_assignee_first_name canopy_summit.personal_text,
 	funnel_assignee_last_name canopy_summit.personal_text,
+	gender canopy_summit.personal_text,
+	marital_status canopy_summit.personal_text,
+	education canopy_summit.personal_text,
+	occupation canopy_summit.personal_text,
 	extra jsonb
 );
-COMMENT ON TABLE canopy_summit.pull IS 'consumer authorisations: one row a pull';
+COMMENT ON TABLE canopy_summit.pull IS 'consumer authorisations: one row a pull; gender, marital_status, education and occupation as the consumer entered them';
 
 CREATE TABLE canopy_summit.policy (
 	server text NOT NULL,
 	pull_id text NOT NULL,
 	environment text NOT NULL,
-	account_identifier text,
+	account_identifier canopy_summit.personal_text,
 	is_current boolean NOT NULL,
 	ordinal integer NOT NULL,
 	parent_ordinal integer,
 	policy_id text,
-	name text,
-	description text,
+	name canopy_summit.personal_text,
+	description canopy_summit.personal_text,
 	carrier_policy_number canopy_summit.personal_text,
 	policy_type text,
 	effective_date date,
@@ -94,6 +99,7 @@ CREATE TABLE canopy_summit.policy (
 	is_telematics_enabled boolean,
 	payment_frequency text,
 	last_payment_date date,
+	is_selected boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.policy IS 'policies';
@@ -184,6 +190,7 @@ CREATE TABLE canopy_summit.vehicle_driver (
 	age_licensed canopy_summit.personal_integer,
 	is_excluded boolean,
 	is_primary boolean,
+	source text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.vehicle_driver IS 'drivers of a vehicle';
@@ -210,6 +217,7 @@ CREATE TABLE canopy_summit.driver (
 	education canopy_summit.personal_text,
 	occupation canopy_summit.personal_text,
 	age_licensed canopy_summit.personal_integer,
+	source text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.driver IS 'drivers of a pull';
@@ -318,9 +326,9 @@ CREATE TABLE canopy_summit.property_data (
 	owner4_first_name canopy_summit.personal_text,
 	owner4_last_name canopy_summit.personal_text,
 	first_mortgage_amount_cents bigint,
-	first_mortgage_lender text,
+	first_mortgage_lender canopy_summit.personal_text,
 	second_mortgage_amount_cents bigint,
-	second_mortgage_lender text,
+	second_mortgage_lender canopy_summit.personal_text,
 	purchase_date date,
 	purchase_price_cents bigint,
 	last_update_date date,
@@ -337,7 +345,7 @@ CREATE TABLE canopy_summit.location (
 	parent_ordinal integer,
 	policy_id text,
 	location_id text,
-	carrier_location_identifier text,
+	carrier_location_identifier canopy_summit.personal_text,
 	loss_settlement_type text,
 	extra jsonb
 );
@@ -406,13 +414,14 @@ CREATE TABLE canopy_summit.mortgagee (
 	policy_id text,
 	dwelling_id text,
 	location_id text,
+	vehicle_id text,
 	mortgagee_id text,
 	mortgagee_name canopy_summit.personal_text,
 	mortgagee_type text,
 	mortgage_loan_number canopy_summit.personal_text,
 	extra jsonb
 );
-COMMENT ON TABLE canopy_summit.mortgagee IS 'mortgagees of a dwelling or location';
+COMMENT ON TABLE canopy_summit.mortgagee IS 'lenders: mortgagees of a dwelling or location, those that a dwelling itself names included, and lien holders of a vehicle (vehicle_id)';
 
 CREATE TABLE canopy_summit.additional_interest (
 	server text NOT NULL,
@@ -639,6 +648,7 @@ CREATE TABLE canopy_summit.address (
 	mortgagee_id text,
 	additional_interest_id text,
 	life_policy_details_id text,
+	agent_info_id text,
 	address_id text,
 	full_address canopy_summit.personal_text,
 	address_nature text,
@@ -654,7 +664,7 @@ CREATE TABLE canopy_summit.address (
 	prefix text,
 	extra jsonb
 );
-COMMENT ON TABLE canopy_summit.address IS 'addresses, wherever they appear in a pull; address_role is the field';
+COMMENT ON TABLE canopy_summit.address IS 'addresses, wherever they appear in a pull; address_role is the field, in snake case';
 
 CREATE TABLE canopy_summit.claim (
 	server text NOT NULL,
@@ -729,6 +739,8 @@ CREATE TABLE canopy_summit.agent (
 	agent_info_id text,
 	address_id text,
 	agency_name text,
+	name canopy_summit.personal_text,
+	address canopy_summit.personal_text,
 	agent_full_name canopy_summit.personal_text,
 	phone_number canopy_summit.personal_text,
 	email canopy_summit.personal_text,
@@ -803,8 +815,6 @@ END
 $$;
 
 CREATE INDEX policy_expiry_date ON canopy_summit.policy (expiry_date);
-CREATE INDEX policy_account ON canopy_summit.policy (account_identifier text_pattern_ops);
-CREATE INDEX pull_account ON canopy_summit.pull (account_identifier text_pattern_ops);
 CREATE INDEX pull_meta_data ON canopy_summit.pull USING gin (meta_data jsonb_path_ops);
 
 CREATE TABLE canopy_summit.added_column (

@@ -53,7 +53,8 @@ BEGIN
 		  AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
 		  AND (a.attname <> 'account_identifier' OR entity = 'pull');
 	IF entity <> 'pull' THEN
-		shared := shared || CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier, '
+		shared := shared || format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN %1$s.account_identifier::text '
+			'WHEN %1$s.account_identifier IS NOT NULL THEN ''***'' END AS account_identifier, ', CASE entity WHEN 'policy' THEN 'e' ELSE 's' END) ||
 			'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN (SELECT m.meta_data FROM canopy_summit.pull m '
 			'WHERE m.server = e.server AND m.pull_id = e.pull_id) END AS meta_data, ';
 	END IF;
@@ -76,6 +77,9 @@ CREATE FUNCTION canopy_summit.check_added_column(entity text, column_name text, 
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	names text[] := ARRAY[column_name];
+	name text;
 BEGIN
 	IF entity NOT IN (SELECT canopy_summit.entities()) THEN
 		RAISE EXCEPTION 'entity "%" does not exist', entity
@@ -88,21 +92,26 @@ BEGIN
 			USING ERRCODE = 'feature_not_supported',
 				  HINT = 'Types are: text, text[], boolean, integer, bigint, numeric, double precision, date, timestamptz, jsonb.';
 	END IF;
-	IF column_name = '' OR octet_length(column_name) > 63
-		OR column_name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents')
-		OR starts_with(column_name, 'declared_') THEN
-		RAISE EXCEPTION 'column name "%" cannot be used', column_name
-			USING ERRCODE = 'invalid_name',
-				  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s own columns.';
+	-- In the views, a column in cents has a twin in whole units, whose name has to do as well.
+	IF type = 'bigint' AND right(column_name, 6) = '_cents' THEN
+		names := names || left(column_name, -6);
 	END IF;
-	IF EXISTS (SELECT FROM pg_attribute a
-			   WHERE a.attrelid = format('canopy.%I', entity || '_all')::regclass AND NOT a.attisdropped
-				   AND (a.attname = column_name
-						OR (type = 'bigint' AND right(column_name, 6) = '_cents' AND a.attname = left(column_name, -6)))) THEN
-		RAISE EXCEPTION 'column "%" of entity "%" already exists', column_name, entity
-			USING ERRCODE = 'duplicate_column',
-				  HINT = format($hint$See \d canopy.%I.$hint$, entity || '_all');
-	END IF;
+	FOREACH name IN ARRAY names LOOP
+		IF name = '' OR octet_length(name) > 63 OR starts_with(name, 'declared_')
+			OR name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents',
+						'tableoid', 'cmax', 'xmax', 'cmin', 'xmin', 'ctid') THEN
+			RAISE EXCEPTION 'column name "%" cannot be used', column_name
+				USING ERRCODE = 'invalid_name',
+					  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s or the system''s own columns; '
+							 'before _cents it needs a name, too.';
+		END IF;
+		IF EXISTS (SELECT FROM pg_attribute a
+				   WHERE a.attrelid = format('canopy.%I', entity || '_all')::regclass AND NOT a.attisdropped AND a.attname = name) THEN
+			RAISE EXCEPTION 'column "%" of entity "%" already exists', name, entity
+				USING ERRCODE = 'duplicate_column',
+					  HINT = format($hint$See \d canopy.%I.$hint$, entity || '_all');
+		END IF;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.check_added_column(text, text, text) IS 'refuses what a column of an entity cannot be, and one that is there';

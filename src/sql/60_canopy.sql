@@ -23,7 +23,7 @@ RETURNS TABLE (pull_id text, status text, type text, created_at timestamptz, acc
 AS 'MODULE_PATHNAME', 'canopy_summit_list_pulls'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.canopy_list_pulls(timestamptz, timestamptz, integer, name) IS
-	'lists the team''s pulls, page by page; since and before are inclusive; metadata only for level pii_reader';
+	'lists the team''s pulls, page by page; since and before are inclusive; metadata and account only for level pii_reader';
 
 CREATE FUNCTION @extschema@.canopy_archive_pull(pull_id text, archived boolean DEFAULT true, server name DEFAULT NULL)
 RETURNS boolean

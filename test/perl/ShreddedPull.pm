@@ -3,12 +3,15 @@
 #
 # A pull becomes a tree of objects; each object has one row, and each row one object. What an object
 # holds is in the columns of its fields' names, or, where there is no such column or the value does
-# not fit it, at its place in the row's extra; and a row holds nothing else.
+# not fit it, at its place in the row's extra; and a row holds nothing else. An object without any field
+# that its table knows is none, and stays in the extra of the object that it is in. A lender that a
+# dwelling or vehicle itself names is an object like one of its mortgagees.
 package ShreddedPull;
 
 use strict;
 use warnings;
 
+use Encode ();
 use Exporter 'import';
 use File::Basename qw(dirname);
 use JSON::PP ();
@@ -31,6 +34,17 @@ my %id_of = (
 	AnswerField => 'consumer_flow_section_field_id',
 	AnswerSection => 'consumer_flow_section_id');
 
+# Rows where the API's description has none: of an agent's address only if it is an object.
+my %more_fields = (
+	Pull => { primary_address => { ref => 'Address' } },
+	AgentInfo => { address => { ref => 'Address', or_text => 1 } });
+
+# Other spellings of fields.
+my %spelling_of = (LifePolicyBeneficiary => { name_insured_id => 'named_insured_id' });
+
+# Where a table's objects name a lender, and the number of the loan.
+my %lender_of = (dwelling => [qw(mortgagee_name mortgage_loan_number)], vehicle => ['lien_holder']);
+
 # Schemas without a table: their fields are columns or rows of the object that holds them.
 my %is_inlined = map { $_ => 1 } qw(PullFunnel PullAssignee LifePolicy);
 
@@ -40,6 +54,11 @@ my %is_engine = map { $_ => 1 } qw(server pull_id environment is_current ordinal
 my $json = JSON::PP->new->canonical->allow_nonref->max_depth(10_000);
 my $schemas =
   read_json(slurp_file(dirname(__FILE__) . '/../sandbox/canopy-api.json'))->{schemas};
+for my $schema (keys %more_fields)
+{
+	%{ $schemas->{$schema}{fields} } = (%{ $schemas->{$schema}{fields} }, %{ $more_fields{$schema} });
+}
+my $columns; # of each table, while a pull is made into objects
 
 # Perl data from JSON in UTF-8.
 sub read_json { my ($bytes) = @_; return JSON::PP->new->utf8->allow_nonref->max_depth(10_000)->decode($bytes) }
@@ -71,12 +90,13 @@ sub entity_rows
 }
 
 # The objects of a pull that are rows: { table, path, leaves, extra, parent, role } each, parents first.
-# A leaf is { column, value, place in extra, path }; extra has what no column can hold.
+# A leaf is { column, value, place in extra, path }; extra has what no column can hold. `types` are entity_rows()'s.
 sub objects_of
 {
-	my ($pull) = @_;
+	my ($pull, $types) = @_;
 	my @objects;
 
+	$columns = $types;
 	add_object(\@objects, 'Pull', $pull, '', undef, undef);
 	return @objects;
 }
@@ -93,10 +113,93 @@ sub add_object
 		parent => $parent,
 		role => $role };
 
-	return if !%$value;
 	push @$objects, $object;
 	add_fields($objects, $object, $schema, $value, '', []);
+	add_lender($objects, $object) if $lender_of{ $object->{table} };
 	return;
+}
+
+# The lender that an object itself names, unless it is among its mortgagees.
+sub add_lender
+{
+	my ($objects, $object) = @_;
+	my @columns = qw(mortgagee_name mortgage_loan_number);
+	my @own = map { leaf_text($object, $_) } @{ $lender_of{ $object->{table} } };
+	my @listed = grep { $_->{table} eq 'mortgagee' && ($_->{parent} // 0) == $object } @$objects;
+
+	return if !grep { defined } @own;
+	for my $lender (@listed)
+	{
+		my @theirs = map { leaf_text($lender, $_) } @columns;
+		my @both = grep { defined $own[$_] && defined $theirs[$_] } 0, 1;
+		return if @both && !grep { $_ ? $own[$_] ne $theirs[$_] : lc $own[$_] ne lc $theirs[$_] } @both;
+	}
+	push @$objects, {
+		schema => 'Mortgagee', table => 'mortgagee', path => "$object->{path} as lender", extra => {}, parent => $object,
+		leaves => [ map { { column => $columns[$_], value => $own[$_], place => [ $columns[$_] ] } } grep { defined $own[$_] } 0, 1 ] };
+	return;
+}
+
+# What a text column has of an object; undef if nothing.
+sub leaf_text
+{
+	my ($object, $column) = @_;
+	my ($value) = map { single($_->{value}) } grep { $_->{column} eq $column } @{ $object->{leaves} };
+	return !defined $value || (ref $value && !JSON::PP::is_bool($value)) || $value eq '' ? undef : text_of($value);
+}
+
+# Whether a value is an object with a field that the schema's table knows.
+sub is_row
+{
+	my ($schema, $value) = @_;
+	my $table = table_of($schema);
+
+	return 0 if ref $value ne 'HASH';
+	for my $key (keys %$value)
+	{
+		return 1 if exists $schemas->{$schema}{fields}{$key} || defined twin_of($schema, $key);
+		return 1 if $columns && exists $columns->{$table}{$key} && !$is_engine{$key} && $key !~ /^declared_/
+		  && !($table eq 'pull' && $key =~ /^funnel_/) && !($table eq 'policy' && $key =~ /^life_/);
+	}
+	return 0;
+}
+
+# Whether a value says nothing.
+sub is_empty
+{
+	my ($value) = @_;
+	return !defined $value || (ref $value eq 'HASH' ? !%$value : ref $value eq 'ARRAY' ? !@$value : !ref $value && $value eq '');
+}
+
+# The field that a key is another spelling of: of rows in PascalCase or camelCase, or one of a list.
+sub twin_of
+{
+	my ($schema, $key) = @_;
+	my $field = $spelling_of{$schema}{$key};
+
+	return $field if defined $field;
+	return undef if $key !~ /[A-Z]/;
+	$field = $key =~ s/(?<=.)([A-Z])/_$1/gsr;
+	$field =~ tr/A-Z/a-z/;
+	my $node = $schemas->{$schema}{fields}{$field} // return undef;
+	$node = $node->{items} while ($node->{type} // '') eq 'array' && ref $node->{items};
+	my ($target) = grep { defined } map { $_->{ref} // $_->{items}{ref} } $node, @{ $node->{any} // [] };
+	return defined $target && has_fields($schemas->{$target}) && !$is_inlined{$target} ? $field : undef;
+}
+
+# The field that each key of an object stands for, where it is not its own: if that says nothing, and only once.
+sub twins_in
+{
+	my ($schema, $value) = @_;
+	my (%twins, %taken);
+
+	for my $key (sort { length(Encode::encode_utf8($a)) <=> length(Encode::encode_utf8($b)) || $a cmp $b } keys %$value)
+	{
+		next if exists $schemas->{$schema}{fields}{$key} || is_empty($value->{$key});
+		my $field = twin_of($schema, $key) // next;
+		$twins{$key} = $field if is_empty($value->{$field}) && !$taken{$field}++;
+	}
+	return %twins;
 }
 
 sub table_of
@@ -110,18 +213,20 @@ sub snake_case { my ($name) = @_; return lc($name =~ s/(?<=.)([A-Z])/_$1/gr) }
 sub add_fields
 {
 	my ($objects, $object, $schema, $value, $prefix, $place) = @_;
+	my %twins = twins_in($schema, $value);
 
 	for my $key (sort keys %$value)
 	{
 		my $here = { objects => $objects, object => $object, prefix => $prefix, place => [ @$place, $key ] };
-		my $node = $schemas->{$schema}{fields}{$key};
+		my $field = $twins{$key} // $key;
+		my $node = $schemas->{$schema}{fields}{$field};
 		my $target = $node && rows_schema($node, $value->{$key});
 
 		$here->{path} = join '.', grep { $_ ne '' } $object->{path}, @{ $here->{place} };
 		if (!defined $node) { put_extra($object, $here->{place}, $value->{$key}) }
-		elsif (!defined $target) { add_leaf($here, $schema, $key, $value->{$key}) }
+		elsif (!defined $target) { add_leaf($here, $schema, $field, $value->{$key}) }
 		elsif ($is_inlined{$target}) { add_inlined($here, $target, $key, $value->{$key}) }
-		else { add_children($here, $target, "$prefix$key", $value->{$key}) }
+		else { add_children($here, $target, "$prefix$field", $value->{$key}) }
 	}
 	return;
 }
@@ -131,12 +236,22 @@ sub rows_schema
 {
 	my ($node, $value) = @_;
 
+	return undef if $node->{or_text} && !(grep { is_row($node->{ref}, $_) } ref $value eq 'HASH' ? ($value, values %$value) : ref $value eq 'ARRAY' ? @$value : ());
+	return undef if $node->{or_text} && ref $value eq 'ARRAY' && grep { is_misfit($node->{ref}, $_) } @$value;
 	return $node->{ref} if exists $node->{ref} && has_fields($schemas->{ $node->{ref} });
 	return rows_schema($node->{items}, $value) if ($node->{type} // '') eq 'array';
 	return undef if !exists $node->{any};
 	# Of several forms, rows are an array of objects; nulls among them say nothing.
-	return undef if ref $value ne 'ARRAY' || !(grep { ref eq 'HASH' } @$value) || grep { defined && ref ne 'HASH' } @$value;
-	return (grep { defined } map { rows_schema($_, $value) } @{ $node->{any} })[0];
+	return undef if ref $value ne 'ARRAY' || !(grep { ref eq 'HASH' && %$_ } @$value);
+	my ($schema) = grep { defined } map { rows_schema($_, $value) } @{ $node->{any} };
+	return defined $schema && !(grep { is_misfit($schema, $_) } @$value) ? $schema : undef;
+}
+
+# Whether an element of a list is neither a row nor nothing.
+sub is_misfit
+{
+	my ($schema, $value) = @_;
+	return defined $value && !(ref $value eq 'HASH' && (!%$value || is_row($schema, $value)));
 }
 
 sub has_fields { my ($node) = @_; return ref $node->{fields} eq 'HASH' && %{ $node->{fields} } }
@@ -168,16 +283,22 @@ sub add_inlined
 sub add_children
 {
 	my ($here, $schema, $role, $value) = @_;
-	my @misfits = ref $value eq 'ARRAY' ? grep { defined && ref ne 'HASH' } @$value : ();
+	my $add = sub { my ($row, $path) = @_; add_object($here->{objects}, $schema, $row, $path, $here->{object}, $role) };
 
-	if (ref $value eq 'HASH') { add_object($here->{objects}, $schema, $value, $here->{path}, $here->{object}, $role) }
-	elsif (ref $value ne 'ARRAY') { put_extra($here->{object}, $here->{place}, $value) if defined $value }
-	else
+	if (is_row($schema, $value)) { $add->($value, $here->{path}) }
+	elsif (ref $value eq 'ARRAY')
 	{
+		my @misfits = grep { is_misfit($schema, $_) } @$value;
 		put_extra($here->{object}, $here->{place}, \@misfits) if @misfits;
-		add_object($here->{objects}, $schema, $value->[$_], "$here->{path}.$_", $here->{object}, $role)
-		  for grep { ref $value->[$_] eq 'HASH' } 0 .. $#$value;
+		$add->($value->[$_], "$here->{path}.$_") for grep { is_row($schema, $value->[$_]) } 0 .. $#$value;
 	}
+	elsif (ref $value eq 'HASH' && grep { is_row($schema, $_) } values %$value)
+	{
+		my %misfits = map { $_ => $value->{$_} } grep { is_misfit($schema, $value->{$_}) } keys %$value;
+		put_extra($here->{object}, $here->{place}, \%misfits) if %misfits;
+		$add->($value->{$_}, "$here->{path}.$_") for grep { is_row($schema, $value->{$_}) } sort keys %$value;
+	}
+	elsif (defined $value && !(ref $value eq 'HASH' && !%$value)) { put_extra($here->{object}, $here->{place}, $value) }
 	return;
 }
 
@@ -200,7 +321,7 @@ sub put_at
 sub problems_of
 {
 	my ($pull, $rows, $types) = @_;
-	my @objects = objects_of($pull);
+	my @objects = objects_of($pull, $types);
 	my %left = map { $_ => [ @{ $rows->{$_} } ] } keys %$rows;
 	my @problems;
 
@@ -372,12 +493,12 @@ sub moment_of
 	return $moment;
 }
 
+# The day as written, whatever the offset: Canopy's US midnights come in UTC.
 sub day_of
 {
 	my ($value) = @_;
-	my $moment = moment_of($value) // return undef;
-	my (undef, undef, undef, $day, $month, $year) = gmtime $moment;
-	return sprintf '%04d-%02d-%02d', $year + 1900, $month + 1, $day;
+	return undef if !defined moment_of($value);
+	return $value =~ m{^(\d\d)/(\d\d)/(\d{4})$} ? "$3-$1-$2" : substr $value, 0, 10;
 }
 
 1;
