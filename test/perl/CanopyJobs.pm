@@ -7,9 +7,8 @@ use warnings;
 use CanopyTest;
 use Exporter 'import';
 use JSON::PP ();
-use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_worker_node query job jobs_by_state enqueue settled all_settled worker_pids stopped_worker requests);
+our @EXPORT = qw(new_worker_node query job jobs_by_state enqueue settled all_settled worker_pids requests);
 
 # A server with the library preloaded. Options: those of new_node; conf is added to.
 sub new_worker_node
@@ -77,55 +76,6 @@ sub worker_pids
 	$database //= 'postgres';
 	return split /\n/, query($node, qq{
 		SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND datname = '$database'});
-}
-
-my %moments = (
-	claiming => q{a.state = 'active' AND a.query = 'claiming jobs'},
-	settling => q{a.state = 'active' AND a.query = 'settling jobs'},
-	sending => q{a.state <> 'active' AND w.in_flight > 0});
-
-# Finds a worker in a moment of its life (claiming, settling, sending) and stops it there by SIGSTOP.
-# Its { pid, epoch }, or undef if there is none because no job is left.
-sub stopped_worker
-{
-	my ($node, $moment) = @_;
-	my $deadline = time + 60;
-	my $found;
-
-	while (!$found && time < $deadline)
-	{
-		# The session may end with the server, which may be coming up again.
-		eval {
-			my $session = $node->background_psql('postgres');
-			$session->query(q{SET statement_timeout = '2s'});
-			$found = stop_at($session, $moment, $deadline);
-			$session->quit;
-			1;
-		} or sleep 0.05;
-	}
-	return ref $found ? $found : undef;
-}
-
-# As above, in one session; 'none' if no job is left.
-sub stop_at
-{
-	my ($session, $moment, $deadline) = @_;
-	my $workers = qq{FROM canopy_summit.worker_status w JOIN pg_stat_activity a USING (pid) WHERE $moments{$moment}};
-
-	while (time < $deadline)
-	{
-		my ($pid, $epoch) = split /\|/, $session->query("SELECT pid, epoch $workers LIMIT 1");
-		if (!$pid)
-		{
-			return 'none' if $session->query(q{SELECT EXISTS (SELECT FROM canopy_summit.job WHERE state IN ('queued', 'running'))}) eq 'f';
-			next;
-		}
-		next unless kill STOP => $pid;
-		my $is_still = eval { $session->query("SELECT count(*) $workers AND pid = $pid") };
-		return { pid => $pid, epoch => $epoch } if $is_still;
-		kill CONT => $pid;
-	}
-	return undef;
 }
 
 # The sandbox's log of paths that match; `fields` as in its README.

@@ -11,14 +11,19 @@ use warnings;
 use CanopyPsql;
 use Exporter 'import';
 use IPC::Run ();
+use List::Util qw(max);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok scaled test_seed
+  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok SOON scaled test_seed
 );
+
+# Seconds that whatever is to happen at once may take, however busy the machine; and less than the minute
+# after which workers look by themselves, so that what nobody woke does not pass.
+use constant SOON => 30;
 
 # END blocks run on exit, not on a signal.
 $SIG{HUP} = $SIG{INT} = $SIG{TERM} = sub { exit 1 };
@@ -135,11 +140,12 @@ sub sqlstate_of
 	return ($sqlstate, $message, $detail, $hint);
 }
 
-# Waits until the function returns something true, and returns that; dies when it takes too long.
+# Waits until the function returns something true, and returns that; dies when it takes too long, which
+# is never less than SOON.
 sub wait_until
 {
 	my ($what, $function, $seconds) = @_;
-	my $deadline = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+	my $deadline = time + max(SOON, $seconds // $PostgreSQL::Test::Utils::timeout_default);
 
 	while (time < $deadline)
 	{
@@ -150,11 +156,12 @@ sub wait_until
 	die "timed out waiting until $what";
 }
 
-# Tests that the function returns something true within so many seconds.
+# Tests that the function returns something true within so many seconds, or SOON.
 sub soon_ok
 {
 	my ($what, $function, $seconds) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$seconds = max(SOON, $seconds // SOON);
 
 	my $result = eval { wait_until($what, $function, $seconds) };
 	return ok($result, "$what, within $seconds s") || diag($@ // '') && 0;
@@ -335,13 +342,29 @@ sub pull_id
 	return $self->{ready}{pulls}{$username} // die "the sandbox has no user $username";
 }
 
-# Arms a fault: fault => { kind => …, … }, and optionally match => { … }, times => N, skip => N.
-sub arm { my ($self, %document) = @_; return $self->control(POST => 'fault', \%document) }
+# Arms a fault: fault => { kind => …, … }, and optionally match => { … }, times => N, skip => N; its number.
+sub arm { my ($self, %document) = @_; return $self->control(POST => 'fault', \%document)->{number} }
 
-# The armed faults: { fault, left, hits } each.
+# Arms a stall that lasts until it is released or cleared, so that there is no moment to be caught; its number.
+# Options: match; times (until cleared, unless given); at (before_headers), after_bytes.
+sub hold
+{
+	my ($self, %options) = @_;
+	my %fault = map { ($_ => $options{$_}) } grep { exists $options{$_} } qw(at after_bytes);
+	return $self->arm(match => $options{match}, times => $options{times}, fault => { kind => 'stall', until => 'released', %fault });
+}
+
+# How many requests wait at a fault until they are released.
+sub waiting { my ($self, $number) = @_; return (map { $_->{waiting} } grep { $_->{number} == $number } $self->faults)[0] // 0 }
+
+# Lets so many of them go on, or all that wait now.
+sub release { my ($self, $number, $count) = @_; return $self->control(POST => "release/$number", { count => $count }) }
+
+# The armed faults: { number, fault, left, hits, waiting } each.
 sub faults { my ($self) = @_; return @{ $self->control(GET => 'fault')->{faults} } }
 
-sub clear { my ($self) = @_; return $self->control(DELETE => 'fault') }
+# Disarms one fault or all; what waits for a release goes on.
+sub clear { my ($self, $number) = @_; return $self->control(DELETE => 'fault' . (defined $number ? "/$number" : '')) }
 
 # The requests received, oldest first; those after a sequence number if one is given.
 sub log

@@ -3,11 +3,13 @@ use strict;
 use warnings;
 
 use CanopyDrain;
+use CanopyMoment;
 use CanopyTest;
 use Test::More;
 
+my $uploads = 8;
 my $drain = CanopyDrain->new;
-my $node = $drain->{node};
+my ($node, $sandbox) = @$drain{qw(node sandbox)};
 
 stopped_worker();
 done_testing();
@@ -15,40 +17,28 @@ done_testing();
 # A worker that stands still past its lease has lost its claims, whatever it does later.
 sub stopped_worker
 {
-	$node->append_conf('postgresql.conf', "canopy_summit.workers = 2\ncanopy_summit.lease_margin = 0\n");
-	$node->safe_psql('postgres', q{ALTER SERVER summit OPTIONS (ADD timeout '3s')});
-	wait_until('the queue is empty', sub { ($drain->answer(q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')}) // 1) == 0 }, 300);
+	$node->append_conf('postgresql.conf', "canopy_summit.workers = 2\n");
 	$node->restart;
-	wait_until('the worker that looked for jobs has left', sub { ($drain->answer('SELECT pg_sleep(0.5), (SELECT count(*) FROM canopy_summit.worker_status)') // 1) eq '|0' });
-	$drain->enqueue(400);
-	my ($pid, $epoch);
-	wait_until('two workers have jobs on the wire', sub {
-		($pid, $epoch) = split /\|/, $drain->answer('SELECT pid, epoch FROM canopy_summit.worker_status WHERE settled > 0 AND in_flight > 3 AND (SELECT count(*) FROM canopy_summit.worker_status) = 2 LIMIT 1') // '';
-		$drain->enqueue(200) if $drain->queued < 100;
-		return $epoch;
-	});
-	# Long enough that the other still waits for its answers when those of the stopped one come to its ears.
-	$drain->answer_after(2);
-	wait_until('it stands still without a lock', sub {
-		kill STOP => $pid;
-		return 1 if ($drain->answer("SELECT xact_start IS NULL AND (SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND epoch = $epoch) > 3 FROM pg_stat_activity WHERE pid = $pid") // '') eq 't';
-		kill CONT => $pid;
-		return 0;
-	});
+	my $fault = $sandbox->hold(match => { listener => 'summit', path => '^/v1/policies' });
+	$drain->enqueue($uploads);
+	wait_until('all are on the wire', sub { $sandbox->waiting($fault) == $uploads });
+	wait_until('there is another worker', sub { $drain->answer('SELECT count(*) FROM canopy_summit.worker_status') == 2 });
+	my ($pid, $epoch, $claims) = split /\|/, $drain->answer('SELECT pid, epoch, in_flight FROM canopy_summit.worker_status ORDER BY in_flight DESC LIMIT 1');
+	stop_asleep($node, $pid);
+	$drain->answer("UPDATE canopy_summit.job SET lease_until = now() - interval '1 s' WHERE epoch = $epoch; SELECT canopy_summit.wake()");
+
 	my $lost = "FROM canopy_summit.job_attempt WHERE epoch = $epoch AND";
-	wait_until('the other takes its claims', sub {
-		# It would look by itself once a minute.
-		$drain->answer('SELECT canopy_summit.wake()');
-		return ($drain->answer("SELECT count(*) $lost code = 'worker_lost'") // 0) > 0;
-	});
+	wait_until('the other has sent all of them', sub { $sandbox->waiting($fault) == $uploads + $claims });
+	is($drain->answer("SELECT count(*) $lost code = 'worker_lost'"), $claims, 'the other takes its claims');
 	my $taken = join ', ', map { s/\|/, /r =~ s/.*/($&)/r } split /\n/, $drain->answer("SELECT job_id, fence $lost code = 'worker_lost'");
-	wait_until('and has sent some', sub { ($drain->answer("SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND epoch <> $epoch AND (job_id, fence - 2) IN ($taken)") // 0) > 0 });
+	# The answers to what was sent first are those that the stopped worker waits for.
+	$sandbox->release($fault, $uploads);
 	kill CONT => $pid;
-	soon_ok('a stopped worker: late results are written down', sub { ($drain->answer("SELECT count(*) $lost total_us > 0 AND (job_id, fence) IN ($taken)") // 0) > 0 }, 30);
+	soon_ok('a stopped worker: late results are written down', sub { $drain->answer("SELECT count(*) $lost total_us > 0 AND (job_id, fence) IN ($taken)") == $claims });
 	is($drain->answer("SELECT count(*) $lost total_us > 0 AND settled AND (job_id, fence) IN ($taken)"), '0', 'a stopped worker: no late result counts');
-	$drain->answer_after(0.04);
-	is($drain->answer(q{SELECT count(*) FROM canopy_summit.job p JOIN canopy_summit.job q ON q.params = p.params AND q.operation = p.operation AND q.job_id > p.job_id
-		WHERE p.operation = 'get-job' AND q.enqueued_at - p.enqueued_at < interval '0.5 s'}), '0', 'a stopped worker: nor has it an effect');
+	is($drain->answer("SELECT count(*) FROM canopy_summit.job WHERE state <> 'running' AND (job_id, fence - 2) IN ($taken)"), '0', 'a stopped worker: nor has it an effect');
+	is($drain->answer("SELECT count(*) FROM summit.upload WHERE accepted_at IS NOT NULL AND job_id IN (SELECT job_id FROM (VALUES $taken) AS t(job_id, fence))"), '0', 'a stopped worker: on no upload');
+	$sandbox->clear;
 	$drain->all_uploaded('a stopped worker');
 	return;
 }
