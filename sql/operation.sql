@@ -28,6 +28,16 @@ SELECT o.operation, o.reconcile FROM canopy_summit.operation o LEFT JOIN canopy_
 WHERE o.reconcile IS NOT NULL AND r.class IS DISTINCT FROM 'safe';
 SELECT operation FROM canopy_summit.operation WHERE class IN ('safe', 'idempotent') AND reconcile IS NOT NULL;
 
+-- Every operation that a COMMENT names is one.
+SELECT pg_describe_object(d.classoid, d.objoid, d.objsubid) AS object, m[1] AS operation
+FROM pg_description d,
+	LATERAL regexp_matches(d.description, '\m((?:get|post|put|patch|delete|create|download|upload)(?:-[a-z]+)+|(?<=operation )[a-z]+(?:-[a-z]+)+)', 'g') AS m
+WHERE (d.classoid, d.objoid) IN (SELECT e.classid, e.objid FROM pg_depend e WHERE e.deptype = 'e'
+		AND e.refclassid = 'pg_extension'::regclass AND e.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'canopy_summit'))
+	AND m[1] NOT IN (SELECT operation FROM canopy_summit.operation);
+SELECT count(*) > 0 AS some_are_named FROM pg_description d
+WHERE d.description ~ '\mget-monitoring-reconnect-token\M' AND d.objoid = 'canopy.reconnect_needed'::regclass;
+
 -- The operations that want care, one by one.
 SELECT operation, method, class, concat_ws(' ', CASE WHEN billable THEN 'billable' END, CASE WHEN secret_fields THEN 'secret' END,
 	CASE WHEN destructive THEN 'destructive' END, CASE WHEN deprecated THEN 'deprecated' END) AS flags

@@ -19,15 +19,22 @@ CREATE TABLE canopy_summit.pull_progress (
 	policies_at timestamptz,
 	completed_at timestamptz,
 	error_type text,
-	error_at timestamptz
+	error_at timestamptz,
+	first_event_at timestamptz NOT NULL,
+	logged_in_at timestamptz,
+	data_at timestamptz
 );
 CREATE UNIQUE INDEX pull_progress_key ON canopy_summit.pull_progress (pull_id text_pattern_ops, server text_pattern_ops);
+CREATE INDEX pull_progress_monitoring ON canopy_summit.pull_progress (monitoring_id text_pattern_ops, server text_pattern_ops)
+	WHERE monitoring_id IS NOT NULL;
 ALTER TABLE canopy_summit.pull_progress REPLICA IDENTITY USING INDEX pull_progress_key;
 COMMENT ON TABLE canopy_summit.pull_progress IS 'how far Canopy''s webhooks say that a pull is';
 COMMENT ON COLUMN canopy_summit.pull_progress.last_status IS 'status of the pull in the newest event';
 COMMENT ON COLUMN canopy_summit.pull_progress.policies_at IS 'first POLICIES_AVAILABLE';
 COMMENT ON COLUMN canopy_summit.pull_progress.completed_at IS 'first COMPLETE';
 COMMENT ON COLUMN canopy_summit.pull_progress.error_type IS 'of the newest ERROR: PROVIDER_ERROR is an end, INTERNAL_ERROR may be followed by more';
+COMMENT ON COLUMN canopy_summit.pull_progress.logged_in_at IS 'newest AUTH_STATUS that says SUCCESS';
+COMMENT ON COLUMN canopy_summit.pull_progress.data_at IS 'newest POLICIES_AVAILABLE or COMPLETE';
 
 CREATE TABLE canopy_summit.auth_status (
 	server text NOT NULL,
@@ -77,6 +84,7 @@ COMMENT ON COLUMN canopy_summit.monitoring.latest_pull_id IS 'pull of the newest
 
 CREATE TABLE canopy_summit.monitoring_event (
 	webhook_id bigint NOT NULL,
+	ordinal integer NOT NULL,
 	server text NOT NULL,
 	monitoring_id text,
 	pull_id text NOT NULL,
@@ -85,9 +93,9 @@ CREATE TABLE canopy_summit.monitoring_event (
 	documents jsonb,
 	signed_at timestamptz NOT NULL
 );
-CREATE UNIQUE INDEX monitoring_event_key ON canopy_summit.monitoring_event (webhook_id);
+CREATE UNIQUE INDEX monitoring_event_key ON canopy_summit.monitoring_event (webhook_id, ordinal);
 ALTER TABLE canopy_summit.monitoring_event REPLICA IDENTITY USING INDEX monitoring_event_key;
-COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring has found, one a webhook';
+COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring has found; a webhook names one or a list of them';
 
 CREATE TABLE canopy_summit.servicing_action (
 	server text NOT NULL,

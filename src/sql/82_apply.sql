@@ -50,11 +50,16 @@ AS 'MODULE_PATHNAME', 'canopy_summit_date_or_null'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it, of a time its UTC day; NULL if it is none';
 
+CREATE FUNCTION canopy_summit.event_auth_status(payload jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(payload #>> '{data,auth_status}', payload ->> 'auth_status', payload ->> 'status', 'UNKNOWN');
+COMMENT ON FUNCTION canopy_summit.event_auth_status(jsonb) IS 'where an AUTH_STATUS says that the login is, wherever in its body';
+
 CREATE FUNCTION canopy_summit.apply_pull_progress(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.pull_progress AS p (server, pull_id, pull_type, account_identifier, initial_pull_id, monitoring_id, last_event,
-		last_status, last_event_at, last_event_hash, policies_at, completed_at, error_type, error_at)
+		last_status, last_event_at, last_event_hash, policies_at, completed_at, error_type, error_at, first_event_at, logged_in_at, data_at)
 	-- What a pull is does not change; where deliveries differ, all orders still end with the same.
 	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject,
 		max(e.payload ->> 'pull_type') OVER pull, max(e.payload ->> 'account_identifier') OVER pull,
@@ -64,8 +69,12 @@ BEGIN ATOMIC
 		min(e.signed_at) FILTER (WHERE e.event = 'POLICIES_AVAILABLE') OVER pull,
 		min(e.signed_at) FILTER (WHERE e.event = 'COMPLETE') OVER pull,
 		(array_agg(e.error_type) FILTER (WHERE e.event = 'ERROR') OVER errors)[1],
-		max(e.signed_at) FILTER (WHERE e.event = 'ERROR') OVER pull
-	FROM (SELECT *, coalesce(u.payload #>> '{data,type}', u.payload ->> 'status', 'UNKNOWN') AS error_type
+		max(e.signed_at) FILTER (WHERE e.event = 'ERROR') OVER pull,
+		min(e.signed_at) OVER pull,
+		max(e.signed_at) FILTER (WHERE e.event = 'AUTH_STATUS' AND e.auth_status = 'SUCCESS') OVER pull,
+		max(e.signed_at) FILTER (WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE')) OVER pull
+	FROM (SELECT *, coalesce(u.payload #>> '{data,type}', u.payload ->> 'status', 'UNKNOWN') AS error_type,
+			CASE u.event WHEN 'AUTH_STATUS' THEN canopy_summit.event_auth_status(u.payload) END AS auth_status
 			FROM unnest(apply_pull_progress.events) AS u) AS e
 	WHERE e.subject IS NOT NULL
 	WINDOW pull AS (PARTITION BY e.server, e.subject),
@@ -85,7 +94,10 @@ BEGIN ATOMIC
 		completed_at = least(p.completed_at, EXCLUDED.completed_at),
 		error_type = CASE WHEN p.error_at IS NULL OR (EXCLUDED.error_at, EXCLUDED.error_type) > (p.error_at, p.error_type)
 			THEN EXCLUDED.error_type ELSE p.error_type END,
-		error_at = greatest(p.error_at, EXCLUDED.error_at);
+		error_at = greatest(p.error_at, EXCLUDED.error_at),
+		first_event_at = least(p.first_event_at, EXCLUDED.first_event_at),
+		logged_in_at = greatest(p.logged_in_at, EXCLUDED.logged_in_at),
+		data_at = greatest(p.data_at, EXCLUDED.data_at);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_pull_progress(canopy_summit.inbox_event[]) IS 'every event of Canopy: how far its pull is';
 
@@ -95,7 +107,7 @@ BEGIN ATOMIC
 	INSERT INTO canopy_summit.auth_status AS a (server, pull_id, sequence, auth_status, login_error_message, login_error_html, mfa_options,
 		signed_at, content_hash)
 	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject, s.sequence,
-		coalesce(e.payload #>> '{data,auth_status}', e.payload ->> 'status', 'UNKNOWN'),
+		canopy_summit.event_auth_status(e.payload),
 		e.payload #>> '{data,login_error_message}', canopy_summit.sanitize_html(e.payload #>> '{data,login_error_message}'),
 		coalesce(e.payload #> '{data,mfa_options}', e.payload -> 'mfa_options'), e.signed_at, e.content_hash
 	FROM unnest(apply_auth_status.events) AS e,
@@ -125,12 +137,17 @@ BEGIN ATOMIC
 		latest_hash = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_hash ELSE m.latest_hash END,
 		latest_at = greatest(m.latest_at, EXCLUDED.latest_at);
 
-	INSERT INTO canopy_summit.monitoring_event (webhook_id, server, monitoring_id, pull_id, type, changes, documents, signed_at)
-	SELECT e.webhook_id, e.server, e.payload #>> '{monitoring,monitoring_id}', e.subject, e.payload #>> '{data,type}',
-		e.payload #> '{data,changes}', e.payload #> '{data,documents}', e.signed_at
-	FROM unnest(apply_monitoring.events) AS e
+	-- Documented is one event as `data`; the answer to get-monitoring-events, which lists them, has been seen there, too.
+	INSERT INTO canopy_summit.monitoring_event (webhook_id, ordinal, server, monitoring_id, pull_id, type, changes, documents, signed_at)
+	SELECT e.webhook_id, m.ordinal, e.server, e.payload #>> '{monitoring,monitoring_id}', e.subject, m.item ->> 'type',
+		m.item -> 'changes', m.item -> 'documents', e.signed_at
+	FROM unnest(apply_monitoring.events) AS e,
+		LATERAL jsonb_array_elements(CASE
+			WHEN jsonb_typeof(e.payload #> '{data,events}') = 'array' THEN e.payload #> '{data,events}'
+			WHEN jsonb_typeof(e.payload -> 'data') = 'array' THEN e.payload -> 'data'
+			ELSE jsonb_build_array(e.payload -> 'data') END) WITH ORDINALITY AS m(item, ordinal)
 	WHERE e.event = 'MONITORING_EVENTS'
-	ON CONFLICT (webhook_id) DO NOTHING;
+	ON CONFLICT (webhook_id, ordinal) DO NOTHING;
 
 	INSERT INTO canopy_summit.reconnect AS r (server, pull_id, initial_pull_id, monitoring_id, auth_status, reconnect_url, reconnect_token,
 		signed_at, content_hash)

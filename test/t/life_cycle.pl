@@ -27,6 +27,7 @@ subtest 'orders of a policy' => \&policy_orders;
 subtest 'two certificates of one policy' => \&ambiguous;
 subtest 'uploads' => \&uploads;
 subtest 'orders of a pull' => \&pull_orders;
+subtest 'who has to log in' => \&reconnects;
 subtest 'what each event leaves' => \&canopy_events;
 subtest 'who sees it' => \&seen;
 subtest 'fetches' => \&fetches;
@@ -123,7 +124,7 @@ sub ends
 {
 	my ($sql) = @_;
 	my @tables = qw(pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update document_validation policy_status status_event);
-	my $all = join ' UNION ALL ', map { "SELECT '$_ ' || (to_jsonb(t) - '{webhook_id,policy_status_id,upload_id,signed_at,last_event_at,policies_at,completed_at,error_at,latest_at}'::text[])::text AS x FROM canopy_summit.$_ t" } @tables;
+	my $all = join ' UNION ALL ', map { "SELECT '$_ ' || (to_jsonb(t) - '{webhook_id,policy_status_id,upload_id,signed_at,last_event_at,policies_at,completed_at,error_at,first_event_at,logged_in_at,data_at,latest_at}'::text[])::text AS x FROM canopy_summit.$_ t" } @tables;
 	return (0, query($node, qq{$sql SELECT 'END'; SELECT * FROM ($all UNION ALL SELECT DISTINCT 'job ' || params::text FROM canopy_summit.job UNION ALL SELECT 'stopped ' || problem FROM canopy_summit.webhook WHERE state <> 'applied') x ORDER BY x COLLATE "C"; ROLLBACK}, 'quiet') =~ s/.*END\n//sr);
 }
 
@@ -273,16 +274,63 @@ sub canopy_events
 		END
 	is($q->('SELECT document_validation_id, pull_id, status, completed_at FROM canopy.document_validation'), 'dv|pull|VERIFIED|2026-01-02 03:04:05+00', 'a verdict on a document');
 	is($q->('SELECT monitoring_id, pull_id, type, changes::text FROM canopy.monitoring_event'), 'mon|pull|RENEWAL|[{"x": 1}]', 'a change that a monitoring found');
-	is($q->('SELECT monitoring_id, initial_pull_id FROM canopy_summit.monitoring'), 'mon|first', 'the monitoring that was not known');
+	my $listed = canopy('MONITORING_EVENTS', { previous_pull_id => 'first', latest_pull_id => 'pull', events => [ { type => 'POLICY_CHANGED' }, { type => 'PREMIUM_CHANGED', changes => [ { y => 2 } ] } ] }, monitoring => { monitoring_id => 'list' });
+	$take->($listed, canopy('MONITORING_EVENTS', [ { type => 'EXPIRED' } ], monitoring => { monitoring_id => 'array' }), canopy('MONITORING_EVENTS', { events => [] }, monitoring => { monitoring_id => 'empty' }));
+	is($q->(q{SELECT monitoring_id, ordinal, pull_id, type, changes::text FROM canopy.monitoring_event WHERE monitoring_id <> 'mon' ORDER BY 1, 2}), "array|1|pull|EXPIRED|\nlist|1|pull|POLICY_CHANGED|\nlist|2|pull|PREMIUM_CHANGED|[{\"y\": 2}]", 'each of those that are listed as the API answers');
+	is($q->(q{SELECT monitoring_id, initial_pull_id FROM canopy_summit.monitoring WHERE monitoring_id = 'mon'}), 'mon|first', 'the monitoring that was not known');
 	is($q->('SELECT pull_id, monitoring_id, reconnect_url, reconnect_token, token_age < interval \'1 min\' FROM canopy.reconnect_needed'), 'again|mon|https://r|tok|t', 'who has to log in again');
 	is($q->('SELECT servicing_action_id, original_pull_id, status, is_manual, document_id FROM canopy.servicing_action'), 'act|o|VERIFIED|t|doc', 'where a servicing is');
 	is($q->('SELECT status, previous_status FROM canopy_summit.servicing_status ORDER BY webhook_id'), "WAITING_FOR_CONSUMER_CONFIRMATION|\nVERIFIED|SUBMITTED", 'and was');
-	is($q->(q{SELECT state, count(*) FROM canopy_summit.webhook GROUP BY 1}), 'applied|16', 'unknown events are applied, too');
+	is($q->(q{SELECT state, count(*) FROM canopy_summit.webhook GROUP BY 1}), 'applied|19', 'unknown events are applied, too');
 	is($q->(q{SELECT string_agg(DISTINCT params ->> 'pullId', ' ') FROM canopy_summit.job}), 'pull', 'the pull is fetched, the servicing pull is not');
 	is($q->(q{SELECT DISTINCT owner = current_user, server FROM canopy_summit.job}), 't|canopy', 'by the owner of the server');
 	$q->(q{CREATE ROLE fetches; ALTER SERVER canopy OPTIONS (ADD webhook_role 'fetches'); CREATE USER MAPPING FOR fetches SERVER canopy OPTIONS (webhook_secret 'canopy secret')});
 	$take->(canopy('COMPLETE', undef, pull_id => 'by role'));
 	is($q->(q{SELECT owner FROM canopy_summit.job WHERE params ->> 'pullId' = 'by role'}), 'fetches', 'or by its webhook_role');
+	return;
+}
+
+# Cases of reconnects: deliveries as [age in seconds, pull, event, monitoring, status, data], what is needed then, and the pull's next step.
+sub reconnects
+{
+	my $reconnect = [ 'MONITORING_RECONNECT', 'm', 'NOT_AUTHENTICATED', { auth_status => 'NOT_AUTHENTICATED', reconnect_url => 'https://again' } ];
+	my $refused = [ 'AUTH_STATUS', undef, 'NOT_AUTHENTICATED', { auth_status => 'NOT_AUTHENTICATED' } ];
+	my $success = [ 'AUTH_STATUS', undef, 'SUCCESS', { auth_status => 'SUCCESS' } ];
+	my %cases = (
+		'logged in' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', @$success ], [ 40, 'a', 'POLICIES_AVAILABLE' ] ], '', 'a', 'wait for the documents' ],
+		'logged in, and nothing yet' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', @$success ] ], '', 'a', 'wait' ],
+		'only data says so' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', 'POLICIES_AVAILABLE' ] ], '', 'a', 'wait for the documents' ],
+		'completed' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', 'COMPLETE' ] ], '', 'a', 'none: it is complete' ],
+		'the status beside the data' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', 'AUTH_STATUS', undef, 'SUCCESS' ] ], '', 'a', 'wait' ],
+		'a login before it' => [ [ [ 70, 'a', @$success ], [ 65, 'a', 'COMPLETE' ], [ 60, 'a', @$reconnect ] ], 'a', 'a', 'ask the consumer to log in again: reconnect_url' ],
+		'completed before and after it' => [ [ [ 70, 'a', 'COMPLETE' ], [ 60, 'a', @$reconnect ], [ 50, 'a', 'COMPLETE', undef, 'SUCCESS', { again => 1 } ] ], '', 'a', 'none: it is complete' ],
+		'refused after a login' => [ [ [ 60, 'a', @$reconnect ], [ 50, 'a', @$success ], [ 40, 'a', @$refused ] ], '', 'a', 'ask the consumer for other credentials' ],
+		'a later pull of the monitoring' => [ [ [ 60, 'b1', @$reconnect ], [ 50, 'b2', 'COMPLETE', 'm' ] ], '', 'b2', 'none: it is complete' ],
+		'an earlier pull of the monitoring' => [ [ [ 70, 'b0', 'COMPLETE', 'm' ], [ 60, 'b1', @$reconnect ], [ 50, 'b0', 'DATA_UPDATED', 'm' ] ], 'b1', 'b1', 'ask the consumer to log in again: reconnect_url' ],
+		'a later pull of another monitoring' => [ [ [ 60, 'b1', @$reconnect ], [ 50, 'b2', 'COMPLETE', 'other' ] ], 'b1', 'b2', 'none: it is complete' ],
+		'final error' => [ [ [ 60, 'c', @$reconnect ], [ 50, 'c', 'ERROR', undef, 'PROVIDER_ERROR' ] ], '', 'c', 'ask the consumer to connect again later: the carrier failed' ],
+		'error that may pass' => [ [ [ 60, 'c', @$reconnect ], [ 50, 'c', 'ERROR', undef, 'INTERNAL_ERROR' ] ], 'c', 'c', 'ask the consumer to log in again: reconnect_url' ],
+		'data outweighs a failed login' => [ [ [ 60, 'd', @$refused ], [ 50, 'd', 'POLICIES_AVAILABLE' ] ], '', 'd', 'wait for the documents' ],
+		'a failed login after data' => [ [ [ 60, 'd', 'POLICIES_AVAILABLE' ], [ 50, 'd', @$refused ] ], '', 'd', 'ask the consumer for other credentials' ],
+		'data outweighs an error' => [ [ [ 60, 'd', 'ERROR', undef, 'PROVIDER_ERROR' ], [ 50, 'd', 'POLICIES_AVAILABLE' ] ], '', 'd', 'wait for the documents' ],
+		'two reconnects of one monitoring' => [ [ [ 60, 'e1', @$reconnect ], [ 50, 'e2', @$reconnect ] ], 'e2', 'e1', 'wait' ],
+		'two in one second' => [ [ [ 60, 'e1', @$reconnect ], [ 60, 'e2', @$reconnect ] ], 'e2', 'e2', 'ask the consumer to log in again: reconnect_url' ],
+		'two without a monitoring' => [ [ map { [ 60, $_, $reconnect->[0], undef, @$reconnect[ 2, 3 ] ] } 'e1', 'e2' ], 'e1 e2', 'e1', 'ask the consumer to log in again: reconnect_url' ]);
+
+	query($node, q{CREATE FUNCTION at(body bytea, age integer) RETURNS text LANGUAGE sql AS $$ SELECT outcome FROM receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('canopy secret', body, 'canopy', date_trunc('second', now()) - age * interval '1 s')), body) $$}, 'quiet');
+	for my $name (sort keys %cases)
+	{
+		my ($deliveries, $needed, $pull, $step) = @{ $cases{$name} };
+		for my $order ([ @$deliveries ], [ reverse @$deliveries ])
+		{
+			my $sql = join '', map {
+				my ($age, $pull_id, $event, $monitoring, $status, $data) = @$_;
+				my $body = { %{ canopy($event, $data) }, pull_id => $pull_id, status => $status // 'SUCCESS', $monitoring ? (monitoring => { monitoring_id => $monitoring, initial_pull_id => 'first' }) : () };
+				'SELECT FROM at(' . body_of($body) . ", $age);\n" . (rand() < 0.5 ? "SELECT FROM canopy_summit.apply_webhooks();\n" : '') } @$order;
+			is(query($node, qq{BEGIN; $sql SELECT FROM canopy_summit.apply_webhooks(); SELECT 'END'; SELECT (SELECT string_agg(pull_id, ' ' ORDER BY pull_id) FROM canopy.reconnect_needed), next_step, reconnect_url IS NOT NULL FROM canopy.pull_status WHERE pull_id = '$pull'; ROLLBACK}, 'quiet') =~ s/.*END\n//sr,
+				"$needed|$step|" . ($step =~ /reconnect_url/ ? 't' : 'f'), "$name, in this order: " . join ', ', map { "$_->[2] of $_->[1]" } @$order);
+		}
+	}
 	return;
 }
 
