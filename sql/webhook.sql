@@ -51,12 +51,18 @@ CREATE TEMP TABLE form (header text);
 INSERT INTO form SELECT replace(replace(replace(replace(f, 'GOOD', digest), 'UPPER', upper(digest)), 'BAD', repeat('0', 64)), '#', t::text)
 FROM vector, unnest(ARRAY['t=#,s=GOOD', 't=#,v1=GOOD', 't=#,s=UPPER', 's=GOOD,t=#', 't=#,s=BAD,s=GOOD', 't=#,v1=BAD,v1=GOOD,s=BAD', 't=#,v0=x,s=GOOD',
 	't=#,' || repeat('s=BAD,', 9) || 's=GOOD', 't=#,' || repeat('s=BAD,', 10) || 's=GOOD', 't=#,s=BAD', 't=#', 's=GOOD', '', 't=#,s=', 't=#,s=GOOD0', 't=#,s=' || left(digest, 63),
-	't=#,s=' || left(digest, 63) || 'l', 't=#,t=#,s=GOOD', 't=#, s=GOOD', ' t=#,s=GOOD', 't=# ,s=GOOD', 't=#,s=GOOD ', 't=#,s=GOOD,', 't=#;s=GOOD', 't:#,s:GOOD', 'T=#,S=GOOD',
+	't=#,s=' || left(digest, 63) || 'l', 't=#,t=#,s=GOOD', 't=#, s=GOOD', ' t=#,s=GOOD', 't=# ,s=GOOD', 't=#,s=GOOD ', E't=#\t, \t s=GOOD', ' , t=#,s=GOOD', 't =#,s=GOOD', 't= #,s=GOOD', 't=#,s= GOOD', E't=#,\ns=GOOD', 't=#,s=GO OD', 't=#,s=GOOD,', 't=#;s=GOOD', 't:#,s:GOOD', 'T=#,S=GOOD',
 	't=,s=GOOD', 't=0,s=GOOD', 't=-#,s=GOOD', 't=+#,s=GOOD', 't=0#,s=GOOD', 't=#.0,s=GOOD', 't=1.7e9,s=GOOD', 't=0x6553f100,s=GOOD', 't=١٧٠٠٠٠٠٠٠٠,s=GOOD', 't=9223372036854775808,s=GOOD',
 	't=999999999999,s=GOOD', 't=2147483648,s=GOOD', 't=#,x=' || repeat('y', 20000) || ',s=GOOD']) AS f WHERE name = 'json';
 SELECT left(header, 100) AS header, verify_webhook_sig('whsec_test', header, '{"a": 1}', received_at => to_timestamp(1700000000)) AS valid,
 	explain_webhook_sig('whsec_test', header, '{"a": 1}', received_at => to_timestamp(1700000000)) AS reason
 FROM form;
+
+-- The key of the last secret is kept: it is no other's. In turn with others, one that begins like it and one that is too long among them.
+SELECT count(*), count(*) FILTER (WHERE verify_webhook_sig(a, sign_webhook(b, body, 'canopy', to_timestamp(t)), body, '0', to_timestamp(t)) <> (a = b)) AS wrong,
+	count(*) FILTER (WHERE a = b) AS same
+FROM vector, unnest(ARRAY['Jefe', 'Jeff', 'Jef', repeat('k', 256), repeat('k', 257), repeat('k', 257) || 'l', 'Jefe']) AS a, unnest(ARRAY['Jefe', 'Jef', repeat('k', 256), repeat('k', 257), repeat('k', 257) || 'l']) AS b
+WHERE name = 'json';
 
 -- A NULL verifies nothing, and is never the answer.
 SELECT format('verify_webhook_sig(%s)', arguments) AS call, pg_temp.outcome(format('SELECT verify_webhook_sig(%s)', arguments)) AS answer,
@@ -144,6 +150,25 @@ SELECT seq_scan - :seq_scan_before AS seq_scans FROM pg_stat_xact_all_tables WHE
 SELECT pg_temp.receive('canopy', pg_temp.headers(b) || '{"Authorization": "Basic x", "COOKIE": ["a", {"b": "c"}], "proxy-authorization": null, "Authorization-Info": {"d": [1]}}', b) AS received FROM format('{"event_type": "LOGIN"}') AS b;
 INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_temp.headers(b) || '{"cookie": "a"}', convert_to(b, 'UTF8') FROM format('{"event_type": "LOGIN 2"}') AS b;
 SELECT event, headers - 'Canopy-Signature' AS headers FROM canopy_summit.webhook WHERE event LIKE 'LOGIN%' ORDER BY webhook_id;
+-- Which they are, and which are not: what a body is verified with has to stay.
+SELECT pg_temp.receive('canopy', pg_temp.headers(b) || jsonb_object_agg(name, 'value'), b) AS received
+FROM unnest('{Authorization,Proxy-Authorization,Cookie,Set-Cookie,X-Api-Key,X-API-KEY,api-key,apikey,Ocp-Apim-Subscription-Key,X-Auth-Token,X-CSRF-Token,X_Access_Token,X-Amzn-Oidc-AccessToken,Cf-Access-Jwt-Assertion,Client-Secret,X-Canopy-Client-Secret,x-password,X-Session-Id,X-Auth,
+	X-Summit-Signature,X-Hub-Signature-256,Content-Type,Content-Length,Host,User-Agent,Accept,Via,Date,X-Forwarded-For,X-Forwarded-Proto,X-Request-Id,X-Monkey,X-Tokenizer,Author,-,X-}'::text[]) AS name, format('{"event_type": "HEADERS"}') AS b GROUP BY b;
+SELECT value, string_agg(key, ' ' ORDER BY key) AS names FROM canopy_summit.webhook, jsonb_each_text(headers - 'Canopy-Signature') WHERE event = 'HEADERS' GROUP BY value;
+SELECT headers ->> 'Canopy-Signature' LIKE 't=%' AS kept FROM canopy_summit.webhook WHERE event = 'HEADERS';
+
+-- A body that is compressed is refused as such, and counted apart from forgeries, in whatever case and company.
+SELECT coalesce(refused_webhooks, 0) AS refused, coalesce(encoded_webhooks, 0) AS encoded FROM canopy_summit.server_health WHERE server = 'canopy' \gset
+SELECT encoding, pg_temp.receive('canopy', pg_temp.headers(b) || encoding, b) AS received
+FROM unnest(ARRAY['{"Content-Encoding": "gzip"}', '{"content-encoding": "br"}', '{"CONTENT-ENCODING": ["identity", "gzip"]}', '{"content-encoding": null}', '{"Content-Encoding": "identity", "content-encoding": "deflate"}',
+	'{"Content-Encoding": "identity"}', '{"content-encoding": "Identity"}', '{"content-encoding": ""}', '{"x-content-encoding": "gzip", "accept-encoding": "gzip"}', '{"data": {"content-encoding": "gzip"}}']::jsonb[]) AS encoding, format('{"event_type": "ENCODED", "data": %s}', encoding) AS b;
+SELECT pg_temp.receive('canopy', pg_temp.headers('{}', secret => 'forged') || '{"Content-Encoding": "gzip"}', '{}') AS forged, pg_temp.receive('canopy', pg_temp.headers('{}', secret => 'forged'), '{}') AS forged_and_plain;
+SELECT pg_temp.outcome($$INSERT INTO canopy_summit.webhook (server, headers, body) SELECT 'canopy', pg_temp.headers('{}') || '{"Content-Encoding": "gzip"}', '{}'$$) AS inserted;
+SELECT refused_webhooks - :refused AS refused, encoded_webhooks - :encoded AS encoded FROM canopy_summit.server_health WHERE server = 'canopy';
+
+-- Listeners are told of documented events by name, and of no other text that a provider writes.
+SELECT DISTINCT event, canopy_summit.documented_event(event) AS told FROM canopy_summit.webhook WHERE event IN ('COMPLETE', 'LOGIN', 'policy.submitted', 'A');
+SELECT canopy_summit.documented_event(NULL) AS "null", canopy_summit.documented_event('complete') AS other_case, canopy_summit.documented_event(E'COMPLETE\n') AS other_text;
 
 -- Verified, and not stored.
 SELECT verify_webhook('canopy', pg_temp.headers('x'), 'x') AS good, verify_webhook('canopy', pg_temp.headers('x'), 'y') AS other_body, verify_webhook('bare', pg_temp.headers('x'), 'x') AS no_secret,

@@ -42,15 +42,79 @@ header_find(Jsonb *headers, const char *name)
 	return count == 1 ? found : NULL;
 }
 
-/* Whether a header may be what a proxy or a client has logged in with. */
+static bool
+is_identity(const JsonbValue *value)
+{
+	return value->type == jbvNull ||
+		   (value->type == jbvString && (value->val.string.len == 0 || is_name(value, "identity")));
+}
+
+/* Whether a body is compressed, or encoded otherwise: Content-Encoding, in whatever case, is there and is not identity. */
+bool
+header_is_encoded(Jsonb *headers)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	bool is_encoding = false;
+
+	if (headers == NULL || !JB_ROOT_IS_OBJECT(headers))
+		return false;
+	iterator = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			is_encoding = is_name(&value, "content-encoding");
+		else if (token == WJB_VALUE && is_encoding && !is_identity(&value))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Words that make a header's name one of something that a proxy or a client logs in with, as in
+ * Proxy-Authorization, X-Api-Key or Set-Cookie.  What signs a body is none: it is needed to verify it again.
+ */
+static bool
+is_credential_word(const char *word, size_t len)
+{
+#define WORD(text)             \
+	{                          \
+		sizeof(text) - 1, text \
+	}
+	static const struct
+	{
+		size_t len;
+		const char *text;
+	} words[] = {WORD("accesstoken"),    WORD("apikey"),        WORD("auth"),
+				 WORD("authentication"), WORD("authorization"), WORD("bearer"),
+				 WORD("cookie"),         WORD("cookie2"),       WORD("credential"),
+				 WORD("credentials"),    WORD("jwt"),           WORD("key"),
+				 WORD("oidc"),           WORD("passwd"),        WORD("password"),
+				 WORD("secret"),         WORD("session"),       WORD("sessionid"),
+				 WORD("token"),          WORD("tokens")};
+#undef WORD
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (len == words[i].len && pg_strncasecmp(word, words[i].text, len) == 0)
+			return true;
+	return false;
+}
+
 static bool
 is_credential(const JsonbValue *key)
 {
-	static const char *const names[] = {"authorization", "proxy-authorization", "cookie"};
+	const char *word = key->val.string.val;
+	const char *end = word + key->val.string.len;
 
-	for (int i = 0; i < lengthof(names); i++)
-		if (is_name(key, names[i]))
+	for (const char *at = word; at <= end; at++)
+	{
+		if (at < end && *at != '-' && *at != '_' && *at != '.')
+			continue;
+		if (is_credential_word(word, at - word))
 			return true;
+		word = at + 1;
+	}
 	return false;
 }
 

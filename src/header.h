@@ -8,6 +8,7 @@
 #include "canopy_summit.h"
 
 extern const char *header_find(Jsonb *headers, const char *name);
+extern bool header_is_encoded(Jsonb *headers);
 extern Jsonb *header_hide_credentials(Jsonb *headers);
 
 #endif /* CANOPY_SUMMIT_HEADER_H */

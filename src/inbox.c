@@ -116,6 +116,7 @@ static const struct
 	[INBOX_DUPLICATE] = {"duplicate", 200},
 	[INBOX_BAD_SIGNATURE] = {"bad_signature", 401},
 	[INBOX_TOO_LARGE] = {"too_large", 413},
+	[INBOX_ENCODED] = {"encoded", 415},
 	[INBOX_NO_SERVER] = {"no_server", 404},
 	[INBOX_NO_SECRET] = {"no_secret", 503},
 };
@@ -151,7 +152,7 @@ delivery_verify(Delivery *delivery, const WebhookSource *source)
 	if (problem != NULL)
 		return problem;
 	if (!signature_matches(&signature, delivery->body, delivery->body_len, source->secrets))
-		return "no signature was made of this body with one of the secrets";
+		return SIGNATURE_NO_MATCH;
 	delivery->signed_at = delivery->received_at -
 						  (signature_clock(delivery->received_at) - signature.time * USECS_PER_SEC);
 	return NULL;
@@ -195,6 +196,12 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 		delivery->outcome = INBOX_TOO_LARGE;
 		delivery->problem = "the body is larger than canopy_summit.receiver_max_body_size";
 	}
+	else if (header_is_encoded(delivery->headers))
+	{
+		delivery->outcome = INBOX_ENCODED;
+		delivery->problem =
+			"its Content-Encoding is not identity: what is signed is the plain body";
+	}
 	else if (source->secrets == NIL)
 	{
 		delivery->outcome = INBOX_NO_SECRET;
@@ -211,9 +218,9 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 	}
 }
 
-/* Count a delivery that was refused: nothing else is kept of it. */
+/* Count a delivery that was refused: nothing else is kept of it.  One that is encoded tells of a proxy, and not of a forger. */
 void
-inbox_count_refusal(const char *server)
+inbox_count_refusal(const char *server, InboxOutcome outcome)
 {
 	ServerCounters *counters;
 
@@ -221,7 +228,9 @@ inbox_count_refusal(const char *server)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	counters = shared_server(server);
-	if (counters != NULL)
+	if (counters != NULL && outcome == INBOX_ENCODED)
+		counters->encoded_webhooks++;
+	else if (counters != NULL)
 		counters->refused_webhooks++;
 	LWLockRelease(shared->lock);
 }
@@ -546,7 +555,7 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 	if (delivery.outcome == INBOX_STORED)
 		inbox_store_one(&delivery);
 	else
-		inbox_count_refusal(delivery.server);
+		inbox_count_refusal(delivery.server, delivery.outcome);
 	values[0] = Int32GetDatum(inbox_http_status(delivery.outcome));
 	values[1] = CStringGetTextDatum(inbox_outcome_name(delivery.outcome));
 	values[2] = Int64GetDatum(delivery.webhook_id);
@@ -557,7 +566,7 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
 /*
  * Trigger of canopy_summit.webhook: the same as receive_webhook() for a row
  * that app code inserts.  A row that comes with its key is a restored one.
- * Errors: 28000 the signature, 54000 the size, 55000 no secret.
+ * Errors: 28000 the signature, 54000 the size, 0A000 an encoding, 55000 no secret.
  */
 Datum
 canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
@@ -565,6 +574,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 	static const int sqlstates[] = {[INBOX_BAD_SIGNATURE] =
 										ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 									[INBOX_TOO_LARGE] = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+									[INBOX_ENCODED] = ERRCODE_FEATURE_NOT_SUPPORTED,
 									[INBOX_NO_SECRET] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
 	Delivery delivery;
 	Delivery *pointer = &delivery;
@@ -585,7 +595,7 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 	inbox_check(&delivery, connection_webhook(delivery.server));
 	if (delivery.outcome != INBOX_STORED)
 	{
-		inbox_count_refusal(delivery.server);
+		inbox_count_refusal(delivery.server, delivery.outcome);
 		ereport(ERROR, (errcode(sqlstates[delivery.outcome]),
 						errmsg("webhook was refused: %s", delivery.problem)));
 	}

@@ -16,6 +16,7 @@ typedef enum InboxOutcome
 	INBOX_DUPLICATE,   /* known, not stored again */
 	INBOX_BAD_SIGNATURE,
 	INBOX_TOO_LARGE,
+	INBOX_ENCODED, /* its body is compressed, or the like: no signature fits it */
 	INBOX_NO_SERVER,
 	INBOX_NO_SECRET
 } InboxOutcome;
@@ -47,7 +48,7 @@ extern int setting_receiver_max_body_size; /* kB: canopy_summit.c */
 
 extern void inbox_check(Delivery *delivery, const WebhookSource *source);
 extern void inbox_store(Delivery **deliveries, int count);
-extern void inbox_count_refusal(const char *server);
+extern void inbox_count_refusal(const char *server, InboxOutcome outcome);
 extern int inbox_http_status(InboxOutcome outcome);
 extern const char *inbox_outcome_name(InboxOutcome outcome);
 

@@ -342,7 +342,7 @@ item_verify(Intake *intake, Item *item)
 		item->answer = item->delivery.outcome;
 	}
 	if (item->answer != INBOX_STORED && source->webhook != NULL)
-		inbox_count_refusal(source->webhook->server);
+		inbox_count_refusal(source->webhook->server, item->answer);
 }
 
 /* Find the answer to a request, INBOX_STORED if that takes a transaction. */

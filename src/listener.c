@@ -79,6 +79,7 @@ static const struct
 	[INBOX_DUPLICATE] = {200, "{\"outcome\":\"duplicate\"}\n"},
 	[INBOX_BAD_SIGNATURE] = {401, "{\"error\":\"bad signature\"}\n"},
 	[INBOX_TOO_LARGE] = {413, "{\"error\":\"too large\"}\n", "Connection", "close"},
+	[INBOX_ENCODED] = {415, "{\"error\":\"encoded\"}\n", "Accept-Encoding", "identity"},
 	[INBOX_NO_SERVER] = {404, "{\"error\":\"not found\"}\n"},
 	[INBOX_NO_SECRET] = {503, "{\"error\":\"unavailable\"}\n"},
 	[ANSWER_HEALTHY] = {200, "{\"status\":\"ok\"}\n"},

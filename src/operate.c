@@ -104,8 +104,8 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 	{
 		ServerCounters counters;
 		Datum latency[SHARED_LATENCIES];
-		Datum values[11];
-		bool nulls[11] = {0};
+		Datum values[12];
+		bool nulls[12] = {0};
 
 		LWLockAcquire(shared->lock, LW_SHARED);
 		counters = shared->servers[i];
@@ -129,6 +129,7 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 		values[9] = Int64GetDatum(counters.refused_webhooks);
 		nulls[10] = counters.webhook_problem[0] == '\0';
 		values[10] = CStringGetTextDatum(counters.webhook_problem);
+		values[11] = Int64GetDatum(counters.encoded_webhooks);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

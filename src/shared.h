@@ -66,6 +66,7 @@ typedef struct ServerCounters
 	int64 ended[SHARED_ENDS];        /* by what became of the job: JobState */
 	int64 latency[SHARED_LATENCIES]; /* number of answers within 2^n ms */
 	int64 refused_webhooks;          /* since the counters began, by whoever receives */
+	int64 encoded_webhooks;          /* likewise; these are not among those */
 	char webhook_problem[200];       /* why the receiver cannot verify; empty = it can */
 	TimestampTz breaker_until;       /* nothing is sent before; DT_NOBEGIN = closed */
 	TimestampTz since;

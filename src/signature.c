@@ -9,25 +9,31 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#define TIME_DIGITS 12 /* so that the time in microseconds fits into 64 bits */
+#define TIME_DIGITS   12  /* so that the time in microseconds fits into 64 bits */
+#define TIME_TEXT_MAX 20  /* bytes of any time in seconds */
+#define SECRET_KEPT   256 /* bytes of a secret whose key schedule is kept */
 
-/* The value of a hex digit, -1 for any other character. */
-static int
+/* The value of a hex digit, -1 for any other character.  Digests are random: a branch on each would be guessed wrong. */
+static inline int
 hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	static const int8 values[256] = {
+		/* one more than the value; 0 = none */
+		['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+		['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+		['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+		['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+	};
+
+	return values[(uint8) c] - 1;
 }
 
 /* Exactly 64 hex digits as a digest. */
 static bool
 digest_parse(const char *text, size_t len, uint8 *digest)
 {
+	int wrong = 0;
+
 	if (len != 2 * SIGNATURE_LENGTH)
 		return false;
 	for (int i = 0; i < SIGNATURE_LENGTH; i++)
@@ -35,11 +41,10 @@ digest_parse(const char *text, size_t len, uint8 *digest)
 		int high = hex_digit(text[2 * i]);
 		int low = hex_digit(text[2 * i + 1]);
 
-		if (high < 0 || low < 0)
-			return false;
-		digest[i] = (uint8) (high << 4 | low);
+		wrong |= high | low;
+		digest[i] = (uint8) (high * 16 + low);
 	}
-	return true;
+	return wrong >= 0;
 }
 
 /* A positive decimal number without sign or leading zeros. */
@@ -95,6 +100,23 @@ part_parse(const char *part, size_t len, Signature *signature)
 	return NULL;
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* The same of what is between commas: blanks around it, which some proxies and clients write, are passed over. */
+static const char *
+part_parse_trimmed(const char *part, const char *end, Signature *signature)
+{
+	while (part < end && is_blank(*part))
+		part++;
+	while (end > part && is_blank(end[-1]))
+		end--;
+	return part_parse(part, end - part, signature);
+}
+
 /*
  * Take a header apart, which *signature points into.  Names that are not known
  * are passed over, as both providers ask for.  Returns NULL, or what is wrong.
@@ -110,7 +132,7 @@ signature_parse(const char *header, size_t len, Signature *signature)
 	for (;;)
 	{
 		const char *comma = memchr(header, ',', end - header);
-		const char *problem = part_parse(header, (comma ? comma : end) - header, signature);
+		const char *problem = part_parse_trimmed(header, comma ? comma : end, signature);
 
 		if (problem != NULL)
 			return problem;
@@ -137,35 +159,95 @@ signature_check_time(const Signature *signature, int64 tolerance, int64 now)
 	return age < -tolerance ? "it was signed in the future" : NULL;
 }
 
+/* An HMAC-SHA256 that waits for a key.  Looking up its algorithms costs more than a digest of a kilobyte. */
+static EVP_MAC_CTX *
+hmac_create(void)
+{
+	static char digest_name[] = "SHA256";
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, 0),
+							OSSL_PARAM_construct_end()};
+	EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
+
+	EVP_MAC_free(mac);
+	if (context == NULL || EVP_MAC_CTX_set_params(context, params) != 1)
+	{
+		EVP_MAC_CTX_free(context);
+		elog(ERROR, "could not prepare HMAC-SHA256");
+	}
+	return context;
+}
+
+/* Begin another message with the key of the last one. */
+static bool
+hmac_restart(EVP_MAC_CTX *context)
+{
+	return EVP_MAC_init(context, NULL, 0, NULL) == 1;
+}
+
+/* Whether hmac_restart() works: OpenSSL before 3.0.3 passes over it in silence. */
+static bool
+hmac_can_restart(EVP_MAC_CTX *context)
+{
+	static const unsigned char key[] = "key";
+	uint8 digests[2][SIGNATURE_LENGTH];
+	size_t len;
+
+	return EVP_MAC_init(context, key, sizeof(key), NULL) == 1 &&
+		   EVP_MAC_final(context, digests[0], &len, SIGNATURE_LENGTH) == 1 &&
+		   hmac_restart(context) &&
+		   EVP_MAC_final(context, digests[1], &len, SIGNATURE_LENGTH) == 1 &&
+		   memcmp(digests[0], digests[1], SIGNATURE_LENGTH) == 0;
+}
+
+/*
+ * An HMAC-SHA256 of a secret, ready for its message.  The one of the last secret
+ * is kept with its key, which takes two of the blocks that there are to hash; the
+ * next secret overwrites both.  How long the comparison takes tells of two
+ * secrets whether they are the same, and no more.
+ */
+static EVP_MAC_CTX *
+hmac_begin(const char *secret)
+{
+	static EVP_MAC_CTX *context = NULL;
+	static char kept[SECRET_KEPT];
+	static size_t kept_len = 0; /* 0 = none */
+	static bool can_restart;
+	size_t len = strlen(secret);
+
+	if (kept_len != 0 && len == kept_len && CRYPTO_memcmp(secret, kept, len) == 0 &&
+		hmac_restart(context))
+		return context;
+	explicit_bzero(kept, kept_len);
+	kept_len = 0;
+	if (context == NULL)
+	{
+		context = hmac_create();
+		can_restart = hmac_can_restart(context);
+	}
+	if (EVP_MAC_init(context, (const unsigned char *) secret, len, NULL) != 1)
+		elog(ERROR, "could not compute HMAC-SHA256");
+	if (can_restart && len <= SECRET_KEPT)
+	{
+		memcpy(kept, secret, len);
+		kept_len = len;
+	}
+	return context;
+}
+
 /* HMAC-SHA256 of "<time>.<body>". */
 static void
 digest_compute(const char *secret, const char *time_text, size_t time_len, const char *body,
 			   size_t body_len, uint8 *digest)
 {
-	static EVP_MAC_CTX *context = NULL;
-	static char digest_name[] = "SHA256";
+	EVP_MAC_CTX *context = hmac_begin(secret);
+	char head[TIME_TEXT_MAX + 1]; /* as one piece: each costs a call through OpenSSL's layers */
 	size_t digest_len;
 
-	/* Looking up the algorithms costs more than a digest of a kilobyte. */
-	if (context == NULL)
-	{
-		EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-		OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name,
-																 0),
-								OSSL_PARAM_construct_end()};
-
-		context = mac ? EVP_MAC_CTX_new(mac) : NULL;
-		EVP_MAC_free(mac);
-		if (context == NULL || EVP_MAC_CTX_set_params(context, params) != 1)
-		{
-			EVP_MAC_CTX_free(context);
-			context = NULL;
-			elog(ERROR, "could not prepare HMAC-SHA256");
-		}
-	}
-	if (EVP_MAC_init(context, (const unsigned char *) secret, strlen(secret), NULL) != 1 ||
-		EVP_MAC_update(context, (const unsigned char *) time_text, time_len) != 1 ||
-		EVP_MAC_update(context, (const unsigned char *) ".", 1) != 1 ||
+	Assert(time_len <= TIME_TEXT_MAX);
+	memcpy(head, time_text, time_len);
+	head[time_len] = '.';
+	if (EVP_MAC_update(context, (const unsigned char *) head, time_len + 1) != 1 ||
 		EVP_MAC_update(context, (const unsigned char *) body, body_len) != 1 ||
 		EVP_MAC_final(context, digest, &digest_len, SIGNATURE_LENGTH) != 1 ||
 		digest_len != SIGNATURE_LENGTH)

@@ -18,6 +18,9 @@
 #define SIGNATURE_MAX        10          /* of one header that are looked at */
 #define SIGNATURE_HEADER_MAX (16 * 1024) /* bytes */
 
+/* What is wrong where signature_matches() is false. */
+#define SIGNATURE_NO_MATCH "no signature was made of this body with one of the secrets"
+
 /* A header, taken apart. */
 typedef struct Signature
 {

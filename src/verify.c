@@ -104,7 +104,7 @@ arguments_verify(FunctionCallInfo fcinfo)
 	return signature_matches(&signature, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body),
 							 secrets_read(fcinfo))
 			   ? NULL
-			   : "no signature was made of this body with one of the secrets";
+			   : SIGNATURE_NO_MATCH;
 }
 
 /*
@@ -123,6 +123,11 @@ canopy_summit_explain_webhook_sig(PG_FUNCTION_ARGS)
 {
 	const char *problem = arguments_verify(fcinfo);
 
+	/* Where header and time are right, this is what is wrong most often. */
+	if (problem != NULL && strcmp(problem, SIGNATURE_NO_MATCH) == 0)
+		problem = SIGNATURE_NO_MATCH
+			"; the body has to be the bytes as received: one that was parsed and written again, "
+			"decompressed or decoded never fits";
 	PG_RETURN_TEXT_P(cstring_to_text(problem ? problem : "valid"));
 }
 

@@ -172,7 +172,7 @@ COMMENT ON COLUMN canopy_summit.receiver_status.problem IS 'why it answers 503 t
 
 CREATE FUNCTION canopy_summit.server_counters(OUT server text, OUT stats_since timestamptz, OUT sent bigint, OUT succeeded bigint,
 	OUT retried bigint, OUT failed bigint, OUT in_doubt bigint, OUT breaker_until timestamptz, OUT latency_ms bigint[],
-	OUT refused_webhooks bigint, OUT webhook_problem text)
+	OUT refused_webhooks bigint, OUT webhook_problem text, OUT encoded_webhooks bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'canopy_summit_server_counters'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
@@ -195,7 +195,7 @@ CREATE VIEW canopy_summit.server_health AS
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
-	c.refused_webhooks, c.webhook_problem
+	c.refused_webhooks, c.encoded_webhooks, c.webhook_problem
 FROM pg_catalog.pg_foreign_server s
 	JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, true) AS q
@@ -208,6 +208,7 @@ COMMENT ON VIEW canopy_summit.server_health IS 'each server: its queue (counted 
 COMMENT ON COLUMN canopy_summit.server_health.unarmed IS 'queued jobs that this instance does not send until canopy_summit.arm()';
 COMMENT ON COLUMN canopy_summit.server_health.held IS 'why jobs wait: paused, or credentials that were refused';
 COMMENT ON COLUMN canopy_summit.server_health.refused_webhooks IS 'deliveries that were not stored: forged, too large, or nothing to verify them with';
+COMMENT ON COLUMN canopy_summit.server_health.encoded_webhooks IS 'deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits';
 COMMENT ON COLUMN canopy_summit.server_health.webhook_problem IS 'why the receiver answers 503 to deliveries of this server';
 COMMENT ON COLUMN canopy_summit.server_health.breaker_until IS 'the server is out; it is tried again then';
 

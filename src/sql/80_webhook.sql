@@ -70,7 +70,7 @@ CREATE FUNCTION @extschema@.receive_webhook(server name, headers jsonb, body byt
 AS 'MODULE_PATHNAME', 'canopy_summit_receive_webhook'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.receive_webhook(name, jsonb, bytea) IS
-	'verifies a webhook and keeps it, once; returns the HTTP status to answer: 200 stored, duplicate, conflict or quarantined, 401 bad_signature, 404 no_server, 413 too_large, 503 no_secret';
+	'verifies a webhook and keeps it, once; returns the HTTP status to answer: 200 stored, duplicate, conflict or quarantined, 401 bad_signature, 404 no_server, 413 too_large, 415 encoded, 503 no_secret';
 
 CREATE FUNCTION @extschema@.verify_webhook(server name, headers jsonb, body bytea) RETURNS boolean
 AS 'MODULE_PATHNAME', 'canopy_summit_verify_webhook'

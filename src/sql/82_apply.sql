@@ -391,16 +391,26 @@ COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS '
 
 -- A row that a transaction has locked is updated by the same one, and not by a subtransaction of it: the two
 -- would make a multixact, whose index entries every scan of the stored ones would visit until the next vacuum.
+-- Whoever listens is told, and an event is what a provider has written.
+CREATE FUNCTION canopy_summit.documented_event(event text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN event IN ('AUTH_STATUS', 'POLICY_AVAILABLE', 'POLICIES_AVAILABLE', 'COMPLETE', 'ERROR', 'DATA_UPDATED', 'MONITORING_EVENTS',
+		'MONITORING_RECONNECT', 'SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION', 'VALIDATION_COMPLETE',
+		'policy.submitted', 'policy.verified', 'policy.lapsed', 'policy.reinstated')
+	THEN event ELSE 'unknown' END;
+COMMENT ON FUNCTION canopy_summit.documented_event(text) IS 'an event that a provider documents; "unknown" for any other text';
+
 CREATE FUNCTION canopy_summit.webhooks_applied(events canopy_summit.inbox_event[]) RETURNS bigint
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
 	WHERE w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(webhooks_applied.events) AS e));
-	SELECT count(pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server, 'event', e.event)::text))
+	SELECT count(pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server,
+		'event', canopy_summit.documented_event(e.event))::text))
 	FROM unnest(webhooks_applied.events) AS e;
 END;
 COMMENT ON FUNCTION canopy_summit.webhooks_applied(canopy_summit.inbox_event[]) IS
-	'notes that webhooks are applied, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}; returns how many';
+	'notes that webhooks are applied, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}, event "unknown" if it is no documented one; returns how many';
 
 CREATE FUNCTION canopy_summit.apply_one(event canopy_summit.inbox_event) RETURNS boolean
 LANGUAGE plpgsql VOLATILE

@@ -27,6 +27,12 @@ all_of(const char *bytes, size_t len, const char *set)
 	return true;
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* Whether a part is one that makes the whole header good or bad; counts times and signatures. */
 static bool
 part_is_good(const char *part, size_t len, int *times, int *signatures)
@@ -61,7 +67,13 @@ header_is_good(const char *header, size_t len)
 	{
 		if (i < len && header[i] != ',')
 			continue;
-		if (!part_is_good(header + start, i - start, &times, &signatures))
+		size_t end = i;
+
+		while (start < end && is_blank(header[start]))
+			start++;
+		while (end > start && is_blank(header[end - 1]))
+			end--;
+		if (!part_is_good(header + start, end - start, &times, &signatures))
 			return false;
 		start = i + 1;
 	}

@@ -207,7 +207,7 @@ sub notification
 	my $heard = wait_until('it is told', sub { my $text = $session->query('SELECT 1'); $text =~ /notification/ ? $text : $session->{stdout} . $text =~ /notification/ ? $session->{stdout} : '' }, 20);
 	my ($payload) = $heard =~ /with payload "(.*)" received/;
 	my $told = JSON::PP->new->decode($payload);
-	is_deeply($told, { webhook_id => $told->{webhook_id}, server => 'canopy', event => 'TOLD "\\' }, 'what is applied is told, and nothing personal of it');
+	is_deeply($told, { webhook_id => $told->{webhook_id}, server => 'canopy', event => 'unknown' }, 'what is applied is told, and nothing that the provider is free to write');
 	is(query($node, "SELECT state FROM canopy_summit.webhook WHERE webhook_id = $told->{webhook_id}"), 'applied', 'when it is visible');
 	$session->quit;
 	truncate_webhooks($node);
