@@ -12,7 +12,7 @@ use IO::Socket::INET ();
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(canopy_body summit_body signature webhook connected answer_on status_of_request receiver_pid listens);
+our @EXPORT = qw(canopy_body summit_body signature webhook connected answer_on unsent_on status_of_request receiver_pid listens);
 
 # Bodies as bytes, with more fields if wanted.
 sub canopy_body
@@ -69,6 +69,15 @@ sub answer_on
 	return { status => $status, headers => $head, body => $body };
 }
 
+# Bytes given to a socket that the other side's kernel has not taken.
+sub unsent_on
+{
+	my ($socket) = @_;
+	my $bytes = pack 'i', 0;
+	ioctl $socket, 0x5411, $bytes or die "could not ask the socket: $!"; # SIOCOUTQ
+	return unpack 'i', $bytes;
+}
+
 # The answer to one request on a connection of its own; status 0 if there is none.
 sub status_of_request
 {
@@ -88,6 +97,6 @@ sub receiver_pid
 }
 
 # Whether the receiver is healthy.
-sub listens { my ($port) = @_; return status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 2) == 200 }
+sub listens { my ($port) = @_; return status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == 200 }
 
 1;

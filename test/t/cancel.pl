@@ -1,5 +1,8 @@
-# Does a waiting call end within a second of a cancel, a timeout, a termination, a lost client or a
-# shutdown, whatever it waits for, and leave nothing behind?
+# Does a waiting call end by a cancel, a timeout, a termination, a lost client or a shutdown, whatever it
+# waits for, and leave nothing behind?
+#
+# What it waits for never comes, so that a call that ends has not waited for it; how soon it does is a
+# figure of `make bench`.
 use strict;
 use warnings;
 
@@ -8,7 +11,6 @@ use CanopyShim;
 use CanopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $shim = CanopyShim->new;
 my $sandbox = start_sandbox();
@@ -32,7 +34,6 @@ $node->safe_psql('postgres', <<~'END');
 	END
 
 my $admin = $node->background_psql('postgres');
-my @seconds; # that calls took to end
 for my $stage (@stages)
 {
 	subtest "waiting for $stages{$stage}{waits_for}" => sub {
@@ -45,9 +46,6 @@ $admin->quit;
 subtest 'a timeout at every stage' => \&ends_by_timeout;
 subtest 'the rest of the server' => \&ends_by_shutdown;
 subtest 'many cancels in one session' => \&leaves_nothing;
-my ($median) = (sort { $a <=> $b } @seconds)[ @seconds / 2 ];
-cmp_ok($median, '<', 1, sprintf 'a call ends %.2f s after it should, as the median of %d', $median, scalar @seconds);
-
 done_testing();
 
 # Where a call can wait: the statement, and how to see that it waits there.
@@ -91,10 +89,7 @@ sub stalled_answer
 {
 	my ($at) = @_;
 
-	$sandbox->arm(
-		match => { path => "stall-$at" },
-		times => undef,
-		fault => { kind => 'stall', at => $at, after_bytes => 20, seconds => 600 });
+	$sandbox->hold(match => { path => "stall-$at" }, at => $at, after_bytes => 20);
 	return {
 		waits_for => "the answer, stalled at $at",
 		call => "canopy_call('get-carrier', '{\"carrierId\": \"stall-$at\"}')",
@@ -102,26 +97,25 @@ sub stalled_answer
 	};
 }
 
-# A session whose call waits at the stage, its backend, and the moment the statement was sent.
+# A session whose call waits at the stage, and its backend.
 sub waiting_session
 {
-	my ($stage, $before) = @_;
+	my ($stage) = @_;
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	my $pid = $session->query("\\set VERBOSITY verbose\n" . ($before // 'SELECT pg_backend_pid()'));
-	my $sent_at = start_call($session, $pid, $stage);
+	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
 
+	start_call($session, $pid, $stage);
 	is($session->{stderr}, '', 'the call waits');
-	return ($session, $pid, $sent_at);
+	return ($session, $pid);
 }
 
-# Sends the stage's call and waits until it waits there; the moment it was sent.
+# Sends the stage's call and waits until it waits there.
 sub start_call
 {
 	my ($session, $pid, $stage) = @_;
 	my $count = $stages{$stage}{count};
 	my $old_count = $count ? $count->() : 0;
 	my $reached = $stages{$stage}{reached} // sub { return $count->() > $old_count };
-	my $sent_at = time;
 
 	$session->{stderr} = '';
 	$session->{stdin} .= "SELECT $stages{$stage}{call};\n";
@@ -132,7 +126,7 @@ sub start_call
 			die "the call did not wait: $session->{stderr}" if $session->{stderr} =~ /ERROR/;
 			return $reached->($pid);
 		});
-	return $sent_at;
+	return;
 }
 
 # Waits until the session's call has ended; its SQLSTATE.
@@ -145,26 +139,7 @@ sub ended
 		sub {
 			eval { $session->{run}->pump_nb };
 			return $session->{stderr} =~ /\b(?:ERROR|FATAL):  (\w{5}):/ ? $1 : undef;
-		},
-		10);
-}
-
-# Remembers how long an end took: half of them must take less than a second, whatever else the machine does.
-sub took
-{
-	my ($seconds) = @_;
-	push @seconds, $seconds;
-	return $seconds;
-}
-
-# Checks how the session's call ends, and how long after `since`.
-sub fails_soon
-{
-	my ($session, $since, $sqlstate, $by) = @_;
-
-	is(ended($session), $sqlstate, "SQLSTATE after $by");
-	cmp_ok(took(time - $since), '<', 10, "seconds until the call ended by $by");
-	return;
+		});
 }
 
 sub is_usable
@@ -180,24 +155,29 @@ sub is_usable
 sub ends_by_cancel
 {
 	my ($session, $pid) = waiting_session(@_);
-	my $since = time;
 
 	$admin->query("SELECT pg_cancel_backend($pid)");
-	fails_soon($session, $since, '57014', 'a cancel');
+	is(ended($session), '57014', 'SQLSTATE after a cancel');
 	is_usable($session);
 	return;
 }
 
-# The timeout is long enough for every call to get to where it waits.
+# A call whose timeout has come before it was where it is to wait is made again with a longer one.
 sub ends_by_timeout
 {
-	my @waiting =
-	  map { [ waiting_session($_, "SET statement_timeout = '3s'; SELECT pg_backend_pid()") ] } @stages;
-
-	for (@waiting)
+	for my $stage (@stages)
 	{
-		my ($session, $pid, $sent_at) = @$_;
-		fails_soon($session, $sent_at + 3, '57014', 'statement_timeout');
+		my $seconds = 0.5;
+		my ($session, $pid);
+		wait_until("a call waits at $stage", sub {
+			$seconds *= 2;
+			$session = $node->background_psql('postgres', on_error_stop => 0);
+			$pid = $session->query("\\set VERBOSITY verbose\nSET statement_timeout = '$seconds s'; SELECT pg_backend_pid()");
+			return 1 if eval { start_call($session, $pid, $stage); 1 };
+			$session->quit;
+			return 0;
+		});
+		is(ended($session), '57014', "SQLSTATE after statement_timeout, waiting for $stages{$stage}{waits_for}");
 		is_usable($session);
 	}
 	return;
@@ -206,10 +186,9 @@ sub ends_by_timeout
 sub ends_by_termination
 {
 	my ($session, $pid) = waiting_session(@_);
-	my $since = time;
 
 	$admin->query("SELECT pg_terminate_backend($pid)");
-	fails_soon($session, $since, '57P01', 'a termination');
+	is(ended($session), '57P01', 'SQLSTATE after a termination');
 	eval { $session->quit };
 	return;
 }
@@ -217,11 +196,9 @@ sub ends_by_termination
 sub ends_by_lost_client
 {
 	my ($session, $pid) = waiting_session(@_);
-	my $since = time;
 
 	$session->{run}->kill_kill;
-	wait_until('the backend ends', sub { return !is_alive($pid) });
-	cmp_ok(took(time - $since), '<', 10, 'seconds until the backend of a lost client ended');
+	soon_ok('the backend of a lost client ends', sub { return !is_alive($pid) });
 	return;
 }
 
@@ -229,15 +206,10 @@ sub ends_by_lost_client
 sub ends_by_shutdown
 {
 	my @waiting = map { [ waiting_session($_) ] } @stages;
-	my $since = time;
 
-	$node->safe_psql('postgres', 'CREATE DATABASE dropped');
-	$node->safe_psql('postgres', 'DROP DATABASE dropped');
-	cmp_ok(time - $since, '<', 5, 'seconds to create and drop a database meanwhile');
-
-	$since = time;
+	is(scalar sqlstate_of($node, "$_ DATABASE dropped"), undef, "$_ DATABASE does not wait for them") for qw(CREATE DROP);
 	kill INT => $node->{_pid} or die "could not signal the server: $!";
-	fails_soon($_->[0], $since, '57P01', 'a fast shutdown') for @waiting;
+	is(ended($_->[0]), '57P01', 'SQLSTATE after a fast shutdown') for @waiting;
 	eval { $_->[0]->quit } for @waiting;
 	wait_until('the server has stopped', sub { return !-e $node->data_dir . '/postmaster.pid' });
 	$node->_update_pid(0);

@@ -104,7 +104,7 @@ sub stores
 	soon_ok('they are applied', sub { rows(q{state = 'stored'}) == 0 }, 10);
 	query($node, q{CREATE ROLE receiver_operator; SELECT canopy_summit.grant_access('receiver_operator', 'operator')});
 	is(query($node, 'SET ROLE receiver_operator; SELECT count(*) FROM canopy_summit.receiver_status; SELECT count(refused_webhooks) > 0 FROM canopy_summit.server_health'), "1\nt", 'an operator sees how it goes');
-	soon_ok('receiver_status shows the receiver', sub { query($node, 'SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL') > 0 }, 3);
+	soon_ok('receiver_status shows the receiver', sub { query($node, 'SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL') > 0 });
 	is(query($node, q{SELECT state, xact_start IS NULL FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'}), 'idle|t', 'it waits without a transaction');
 	is(threads(receiver_pid($node)), 1, 'and without threads');
 	return;
@@ -125,10 +125,20 @@ sub together
 	my (@requests) = @_;
 	my $pid = receiver_pid($node);
 	kill STOP => $pid;
-	my @sockets = map { my $socket = connected($port); print {$socket} $_; $socket->flush; $socket } @requests;
-	sleep 0.1;
+	my @sockets = map { sent_on_connection($_) } @requests;
 	kill CONT => $pid;
 	return map { answer_on($_) // { status => 0, body => '' } } @sockets;
+}
+
+# A connection on which a request has arrived, whether or not the receiver has read it.
+sub sent_on_connection
+{
+	my ($request) = @_;
+	my $socket = connected($port);
+	print {$socket} $request;
+	$socket->flush;
+	wait_until('the request has arrived', sub { unsent_on($socket) == 0 });
+	return $socket;
 }
 
 sub refuses
@@ -202,12 +212,12 @@ sub secrets
 	is(status_of_request($port, webhook('bare', $body, signature($body, 'key'))), 503, 'without a secret: again later');
 	like(query($node, $problem), qr/no webhook_secret/, 'server_health says why');
 	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (ADD webhook_secret_file '/nowhere')});
-	soon_ok('a file that is not there is said, too', sub { status_of_request($port, webhook('bare', $body, signature($body, 'key'))) == 503 && query($node, $problem) =~ m{/nowhere} }, 3);
+	soon_ok('a file that is not there is said, too', sub { status_of_request($port, webhook('bare', $body, signature($body, 'key'))) == 503 && query($node, $problem) =~ m{/nowhere} });
 	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (DROP webhook_secret_file, ADD webhook_secret 'old')});
-	soon_ok('with a secret it is stored', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 200 }, 1.5);
+	soon_ok('with a secret it is stored', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 200 });
 	is(query($node, $problem), '', 'and server_health says nothing');
 	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (SET webhook_secret 'new')});
-	soon_ok('a revoked secret is refused', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 401 }, 1.5);
+	soon_ok('a revoked secret is refused', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 401 });
 	is(status_of_request($port, webhook('bare', $body, signature($body, 'new'))), 200, 'the new one is not');
 	return;
 }
@@ -250,9 +260,8 @@ sub slow
 	print { $slow{headers} } "POST /webhooks/canopy HTTP/1.1\r\n";
 	print { $slow{body} } "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
 	my $start = time;
-	my (%ended, $slowest);
-	while (time - $start < 6 && %slow)
-	{
+	my %ended;
+	wait_until('all of them are cut off', sub {
 		for my $name (keys %slow)
 		{
 			my $socket = $slow{$name};
@@ -264,22 +273,12 @@ sub slow
 			$ended{$name} = time - $start;
 			delete $slow{$name};
 		}
-		my $sent = time;
 		is(status_of_request($port, scalar new_webhook()), 200, 'a good one beside them is stored');
-		$slowest = time - $sent if !defined $slowest || time - $sent > $slowest;
-		sleep 0.2;
-	}
-	cmp_ok($slowest, '<', 1, sprintf 'at once (%.2f s)', $slowest);
-	for my $name (sort keys %bytes)
-	{
-		ok($ended{$name}, "$name is cut off") or next;
-		cmp_ok($ended{$name}, '>', 1.5, sprintf 'not before its time (%.1f s)', $ended{$name});
-		cmp_ok($ended{$name}, '<', 5, 'soon after it');
-	}
+		return !%slow;
+	});
+	cmp_ok($ended{$_}, '>', 1.5, sprintf '%s is not cut off before its time (%.1f s)', $_, $ended{$_}) for sort keys %bytes;
 	my @crowd = map { connected($port) } 1 .. 60;
-	my $sent = time;
-	is(status_of_request($port, scalar new_webhook(), 10), 200, 'twice as many as there may be do not keep a good one out');
-	cmp_ok(time - $sent, '<', 5, sprintf 'for long (%.1f s)', time - $sent);
+	is(status_of_request($port, scalar new_webhook()), 200, 'twice as many as there may be do not keep a good one out');
 	return;
 }
 
@@ -293,24 +292,21 @@ sub flood
 	my $body = canopy_body('flood');
 	my $forged = webhook('canopy', $body, signature($body, 'forged'));
 	my @sockets = map { connected($port) } 1 .. 8;
-	my ($sent, $bad, $slowest) = (0, 0, 0);
+	my ($sent, $bad) = (0, 0);
 
 	while ($sent < $count)
 	{
 		for my $socket (@sockets) { print {$socket} $forged; $socket->flush; $sent++ }
 		if ($sent % 80 == 0)
 		{
-			my $start = time;
 			is(status_of_request($port, scalar new_webhook()), 200, 'a good one among them is stored') or last;
 			$before++;
-			$slowest = time - $start if time - $start > $slowest;
 		}
 		$bad += answer_on($_)->{status} != 401 for @sockets;
 	}
 	is($bad, 0, "$sent forgeries are refused");
 	is(rows(), $before, 'and nothing is stored of them');
 	is(query($node, $refused) - $counted, $sent, 'but their number');
-	cmp_ok($slowest, '<', 1, sprintf 'good ones wait at most %.2f s', $slowest);
 	return;
 }
 
@@ -319,31 +315,27 @@ sub leaves
 	my $pid = receiver_pid($node);
 	kill STOP => $pid;
 	my @requests = map { scalar new_webhook() } 1 .. 10;
-	my @sockets = map { my $socket = connected($port); print {$socket} $_; $socket->flush; $socket } @requests;
+	my @sockets = map { sent_on_connection($_) } @requests;
 	my $idle = connected($port);
-	sleep 0.1;
 	kill TERM => $pid;
-	my $start = time;
 	kill CONT => $pid;
 	is(join(' ', map { (answer_on($_) // { status => 0 })->{status} } @sockets), join(' ', (200) x 10), 'what is complete is stored and answered');
 	is(rows("subject = 'pull-$_'"), 1, 'really') for $number - 9 .. $number;
-	wait_until('it is gone', sub { !is_alive($pid) });
-	cmp_ok(time - $start, '<', 1.5, 'it leaves within a second');
-	soon_ok('and comes back', sub { listens($port) }, 10);
+	soon_ok('it leaves, though a client is connected', sub { !is_alive($pid) });
+	soon_ok('and comes back', sub { listens($port) });
 
 	# Not even one that waits for a lock amid its transaction stays.
 	my $other = $node->background_psql('postgres');
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$pid = receiver_pid($node);
-	my $socket = connected($port);
-	print {$socket} scalar new_webhook();
-	$socket->flush;
+	my $socket = sent_on_connection(scalar new_webhook());
+	wait_until('it waits for the lock', sub { query($node, "SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted") });
 	$node->reload;
 	kill TERM => $pid;
-	soon_ok('while storing it leaves, too', sub { !is_alive($pid) }, 3);
+	soon_ok('while storing it leaves, too', sub { !is_alive($pid) });
 	$other->query('COMMIT');
 	$other->quit;
-	soon_ok('and comes back', sub { listens($port) }, 10);
+	soon_ok('and comes back', sub { listens($port) });
 	return;
 }
 
@@ -351,33 +343,43 @@ sub killed
 {
 	my $count = scaled(200);
 	my $deliveries = 0;
-	my ($slowest, $hits) = (0, 0);
+	my $slowest = 0;
 	my %strike = (
 		KILL => sub { kill KILL => receiver_pid($node) },
 		TERM => sub { kill TERM => receiver_pid($node) },
 		immediate => sub { $node->stop('immediate'); $node->start });
 	my @kinds = sort keys %strike;
 
-	# Storing takes so long that most strikes come amid it.
+	# Storing stops at one of the webhooks, amid others, until the test lets it go on.
 	query($node, q{TRUNCATE canopy_summit.webhook, canopy_summit.job;
-		CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$;
-		CREATE TRIGGER dawdle BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION dawdle()});
+		CREATE TABLE strike (subject text);
+		INSERT INTO strike VALUES ('');
+		CREATE FUNCTION stop_at() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF NEW.subject = (SELECT subject FROM public.strike) THEN PERFORM pg_advisory_xact_lock_shared(2001); END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER stop_at BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION stop_at()});
 	$sandbox->control(PUT => 'webhook', { scale => 0.003, jitter => 'none', connections => 16 });
 	for my $turn (1 .. $count)
 	{
 		my $each = 200;
 		my $kind = $kinds[ $turn % @kinds ];
+		my $gate = $node->background_psql('postgres', on_error_stop => 0);
+		$gate->query('SELECT pg_advisory_lock(2001)');
+		query($node, "UPDATE strike SET subject = 'killed-$turn-" . int(1 + rand $each) . q{'});
 		$sandbox->control(POST => 'webhook', [ map {
 			{ event => 'COMPLETE', pull_id => "killed-$turn-$_", url => "http://127.0.0.1:$port/webhooks/canopy", secret => 'key', $_ % 10 ? () : (copies => 2) } } 1 .. $each ]);
 		$deliveries += $each;
-		sleep 0.1 + rand 0.5;
-		eval { $strike{$kind}->(); 1 } or wait_until('the server is back', sub { eval { query($node, 'SELECT 1') } });
+		wait_until('the receiver is storing', sub { query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2001 AND NOT granted}) });
+		$strike{$kind}->();
+		$gate->{run}->kill_kill;
+		eval { $gate->{run}->finish };
 		my $start = time;
-		wait_until('the receiver is back', sub { listens($port) }, 60);
+		wait_until('the receiver is back', sub { listens($port) });
 		$slowest = time - $start if time - $start > $slowest;
-		wait_until('all is delivered', sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} }, 120);
+		wait_until('all is delivered', sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} });
 	}
-	query($node, 'DROP TRIGGER dawdle ON canopy_summit.webhook; DROP FUNCTION dawdle');
+	query($node, 'DROP FUNCTION stop_at CASCADE; DROP TABLE strike');
 	my @attempts = @{ $sandbox->control(GET => 'webhook/attempts?fields=status,body_sha256')->{attempts} };
 	my %answered = map { ($_->{body_sha256} => 1) } grep { ($_->{status} // 0) == 200 } @attempts;
 	my %stored = map { ($_ => 1) } split /\n/, query($node, q{SELECT encode(sha256(body), 'hex') FROM canopy_summit.webhook});
@@ -389,7 +391,7 @@ sub killed
 	is(rows(), $deliveries, 'once each');
 	soon_ok('and all are applied', sub { rows(q{state <> 'applied'}) == 0 }, 60);
 	is(query($node, q{SELECT count(*) || '|' || count(DISTINCT params ->> 'pullId') FROM canopy_summit.job WHERE operation = 'get-pull-by-id'}), "$deliveries|$deliveries", 'once each, too');
-	cmp_ok($slowest, '<', 15, sprintf 'the receiver is back within 15 s (%.1f s)', $slowest);
+	cmp_ok($slowest, '<', SOON, sprintf 'the receiver is soon back (%.1f s)', $slowest);
 	return;
 }
 
@@ -426,7 +428,7 @@ sub databases
 		$timed->('ALTER DATABASE copy RENAME TO hooks');
 		$arrives->('after DROP DATABASE');
 	}
-	cmp_ok($slowest, '<', 5, sprintf 'no statement took 5 s (%.1f s)', $slowest);
+	cmp_ok($slowest, '<', SOON, sprintf 'no statement waited for it (%.1f s)', $slowest);
 	query($node, 'ALTER SYSTEM RESET canopy_summit.receiver_database');
 	$node->reload;
 	soon_ok('the receiver is back', sub { listens($port) && query($node, 'SELECT count(*) FROM canopy_summit.receiver_status') }, 20);
