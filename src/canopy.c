@@ -8,6 +8,7 @@
 
 #include "access/htup_details.h"
 #include "call.h"
+#include "confidential.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -18,11 +19,11 @@
 #define LIST_ID_SIZE 513 /* bytes that tell ids apart; longer ones cannot be stored */
 #define LIST_PAGE    100 /* the most that get-pulls gives at once */
 
-PG_FUNCTION_INFO_V1(canopy_summit_fetch_pull);
-PG_FUNCTION_INFO_V1(canopy_summit_store_pull);
+CONFIDENTIAL_FUNCTION(canopy_summit_fetch_pull);
+CONFIDENTIAL_FUNCTION(canopy_summit_store_pull);
 PG_FUNCTION_INFO_V1(canopy_summit_list_pulls);
 PG_FUNCTION_INFO_V1(canopy_summit_archive_pull);
-PG_FUNCTION_INFO_V1(canopy_summit_call);
+CONFIDENTIAL_FUNCTION(canopy_summit_call);
 
 /* The argument as a C string; NULL if it is NULL. */
 static const char *
@@ -128,8 +129,8 @@ pull_result_row(FunctionCallInfo fcinfo, const PullResult *result)
 }
 
 /* canopy_fetch_pull(INOUT pull_id text, with_property_data boolean, server name, OUT version, OUT changed, OUT status) */
-Datum
-canopy_summit_fetch_pull(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_fetch_pull_confidential(PG_FUNCTION_ARGS)
 {
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	Connection *connection;
@@ -143,8 +144,8 @@ canopy_summit_fetch_pull(PG_FUNCTION_ARGS)
 }
 
 /* canopy_store_pull(pull jsonb, server name, fetched_at timestamptz) -> (pull_id, version, changed, status) */
-Datum
-canopy_summit_store_pull(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_store_pull_confidential(PG_FUNCTION_ARGS)
 {
 	Connection *connection;
 	PullSource source = {0};
@@ -380,8 +381,8 @@ call_check(const Operation *operation)
 }
 
 /* canopy_call(operation text, params jsonb, body jsonb, server name) -> jsonb */
-Datum
-canopy_summit_call(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_call_confidential(PG_FUNCTION_ARGS)
 {
 	const Operation *operation =
 		operation_find(argument_required(fcinfo, 0, "operation"), PROVIDER_CANOPY);

@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 
+#include "confidential.h"
 #include "document.h"
 #include "field.h"
 #include "funcapi.h"
@@ -17,7 +18,7 @@
 #include "minimise.h"
 #include "utils/builtins.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_check_certificate);
+CONFIDENTIAL_FUNCTION(canopy_summit_check_certificate);
 
 typedef enum FieldType
 {
@@ -542,8 +543,8 @@ warnings_to_jsonb(List *warnings)
 }
 
 /* canopy_summit.check_certificate(payload jsonb, coi bytea, content_type text) -> record */
-Datum
-canopy_summit_check_certificate(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_check_certificate_confidential(PG_FUNCTION_ARGS)
 {
 	Certificate *certificate;
 	TupleDesc descriptor;

@@ -7,6 +7,7 @@
  * has no effect.
  */
 #include "job.h"
+#include "confidential.h"
 #include "new_row.h"
 
 #include "access/htup_details.h"
@@ -29,7 +30,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_job_fill);
+CONFIDENTIAL_FUNCTION(canopy_summit_job_fill);
 
 #define ORDERING_LOCKS 1024 /* at most so many locks a transaction, however many keys it has */
 
@@ -163,8 +164,8 @@ enqueue_fill(NewRow *row)
 }
 
 /* trigger job_fill: BEFORE INSERT ON canopy_summit.job FOR EACH ROW */
-Datum
-canopy_summit_job_fill(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_job_fill_confidential(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	NewRow row;

@@ -17,10 +17,11 @@
 #include <libxml/HTMLparser.h>
 
 #include "compat.h"
+#include "confidential.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_sanitize_html);
+CONFIDENTIAL_FUNCTION(canopy_summit_sanitize_html);
 
 /* Before the input, so that its first characters are content like any other. */
 #define BODY_START "<html><head></head><body>"
@@ -611,8 +612,8 @@ html_sanitize(const char *html, size_t len, size_t *clean_len)
 }
 
 /* canopy_summit.sanitize_html(html text) -> text */
-Datum
-canopy_summit_sanitize_html(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_sanitize_html_confidential(PG_FUNCTION_ARGS)
 {
 	text *html = PG_GETARG_TEXT_P_SLICE(0, 0, HTML_MAX_SIZE + 1);
 	size_t clean_len;

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
+#include "confidential.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "header.h"
@@ -28,10 +29,10 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_receive_webhook);
-PG_FUNCTION_INFO_V1(canopy_summit_verify_webhook);
-PG_FUNCTION_INFO_V1(canopy_summit_webhook_fill);
-PG_FUNCTION_INFO_V1(canopy_summit_webhook_payload);
+CONFIDENTIAL_FUNCTION(canopy_summit_receive_webhook);
+CONFIDENTIAL_FUNCTION(canopy_summit_verify_webhook);
+CONFIDENTIAL_FUNCTION(canopy_summit_webhook_fill);
+CONFIDENTIAL_FUNCTION(canopy_summit_webhook_payload);
 
 /*
  * For how long the sender of a body without a delivery_id may send it again;
@@ -496,8 +497,8 @@ delivery_begin(Delivery *delivery, const char *server, Jsonb *headers, const cha
 }
 
 /* verify_webhook(server name, headers jsonb, body bytea) -> boolean */
-Datum
-canopy_summit_verify_webhook(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_verify_webhook_confidential(PG_FUNCTION_ARGS)
 {
 	Delivery delivery;
 	WebhookSource *source;
@@ -532,8 +533,8 @@ answer_descriptor(FunctionCallInfo fcinfo)
 }
 
 /* receive_webhook(server name, headers jsonb, body bytea) -> (http_status int, outcome text, webhook_id bigint) */
-Datum
-canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_receive_webhook_confidential(PG_FUNCTION_ARGS)
 {
 	Delivery delivery = {.outcome = INBOX_BAD_SIGNATURE};
 	Datum values[3];
@@ -568,8 +569,8 @@ canopy_summit_receive_webhook(PG_FUNCTION_ARGS)
  * that app code inserts.  A row that comes with its key is a restored one.
  * Errors: 28000 the signature, 54000 the size, 0A000 an encoding, 55000 no secret.
  */
-Datum
-canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_webhook_fill_confidential(PG_FUNCTION_ARGS)
 {
 	static const int sqlstates[] = {[INBOX_BAD_SIGNATURE] =
 										ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -611,8 +612,8 @@ canopy_summit_webhook_fill(PG_FUNCTION_ARGS)
 }
 
 /* canopy_summit.webhook_payload(body bytea) -> jsonb, NULL if it is no JSON */
-Datum
-canopy_summit_webhook_payload(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_webhook_payload_confidential(PG_FUNCTION_ARGS)
 {
 	bytea *body = PG_GETARG_BYTEA_PP(0);
 	const char *problem;

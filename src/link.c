@@ -9,11 +9,12 @@
 
 #include <ctype.h>
 
+#include "confidential.h"
 #include "operation.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_connect_link);
+CONFIDENTIAL_FUNCTION(canopy_summit_connect_link);
 
 /* somebody@host.tld, anywhere in the text */
 static bool
@@ -228,8 +229,8 @@ append_metadata(StringInfo link, const char *prefix, Jsonb *metadata)
 }
 
 /* canopy_connect_link(public_alias text, metadata jsonb, server name) -> text */
-Datum
-canopy_summit_connect_link(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_connect_link_confidential(PG_FUNCTION_ARGS)
 {
 	Connection *connection =
 		connection_open(PG_ARGISNULL(2) ? NULL : NameStr(*PG_GETARG_NAME(2)), PROVIDER_CANOPY);

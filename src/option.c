@@ -17,6 +17,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "confidential.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -24,8 +25,8 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_canopy_validator);
-PG_FUNCTION_INFO_V1(canopy_summit_summit_validator);
+CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);
+CONFIDENTIAL_FUNCTION(canopy_summit_summit_validator);
 
 typedef void (*OptionCheck)(const char *name, const char *value);
 
@@ -303,16 +304,16 @@ option_validate(List *definitions, Oid catalog, Provider provider)
 }
 
 /* canopy_summit.canopy_api_validator(text[], oid) -> void */
-Datum
-canopy_summit_canopy_validator(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_canopy_validator_confidential(PG_FUNCTION_ARGS)
 {
 	option_validate(untransformRelOptions(PG_GETARG_DATUM(0)), PG_GETARG_OID(1), PROVIDER_CANOPY);
 	PG_RETURN_VOID();
 }
 
 /* canopy_summit.summit_api_validator(text[], oid) -> void */
-Datum
-canopy_summit_summit_validator(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_summit_validator_confidential(PG_FUNCTION_ARGS)
 {
 	option_validate(untransformRelOptions(PG_GETARG_DATUM(0)), PG_GETARG_OID(1), PROVIDER_SUMMIT);
 	PG_RETURN_VOID();

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include "catalog/pg_type.h"
+#include "confidential.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "statement.h"
@@ -13,7 +14,7 @@
 
 #define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at in one scan */
 
-PG_FUNCTION_INFO_V1(canopy_summit_nested_json);
+CONFIDENTIAL_FUNCTION(canopy_summit_nested_json);
 
 /* clang-format off */
 /* Up to three look-ups of a doubt, at growing intervals: an effect may show late. */
@@ -136,8 +137,8 @@ upkeep_reconciled(const Flight *flight)
 }
 
 /* canopy_summit.nested_json(text) -> jsonb */
-Datum
-canopy_summit_nested_json(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_nested_json_confidential(PG_FUNCTION_ARGS)
 {
 	text *value = PG_GETARG_TEXT_PP(0);
 	Jsonb *json = json_read_nested(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "certificate.h"
 #include "commands/sequence.h"
+#include "confidential.h"
 #include "miscadmin.h"
 #include "lock.h"
 #include "new_row.h"
@@ -25,8 +26,8 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_upload_fill);
-PG_FUNCTION_INFO_V1(canopy_summit_upload_policy);
+CONFIDENTIAL_FUNCTION(canopy_summit_upload_fill);
+CONFIDENTIAL_FUNCTION(canopy_summit_upload_policy);
 
 #define UPLOAD_PRIORITY 5
 
@@ -324,8 +325,8 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 }
 
 /* trigger upload_fill: BEFORE INSERT ON summit.upload FOR EACH ROW */
-Datum
-canopy_summit_upload_fill(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_upload_fill_confidential(PG_FUNCTION_ARGS)
 {
 	NewRow row;
 	const char *server;
@@ -370,8 +371,8 @@ argument_datum(FunctionCallInfo fcinfo, int number, char *null)
 }
 
 /* summit_upload_policy(payload jsonb, coi bytea, content_type text, server name, idempotency_key text) -> bigint */
-Datum
-canopy_summit_upload_policy(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_upload_policy_confidential(PG_FUNCTION_ARGS)
 {
 	static Statement insert = {
 		5,

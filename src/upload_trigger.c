@@ -11,6 +11,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "confidential.h"
 #include "miscadmin.h"
 #include "statement.h"
 #include "utils/builtins.h"
@@ -20,7 +21,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_upload_on_insert);
+CONFIDENTIAL_FUNCTION(canopy_summit_upload_on_insert);
 
 /* Raise the error for a trigger that was created wrongly. */
 static void
@@ -199,8 +200,8 @@ trigger_defers(const Trigger *trigger)
 }
 
 /* summit_upload_on_insert() -> trigger: AFTER INSERT FOR EACH ROW */
-Datum
-canopy_summit_upload_on_insert(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	UploadSource source = {0};

@@ -10,15 +10,16 @@
 #include "canopy_summit.h"
 
 #include "catalog/pg_type.h"
+#include "confidential.h"
 #include "signature.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(canopy_summit_verify_webhook_sig);
-PG_FUNCTION_INFO_V1(canopy_summit_explain_webhook_sig);
-PG_FUNCTION_INFO_V1(canopy_summit_sign_webhook);
+CONFIDENTIAL_FUNCTION(canopy_summit_verify_webhook_sig);
+CONFIDENTIAL_FUNCTION(canopy_summit_explain_webhook_sig);
+CONFIDENTIAL_FUNCTION(canopy_summit_sign_webhook);
 
 #define TOLERANCE_MAX USECS_PER_DAY
 
@@ -111,15 +112,15 @@ arguments_verify(FunctionCallInfo fcinfo)
  * verify_webhook_sig(secret text | secrets text[], header text, body bytea | text,
  * tolerance interval, received_at timestamptz) -> boolean
  */
-Datum
-canopy_summit_verify_webhook_sig(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_verify_webhook_sig_confidential(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(arguments_verify(fcinfo) == NULL);
 }
 
 /* explain_webhook_sig(the same arguments) -> text: why it is false, or "valid" */
-Datum
-canopy_summit_explain_webhook_sig(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_explain_webhook_sig_confidential(PG_FUNCTION_ARGS)
 {
 	const char *problem = arguments_verify(fcinfo);
 
@@ -132,8 +133,8 @@ canopy_summit_explain_webhook_sig(PG_FUNCTION_ARGS)
 }
 
 /* sign_webhook(secret text, body bytea | text, scheme text, at timestamptz) -> text: the header */
-Datum
-canopy_summit_sign_webhook(PG_FUNCTION_ARGS)
+static Datum
+canopy_summit_sign_webhook_confidential(PG_FUNCTION_ARGS)
 {
 	char *scheme = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	int64 time = signature_clock(PG_GETARG_TIMESTAMPTZ(3)) / USECS_PER_SEC;

@@ -171,19 +171,12 @@ AS 'MODULE_PATHNAME', 'canopy_summit_sends_secrets'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.sends_secrets(text) IS 'whether params or body of an operation''s jobs hold secrets';
 
--- The library, which defines the settings, may not be loaded yet.
 CREATE FUNCTION @extschema@.canopy_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
 	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL)
 RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-BEGIN ATOMIC
-	INSERT INTO canopy_summit.job (server, operation, params, body, priority, run_at, ordering_key, dedupe_key)
-	VALUES (coalesce(canopy_enqueue.server::text, nullif(pg_catalog.current_setting('canopy_summit.canopy_server', true), ''), 'canopy'),
-			canopy_enqueue.operation, canopy_enqueue.params, canopy_enqueue.body, canopy_enqueue.priority,
-			canopy_enqueue.run_at, canopy_enqueue.ordering_key, canopy_enqueue.dedupe_key)
-	RETURNING job_id;
-END;
+AS 'MODULE_PATHNAME', 'canopy_summit_canopy_enqueue'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.canopy_enqueue(text, jsonb, jsonb, name, integer, timestamptz, text, text) IS
 	'has an operation of Canopy Connect sent after COMMIT; returns its job_id; the answer comes to canopy_summit.job_response';
 
@@ -191,26 +184,14 @@ CREATE FUNCTION @extschema@.summit_enqueue(operation text, params jsonb DEFAULT 
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
 	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL)
 RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-BEGIN ATOMIC
-	INSERT INTO canopy_summit.job (server, operation, params, body, priority, run_at, ordering_key, dedupe_key)
-	VALUES (coalesce(summit_enqueue.server::text, nullif(pg_catalog.current_setting('canopy_summit.summit_server', true), ''), 'summit'),
-			summit_enqueue.operation, summit_enqueue.params, summit_enqueue.body, summit_enqueue.priority,
-			summit_enqueue.run_at, summit_enqueue.ordering_key, summit_enqueue.dedupe_key)
-	RETURNING job_id;
-END;
+AS 'MODULE_PATHNAME', 'canopy_summit_summit_enqueue'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.summit_enqueue(text, jsonb, jsonb, name, integer, timestamptz, text, text) IS
 	'has an operation of Summit sent after COMMIT; returns its job_id; summit_upload_policy() is the way to upload';
 
 CREATE FUNCTION @extschema@.canopy_enqueue_fetch(VARIADIC pull_ids text[]) RETURNS SETOF bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 10
-BEGIN ATOMIC
-	INSERT INTO canopy_summit.job (server, operation, params, dedupe_key)
-	SELECT coalesce(nullif(pg_catalog.current_setting('canopy_summit.canopy_server', true), ''), 'canopy'), 'get-pull-by-id',
-		pg_catalog.jsonb_build_object('pullId', id), 'fetch ' || id
-	FROM pg_catalog.unnest(canopy_enqueue_fetch.pull_ids) AS id
-	RETURNING job_id;
-END;
+AS 'MODULE_PATHNAME', 'canopy_summit_enqueue_fetch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.canopy_enqueue_fetch(text[]) IS
 	'has pulls fetched and stored in the background, each by a job of its own, from the server of setting canopy_summit.canopy_server; returns the job_ids; with an array: canopy_enqueue_fetch(VARIADIC array)';
 

@@ -21,7 +21,7 @@ COMMENT ON FUNCTION canopy_summit.reconcile_params(canopy_summit.job) IS 'parame
 
 CREATE FUNCTION canopy_summit.nested_json(value text) RETURNS jsonb
 AS 'MODULE_PATHNAME', 'canopy_summit_nested_json'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION canopy_summit.nested_json(text) IS 'the JSON object or array that a text is; NULL if it is none';
 
 -- Canopy shows the metadata of a pull as text.

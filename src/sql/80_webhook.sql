@@ -74,7 +74,7 @@ COMMENT ON FUNCTION @extschema@.receive_webhook(name, jsonb, bytea) IS
 
 CREATE FUNCTION @extschema@.verify_webhook(server name, headers jsonb, body bytea) RETURNS boolean
 AS 'MODULE_PATHNAME', 'canopy_summit_verify_webhook'
-LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION @extschema@.verify_webhook(name, jsonb, bytea) IS
 	'whether a webhook was signed for a server, with a secret of its webhook_role and within its webhook_tolerance; false, never NULL, for a NULL';
 
@@ -89,13 +89,13 @@ BEGIN
 				CREATE FUNCTION @extschema@.verify_webhook_sig(%1$s, header text, body %2$s,
 					tolerance interval DEFAULT '5 min', received_at timestamptz DEFAULT clock_timestamp()) RETURNS boolean
 				AS 'MODULE_PATHNAME', 'canopy_summit_verify_webhook_sig'
-				LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+				LANGUAGE C IMMUTABLE PARALLEL RESTRICTED COST 100;
 				COMMENT ON FUNCTION @extschema@.verify_webhook_sig(%3$s, text, %2$s, interval, timestamptz) IS
 					'whether one of a webhook''s signatures was made of this body with one of the secrets, at most tolerance (up to 1 day) before or after received_at; false, never NULL, for a NULL';
 				CREATE FUNCTION @extschema@.explain_webhook_sig(%1$s, header text, body %2$s,
 					tolerance interval DEFAULT '5 min', received_at timestamptz DEFAULT clock_timestamp()) RETURNS text
 				AS 'MODULE_PATHNAME', 'canopy_summit_explain_webhook_sig'
-				LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+				LANGUAGE C IMMUTABLE PARALLEL RESTRICTED COST 100;
 				COMMENT ON FUNCTION @extschema@.explain_webhook_sig(%3$s, text, %2$s, interval, timestamptz) IS
 					'why verify_webhook_sig() is false, or "valid"';
 				$sql$, secrets, bytes, split_part(secrets, ' ', 2));
@@ -106,7 +106,7 @@ BEGIN
 			CREATE FUNCTION @extschema@.sign_webhook(secret text, body %1$s, scheme text DEFAULT 'canopy',
 				at timestamptz DEFAULT clock_timestamp()) RETURNS text
 			AS 'MODULE_PATHNAME', 'canopy_summit_sign_webhook'
-			LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+			LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED COST 100;
 			COMMENT ON FUNCTION @extschema@.sign_webhook(text, %1$s, text, timestamptz) IS
 				'the header that signs a body: scheme canopy (canopy-signature) or summit (X-Summit-Signature)';
 			$sql$, bytes);

@@ -20,7 +20,7 @@ COMMENT ON TYPE canopy_summit.inbox_event IS 'a stored webhook as the apply func
 
 CREATE FUNCTION canopy_summit.webhook_payload(body bytea) RETURNS jsonb
 AS 'MODULE_PATHNAME', 'canopy_summit_webhook_payload'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED COST 100;
 COMMENT ON FUNCTION canopy_summit.webhook_payload(bytea) IS 'the JSON of a webhook''s body, read as leniently as answers are; NULL if it is none';
 
 CREATE FUNCTION canopy_summit.webhook_role(server text) RETURNS name

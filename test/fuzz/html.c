@@ -5,7 +5,7 @@
  * The checker below reads the output by a grammar of its own, which is much
  * smaller than HTML: no parser can read anything else into what it accepts.
  *
- * Links src/html.c -lxml2
+ * Links src/html.c src/confidential.c -lxml2
  */
 #include "stub.h"
 

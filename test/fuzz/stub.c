@@ -151,12 +151,6 @@ errcode(int sqlerrcode)
 	return 0;
 }
 
-int
-geterrcode(void)
-{
-	return sqlstate;
-}
-
 #define MESSAGE(function)                                    \
 	int function(const char *format, ...)                    \
 	{                                                        \
@@ -181,6 +175,30 @@ int
 errhint(const char *format, ...)
 {
 	return 0;
+}
+
+int
+errdetail_log(const char *format, ...)
+{
+	return 0;
+}
+
+int
+errhidestmt(bool hide_stmt)
+{
+	return 0;
+}
+
+int
+errhidecontext(bool hide_ctx)
+{
+	return 0;
+}
+
+int
+geterrcode(void)
+{
+	return sqlstate;
 }
 
 void

@@ -1,4 +1,5 @@
-# Does anything of a payload that is refused get into the server's log, or further than to whoever sent it?
+# Does anything of a payload, or of another confidential argument, that is refused get into the server's log,
+# or further than to whoever sent it?
 use strict;
 use warnings;
 
@@ -69,6 +70,80 @@ is($node->safe_psql('postgres', 'SELECT status, error_field, source_table, sourc
 	'refused|certificate_holder.address|public.lease|{"lease_id": 7}|t', 'and says what was refused, and where');
 unlike($node->safe_psql('postgres', 'SELECT u::text FROM summit.upload u'), qr/Person|1111|KEL-001/, 'but keeps nothing of the payload');
 unlike(substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $before), qr/Person|1111|KEL-001/, 'nor does the log');
+
+# Every function that takes what is secret or personal, also where what fails is not ours.
+my $nowhere = "'no such server'";
+my $file = '/no/such/file';
+my %refusals = (
+	canopy_enqueue => [
+		q{SELECT canopy_enqueue('post-connect', '{"pullId": "p", "pull-jwt": "CANARY"}', '{"insurerPassword": "CANARY"}')},
+		q{SELECT canopy_enqueue('post-idv', '{}', '{"mfaValue": "CANARY"}', priority => 100000)},
+		q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "CANARY"}', ordering_key => 'refused')},
+		q{SET ROLE caller; SELECT canopy_enqueue('get-carriers', '{"products": "CANARY"}')} ],
+	summit_enqueue => [ q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": "CANARY"}')} ],
+	enqueue_fetch => [ q{SELECT canopy_enqueue_fetch('CANARY', NULL)} ],
+	job_fill => [ q{INSERT INTO canopy_summit.job (server, operation, body)
+		VALUES ('canopy', 'post-idv', '{"mfaValue": "CANARY"}')} ],
+	fetch_pull => [ qq{SELECT canopy_fetch_pull('CANARY', server => $nowhere)} ],
+	store_pull => [ q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
+		q{SELECT canopy_store_pull('{"pull_id": "refused", "status": "SUCCESS", "email": "CANARY"}')} ],
+	call => [ q{SELECT canopy_call('get-property-data', '{"adress": "CANARY"}')} ],
+	connect_link => [ q{SELECT canopy_connect_link('alias', '{"mail": "CANARY@example.com"}')} ],
+	receive_webhook => [ q{SELECT receive_webhook('canopy', '{"a": "CANARY"}', 'CANARY')} ],
+	verify_webhook => [ q{SELECT verify_webhook('canopy', '{"a": "CANARY"}', 'CANARY')} ],
+	webhook_fill => [ map { qq{INSERT INTO canopy_summit.webhook (server, headers, body)
+		VALUES ('$_', '{"a": "CANARY"}', 'CANARY')} } qw(canopy summit) ],
+	verify_webhook_sig => [ q{SELECT verify_webhook_sig('CANARY', 't=1,s=2', 'CANARY'::bytea, '2 days')} ],
+	explain_webhook_sig => [ q{SELECT explain_webhook_sig(ARRAY['CANARY'], 't=1,s=2', 'CANARY'::text, '1 month')} ],
+	sign_webhook => [ q{SELECT sign_webhook('CANARY', 'CANARY'::text, 'neither')} ],
+	check_certificate => [ q{SELECT canopy_summit.check_certificate('{"policy": "CANARY"}')} ],
+	upload_policy => [ q{SELECT summit_upload_policy('{"policy": "CANARY"}')} ],
+	upload_fill => [ q{INSERT INTO summit.upload (payload) VALUES ('{"policy": "CANARY"}')} ],
+	upload_on_insert => [ q{INSERT INTO strict_lease VALUES (1, '{"policy": "CANARY"}')} ],
+	canopy_validator => [
+		q{ALTER USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (SET client_secret 'CANARY', secret 'CANARY')},
+		q{CREATE USER MAPPING FOR caller SERVER canopy OPTIONS (client_secret '', client_id 'CANARY')} ],
+	summit_validator => [ q{CREATE USER MAPPING FOR caller SERVER summit
+		OPTIONS (webhook_secret 'CANARY', webhook_secret_file '/x')} ]);
+
+$node->safe_psql('postgres', qq{
+	CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox');
+	CREATE USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (client_id 'a', client_secret 'b', webhook_secret_file '$file');
+	ALTER USER MAPPING FOR PUBLIC SERVER summit OPTIONS (ADD webhook_secret 's');
+	CREATE ROLE caller;
+	GRANT USAGE ON SCHEMA canopy_summit TO caller;
+	GRANT USAGE ON FOREIGN SERVER canopy TO caller;
+	GRANT EXECUTE ON FUNCTION canopy_enqueue TO caller;
+	CREATE TABLE strict_lease (lease_id integer PRIMARY KEY, payload jsonb);
+	CREATE TRIGGER upload AFTER INSERT ON strict_lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('payload');
+	-- What others may have added to tables of ours.
+	ALTER TABLE canopy_summit.job ADD CHECK (ordering_key <> 'refused');
+	ALTER TABLE canopy_summit.pull ADD CHECK (pull_id <> 'refused')});
+is_deeply([ sort map { s/^canopy_summit_//r } split /\n/, $node->safe_psql('postgres', q{
+	SELECT DISTINCT f.prosrc FROM pg_proc f JOIN pg_language l ON l.oid = f.prolang AND l.lanname = 'c'
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+	WHERE (f.prorettype = 'trigger'::regtype
+			OR string_to_array(f.proargtypes::text, ' ')::oid[] && '{text,text[],jsonb,bytea}'::regtype[]::oid[])
+		-- Names and rules, which are nobody's; and what fails for no value.
+		AND f.proname NOT IN ('sends_secrets', 'rule_finds', 'canopy_archive_pull', 'job_keeps', 'date_or_null',
+			'time_or_null', 'nested_json', 'webhook_payload', 'sanitize_html')}) ],
+	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');
+for my $function (sort keys %refusals)
+{
+	for my $statement (@{ $refusals{$function} })
+	{
+		my ($role, $plain) = $statement =~ /^(SET ROLE \w+; )?(.*)/s;
+		for my $sent ($statement, ($role // '') . "DO \$do\$ BEGIN EXECUTE \$sql\$$plain\$sql\$; END \$do\$")
+		{
+			my $from = -s $node->logfile;
+			ok(sqlstate_of($node, $sent), "refused: $sent");
+			my $log = substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $from);
+			like($log, qr/ERROR: /, '… the log has the error');
+			unlike($log, qr/CANARY|Failing row/, '… and nothing of the arguments');
+		}
+	}
+}
 
 # The same log does hold statements that fail otherwise.
 my $from = -s $node->logfile;
