@@ -27,7 +27,8 @@
 #define PATIENCE_CLAIMS 8           /* every so many claims look for one */
 #define WEBHOOK_BATCH   200         /* webhooks that are applied together */
 #define WEBHOOK_PAUSE   50          /* ms between batches that are not full */
-#define SETTLE_PAUSE    1000        /* ms before a settle that failed is tried again */
+#define WEBHOOK_AGAIN   1000 /* ms until webhooks that somebody had locked are looked at again */
+#define SETTLE_PAUSE    1000 /* ms before a settle that failed is tried again */
 
 static Engine engine;
 static Statement webhooks_wait = {
@@ -384,6 +385,28 @@ worker_work(Worker *worker, TimestampTz now)
 	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
 }
 
+/* Apply a batch, inside a transaction.  A round goes through all that is stored, and what it leaves gets another. */
+static void
+apply_batch(Worker *worker, TimestampTz now)
+{
+	static Statement apply = {
+		2,
+		{INT4OID, INT8OID},
+		"SELECT taken, last_id FROM canopy_summit.apply_webhook_batch($1, $2)"};
+	Datum arguments[2] = {Int32GetDatum(WEBHOOK_BATCH), Int64GetDatum(worker->applied_id)};
+	bool isnull;
+
+	(void) statement_run(&apply, arguments, NULL);
+	worker->webhooks_wanted = DatumGetInt32(statement_column(1, &isnull)) == WEBHOOK_BATCH;
+	worker->applied_id = worker->webhooks_wanted ? DatumGetInt64(statement_column(2, &isnull)) : 0;
+	if (worker->webhooks_wanted)
+		return;
+	worker->apply_at = TimestampTzPlusMilliseconds(now, WEBHOOK_PAUSE);
+	worker->apply_left_at = statement_run(&webhooks_wait, NULL, NULL) > 0
+								? TimestampTzPlusMilliseconds(now, WEBHOOK_AGAIN)
+								: DT_NOEND;
+}
+
 /*
  * Apply a batch of the webhooks that are stored.  The commit need not be waited
  * for: what is lost with it is stored still, and applied again.
@@ -391,19 +414,12 @@ worker_work(Worker *worker, TimestampTz now)
 void
 worker_apply(Worker *worker, TimestampTz now)
 {
-	static Statement apply = {1, {INT4OID}, "SELECT canopy_summit.apply_webhooks($1)"};
-	Datum batch = Int32GetDatum(WEBHOOK_BATCH);
-	bool isnull;
-
 	if (worker->work_at > now)
 		return;
 	PG_TRY();
 	{
 		work_begin("applying webhooks");
-		(void) statement_run(&apply, &batch, NULL);
-		worker->webhooks_wanted = DatumGetInt64(statement_column(1, &isnull)) == WEBHOOK_BATCH;
-		if (!worker->webhooks_wanted)
-			worker->apply_at = TimestampTzPlusMilliseconds(now, WEBHOOK_PAUSE);
+		apply_batch(worker, now);
 		work_end();
 	}
 	PG_CATCH();
@@ -411,7 +427,9 @@ worker_apply(Worker *worker, TimestampTz now)
 		ErrorData *error = work_abort(worker->turn);
 
 		ereport(LOG, (errmsg("could not apply webhooks: %s", error->message)));
-		worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
+		worker->webhooks_wanted = true;
+		worker->applied_id = 0;
+		worker->apply_at = TimestampTzPlusMilliseconds(now, WEBHOOK_AGAIN);
 	}
 	PG_END_TRY();
 }

@@ -1,14 +1,25 @@
 /*
  * lock.c
- *	  Waiting for whoever else is about to store the same thing.
+ *	  Waiting for whoever else is about to store the same thing, or leaving it to
+ *	  them.
+ *
+ * SQL can name none of these locks: whoever may only connect can neither take
+ * one nor be in its way.
  */
 #include "lock.h"
 
+#include <openssl/sha.h>
+
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_lock_subjects);
 
 #define LOCKS_MAX 1000 /* of one transaction */
 
@@ -22,6 +33,33 @@ lock_key(const uint8 *digest)
 	return pg_ntoh64(key);
 }
 
+/* How many of these locks the current transaction has taken. */
+static int *
+lock_count(void)
+{
+	static LocalTransactionId transaction = InvalidLocalTransactionId;
+	static int count = 0;
+
+	if (transaction != my_lxid)
+		count = 0;
+	transaction = my_lxid;
+	return &count;
+}
+
+/* Take a lock until the end of the transaction; false if somebody has it and this should not wait. */
+static bool
+lock_acquire(uint16 tag, uint64 key, bool wait)
+{
+	LOCKTAG locktag;
+	LockAcquireResult result;
+
+	SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, tag);
+	result = LockAcquire(&locktag, ExclusiveLock, false, !wait);
+	if (result == LOCKACQUIRE_OK)
+		(*lock_count())++;
+	return result != LOCKACQUIRE_NOT_AVAIL;
+}
+
 /*
  * Wait until no other transaction stores something of this key, and keep others
  * waiting until this one ends.  A transaction takes a limited number of such
@@ -32,15 +70,61 @@ lock_key(const uint8 *digest)
 void
 lock_take(uint16 tag, uint64 key)
 {
-	static LocalTransactionId transaction = InvalidLocalTransactionId;
-	static int count = 0;
-	LOCKTAG locktag;
+	(void) lock_acquire(tag, *lock_count() < LOCKS_MAX ? key : 0, true);
+}
 
-	if (transaction != my_lxid)
-		count = 0;
-	transaction = my_lxid;
-	if (++count > LOCKS_MAX)
-		key = 0;
-	SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, tag);
-	(void) LockAcquire(&locktag, ExclusiveLock, false, false);
+/* The same without waiting: false if another transaction has the lock, or this one has too many. */
+bool
+lock_try(uint16 tag, uint64 key)
+{
+	return *lock_count() < LOCKS_MAX && lock_acquire(tag, key, false);
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	uint64 left = *(const uint64 *) a;
+	uint64 right = *(const uint64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The locks of texts, in an order that all who take several keep: else two could wait for each other. */
+static uint64 *
+subject_keys(ArrayType *subjects, int *count)
+{
+	Datum *texts;
+	uint64 *keys;
+
+	deconstruct_array(subjects, TEXTOID, -1, false, TYPALIGN_INT, &texts, NULL, count);
+	keys = palloc(sizeof(uint64) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		text *subject = DatumGetTextPP(texts[i]);
+		uint8 digest[SHA256_DIGEST_LENGTH];
+
+		(void) SHA256((const unsigned char *) VARDATA_ANY(subject), VARSIZE_ANY_EXHDR(subject),
+					  digest);
+		keys[i] = lock_key(digest);
+	}
+	qsort(keys, *count, sizeof(uint64), compare_keys);
+	return keys;
+}
+
+/* canopy_summit.lock_subjects(subjects text[], wait boolean) -> boolean */
+Datum
+canopy_summit_lock_subjects(PG_FUNCTION_ARGS)
+{
+	bool wait = PG_GETARG_BOOL(1);
+	int count;
+	uint64 *keys = subject_keys(PG_GETARG_ARRAYTYPE_P(0), &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (wait)
+			lock_take(SUBJECT_LOCKTAG, keys[i]);
+		else if (!lock_try(SUBJECT_LOCKTAG, keys[i]))
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
 }

@@ -12,8 +12,10 @@
 #define EPOCH_LOCKTAG    0xC502
 #define UPLOAD_LOCKTAG   0xC503
 #define WEBHOOK_LOCKTAG  0xC504
+#define SUBJECT_LOCKTAG  0xC505 /* what a webhook is about */
 
 extern uint64 lock_key(const uint8 *digest);
 extern void lock_take(uint16 tag, uint64 key);
+extern bool lock_try(uint16 tag, uint64 key);
 
 #endif /* CANOPY_SUMMIT_LOCK_H */

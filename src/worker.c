@@ -263,7 +263,7 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 	if (is_quiet && worker->is_leaving)
 		worker_leave(worker, WORKER_TURNED);
 	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted ||
-		worker->webhooks_wanted)
+		worker->webhooks_wanted || worker->apply_left_at != DT_NOEND)
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);
@@ -308,6 +308,7 @@ worker_timeout(Worker *worker, TimestampTz now)
 													 setting_worker_idle_timeout + 1));
 	if (worker->webhooks_wanted)
 		next = Min(next, worker->apply_at);
+	next = Min(next, worker->apply_left_at);
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }
@@ -337,6 +338,7 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
+	worker->webhooks_wanted |= worker->apply_left_at <= now;
 	if (worker->webhooks_wanted && worker->apply_at <= now)
 		worker_apply(worker, now);
 	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
@@ -374,6 +376,7 @@ worker_start(Worker *worker, int index)
 	worker->scan_wanted = true;
 	worker->next_due = DT_NOBEGIN;
 	worker->next_lease = DT_NOEND;
+	worker->apply_left_at = DT_NOEND;
 	worker->started_at = GetCurrentTimestamp();
 }
 

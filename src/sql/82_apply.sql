@@ -3,7 +3,8 @@
 --
 -- Each apply_* function takes the events of a batch and leaves alone those that
 -- are not its own; without any it is not run, being strict. All of them compare with what is there before they overwrite
--- it, so that neither order nor repetition matters.
+-- it, so that neither order nor repetition matters. The caller has locked what the events are about: of a batch only
+-- those are taken that nobody else applies, and the others stay stored, so that one that waits holds up nobody.
 
 CREATE TYPE canopy_summit.inbox_event AS (
 	webhook_id bigint,
@@ -54,6 +55,25 @@ CREATE FUNCTION canopy_summit.event_auth_status(payload jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(payload #>> '{data,auth_status}', payload ->> 'auth_status', payload ->> 'status', 'UNKNOWN');
 COMMENT ON FUNCTION canopy_summit.event_auth_status(jsonb) IS 'where an AUTH_STATUS says that the login is, wherever in its body';
+
+CREATE FUNCTION canopy_summit.lock_subjects(subjects text[], wait boolean) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_lock_subjects'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION canopy_summit.lock_subjects(text[], boolean) IS
+	'locks what events are about until the transaction ends, by locks that SQL cannot name; false if somebody else has one and it should not wait, or if the transaction has a thousand';
+
+CREATE FUNCTION canopy_summit.event_subjects(server text, subject text, delivery_key text, payload jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	-- Whose rows it changes. Only Summit's have a delivery_key.
+	SELECT array_agg(k.kind || ' ' || event_subjects.server || ' ' || k.id)
+	FROM (VALUES ('subject', event_subjects.subject),
+		('monitoring', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{monitoring,monitoring_id}' END),
+		('servicing', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{data,servicing_action_id}' END),
+		('validation', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{data,document_validation_id}' END)) AS k(kind, id)
+	WHERE k.id IS NOT NULL;
+END;
+COMMENT ON FUNCTION canopy_summit.event_subjects(text, text, text, jsonb) IS 'what an event is about, as lock_subjects() takes it; NULL if nothing';
 
 CREATE FUNCTION canopy_summit.apply_pull_progress(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE STRICT
@@ -327,10 +347,7 @@ DECLARE
 	status text;
 	verifier text;
 BEGIN
-	-- Whoever else applies events of these policies waits: two must not both find that a certificate is the first.
-	PERFORM pg_advisory_xact_lock('canopy_summit.policy_status'::regclass::oid::integer, l.number)
-	FROM (SELECT DISTINCT hashtext(e.server || ' ' || e.subject) & 1023 AS number
-		FROM unnest(apply_policy_status.events) AS e WHERE e.subject IS NOT NULL ORDER BY 1) AS l;
+	-- The caller has the locks of these policies: two must not both find that a certificate is the first.
 	FOR event IN
 		SELECT e.* FROM unnest(apply_policy_status.events) AS e
 		WHERE e.event IN ('policy.submitted', 'policy.verified', 'policy.lapsed', 'policy.reinstated') ORDER BY e.webhook_id
@@ -433,35 +450,48 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_one(canopy_summit.inbox_event) IS 'applies one event, or quarantines it with the reason; whether it was applied';
 
-CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETURNS bigint
+-- What waits for a lock all the same, as a certificate does whose upload's row an administrator has locked, waits a moment.
+CREATE FUNCTION canopy_summit.apply_webhook_batch(max_rows integer, after bigint, OUT applied bigint, OUT taken integer, OUT last_id bigint)
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms'
 AS $$
 DECLARE
 	events canopy_summit.inbox_event[];
-	applied canopy_summit.inbox_event[];
+	able canopy_summit.inbox_event[];
 BEGIN
 	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
-		canopy_summit.webhook_payload(w.body))::canopy_summit.inbox_event ORDER BY w.webhook_id)
-	INTO events
-	FROM (SELECT * FROM canopy_summit.webhook i WHERE i.state = 'stored' ORDER BY i.webhook_id LIMIT apply_webhooks.max_rows
-		FOR UPDATE SKIP LOCKED) AS w;
+		w.payload)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
+	INTO events, taken, last_id
+	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload FROM canopy_summit.webhook i
+				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
+			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server, s.subject, s.delivery_key, s.payload), false), true)
+			LIMIT apply_webhook_batch.max_rows) AS w;
+	applied := 0;
 	IF events IS NULL THEN
-		RETURN 0;
+		RETURN;
 	END IF;
 	BEGIN
 		PERFORM canopy_summit.apply_events(events);
-		applied := events;
+		able := events;
 	EXCEPTION WHEN OTHERS THEN
-		applied := ARRAY(SELECT e FROM unnest(events) AS e WHERE canopy_summit.apply_one(e));
+		able := ARRAY(SELECT e FROM unnest(events) AS e WHERE canopy_summit.apply_one(e));
 	END;
-	RETURN canopy_summit.webhooks_applied(applied)
+	applied := canopy_summit.webhooks_applied(able)
 		+ (SELECT count(*) FROM canopy_summit.webhook w WHERE w.state = 'quarantined'
 			AND w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(events) AS e)));
 END
 $$;
+COMMENT ON FUNCTION canopy_summit.apply_webhook_batch(integer, bigint) IS
+	'applies stored webhooks with greater keys, oldest first, at most so many, but none that somebody else is applying; how many it took, their last key, and how many it applied or quarantined';
+
+CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETURNS bigint
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT b.applied FROM canopy_summit.apply_webhook_batch(apply_webhooks.max_rows, 0) AS b;
+END;
 COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS
-	'applies stored webhooks, oldest first, at most so many; returns how many it applied or quarantined. Workers do this by themselves';
+	'applies stored webhooks, oldest first, at most so many, about a thousand a transaction; returns how many it applied or quarantined. Workers do this by themselves';
 
 CREATE FUNCTION canopy_summit.apply_webhook(webhook_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -480,6 +510,7 @@ BEGIN
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
 		event := (webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key, webhook.content_hash,
 			webhook.signed_at, webhook.instance, payload);
+		PERFORM canopy_summit.lock_subjects(canopy_summit.event_subjects(event.server, event.subject, event.delivery_key, payload), true);
 		IF canopy_summit.apply_one(event) THEN
 			PERFORM canopy_summit.webhooks_applied(ARRAY[event]);
 		END IF;

@@ -22,6 +22,8 @@ subtest 'copies of one delivery' => \&copies;
 subtest 'callers' => \&callers;
 subtest 'hostile bodies' => \&hostile;
 subtest 'one that cannot be applied' => \&poison;
+subtest 'locks of whoever may connect' => \&strangers_locks;
+subtest 'one that somebody else applies' => \&held_subject;
 subtest 'notification' => \&notification;
 subtest 'many at once' => \&flood;
 subtest 'retention' => \&retention;
@@ -194,6 +196,48 @@ sub poison
 	query($node, 'SELECT canopy_summit.apply_webhooks()');
 	applied();
 	is(states(), 'applied 3', 'and is applied then');
+	truncate_webhooks($node);
+	return;
+}
+
+# No lock that SQL can name is in the way of applying.
+sub strangers_locks
+{
+	query($node, 'CREATE ROLE stranger');
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('SET SESSION AUTHORIZATION stranger');
+	is($session->query_safe(q{
+		SELECT count(pg_advisory_lock(c.oid::integer, n)) FROM pg_class c, generate_series(0, 1023) AS n
+		WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'canopy_summit') AND relname = 'policy_status'}), 1024,
+		'whoever may connect locks what it can name');
+	receive($node, 'summit', summit("locked $_", "P$_")) for 1 .. 20;
+	soon_ok('signed events are applied all the same', sub { states() eq 'applied 20' }, 60);
+	$session->quit;
+	truncate_webhooks($node);
+	return;
+}
+
+# An operator applies an event and does not commit: what is about the same policy waits, and nothing else.
+sub held_subject
+{
+	my $most = 250; # more than the worker takes at once
+	receive($node, 'summit', summit('first', 'HELD'));
+	applied();
+	query($node, q{UPDATE canopy_summit.webhook SET state = 'quarantined'});
+	my $session = $node->background_psql('postgres');
+	is($session->query_safe('BEGIN; SELECT canopy_summit.apply_webhook(webhook_id) FROM canopy_summit.webhook'), 'applied', 'one is being applied');
+	is(query($node, q{SELECT count(*) > 0, count(*) FILTER (WHERE objsubid IN (1, 2)) FROM pg_locks WHERE locktype = 'advisory'}), 't|0',
+		'under locks that SQL cannot name');
+	is(scalar sqlstate_of($node, q{SET ROLE stranger; SELECT canopy_summit.lock_subjects('{a}', true)}), '42501', 'nor take');
+	receive_all($node, map { [ 'summit', summit("held $_", 'HELD') ] } 1 .. $most);
+	receive($node, 'summit', summit('free', 'FREE'));
+	receive($node, 'canopy', $complete);
+	soon_ok('those about something else are applied', sub { states() eq "applied 2, quarantined 1, stored $most" }, 60);
+	is(query($node, 'SELECT canopy_summit.apply_webhooks()'), 0, 'the others are not waited for');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	soon_ok('and are applied after it', sub { states() eq 'applied ' . ($most + 3) }, 60);
+	is(query($node, 'SELECT count(*) FROM canopy_summit.policy_status'), 2, 'each to its policy');
 	truncate_webhooks($node);
 	return;
 }
