@@ -5,7 +5,7 @@
  *
  * Settling what has ended and claiming what there is room for share one short
  * transaction, so that a turn costs one commit.  If it fails, every flight is
- * settled in a transaction of its own.
+ * settled apart from the others (postpone.c).
  */
 #include "worker.h"
 
@@ -28,7 +28,7 @@
 #define WEBHOOK_BATCH   200         /* webhooks that are applied together */
 #define WEBHOOK_PAUSE   50          /* ms between batches that are not full */
 #define WEBHOOK_AGAIN   1000 /* ms until webhooks that somebody had locked are looked at again */
-#define SETTLE_PAUSE    1000 /* ms before a settle that failed is tried again */
+#define WORK_PAUSE      1000 /* ms before claims that failed are tried again */
 
 static Engine engine;
 static Statement webhooks_wait = {
@@ -93,8 +93,6 @@ scan_interval(void)
 static void
 worker_scan(Worker *worker, TimestampTz now)
 {
-	bool more;
-
 	if (!OidIsValid(get_extension_oid("canopy_summit", true)))
 		worker_leave(worker, WORKER_ABSENT);
 	if (worker->scan_at == 0)
@@ -102,15 +100,15 @@ worker_scan(Worker *worker, TimestampTz now)
 	credential_forget_all();
 	http_sweep_sockets();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
-	more = upkeep();
+	upkeep_reconcile();
+	worker->retain_wanted = true;
 	lanes_read(worker);
 	worker->scan_wanted = false;
 	worker->webhooks_wanted |= statement_run(&webhooks_wait, NULL, NULL) > 0;
 	worker->next_due = DT_NOBEGIN;
 	worker->scan_at =
-		TimestampTzPlusMilliseconds(now, more                            ? SCAN_AGAIN
-										 : lanes_hold_credential(worker) ? HELD_INTERVAL
-																		 : scan_interval());
+		TimestampTzPlusMilliseconds(now, lanes_hold_credential(worker) ? HELD_INTERVAL
+																	   : scan_interval());
 	worker->catalogs_changed = false;
 }
 
@@ -135,6 +133,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 	ClaimOrder order = {.server = lane->server,
 						.cursor = &lane->cursor,
 						.held_owners = lane->held_owners,
+						.excess = postponed_excess(worker, lane),
 						.count = room,
 						.bytes = BODIES_MAX - worker->bytes - claimed->bytes,
 						.epoch = worker->epoch,
@@ -170,6 +169,32 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 	}
 	lane->may_have_due |= list_length(jobs) == room || worker->bytes + claimed->bytes > BODIES_MAX;
 	return jobs;
+}
+
+/*
+ * Let go what retention rules say, in a transaction of its own: somebody may have
+ * locked what is old, or the rules, and this is the last that should keep others waiting.
+ */
+void
+worker_retain(Worker *worker, TimestampTz now)
+{
+	worker->retain_wanted = false;
+	PG_TRY();
+	{
+		work_begin("removing what is old");
+		lock_patience(true);
+		if (upkeep_retain())
+			worker->scan_at = Min(worker->scan_at, TimestampTzPlusMilliseconds(now, SCAN_AGAIN));
+		work_end();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = work_abort(worker->turn);
+
+		ereport(LOG, (errmsg("could not remove what is old: %s", error->message)));
+	}
+	PG_END_TRY();
+	lock_patience(false);
 }
 
 /* A claimed job and its lane, until the claim has been committed. */
@@ -243,7 +268,7 @@ flight_count(Worker *worker, const Flight *flight)
 }
 
 /* Free settled flights; what they held up may be claimed now. */
-static void
+void
 flights_free(Worker *worker, List *flights)
 {
 	ListCell *cell;
@@ -272,60 +297,6 @@ flights_free(Worker *worker, List *flights)
 	list_free(flights);
 }
 
-/* Settle one flight in a transaction of its own; false if it has to be tried again. */
-static bool
-settle_alone(Worker *worker, Flight *flight)
-{
-	volatile bool settled = false;
-
-	flight->tries++;
-	PG_TRY();
-	{
-		work_begin("settling one job");
-		settle_batch(worker, list_make1(flight));
-		work_commit();
-		settled = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = work_abort(worker->turn);
-
-		ereport(LOG, (errmsg("could not settle job %lld: %s", (long long) flight->job->job_id,
-							 error->message)));
-		if (flight->is_quarantined)
-			ThrowErrorData(error);
-		if (!settle_may_repeat(flight, error->sqlerrcode))
-			settle_quarantine(flight, error);
-	}
-	PG_END_TRY();
-	return settled;
-}
-
-/* Settle what a batch could not, one by one; what fails for its own reason is quarantined. */
-static void
-settle_one_by_one(Worker *worker, List *flights)
-{
-	List *left = NIL;
-	MemoryContext old;
-	ListCell *cell;
-
-	foreach(cell, flights)
-	{
-		Flight *flight = lfirst(cell);
-
-		if (settle_alone(worker, flight) ||
-			(flight->is_quarantined && settle_alone(worker, flight)))
-			flights_free(worker, list_make1(flight));
-		else
-			left = lappend(left, flight);
-	}
-	old = MemoryContextSwitchTo(worker->context);
-	worker->concluded = list_concat(worker->concluded, left);
-	MemoryContextSwitchTo(old);
-	if (left != NIL)
-		worker->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SETTLE_PAUSE);
-}
-
 /* Send what has been claimed; the claims are durable. */
 static void
 claims_send(Worker *worker, List *claims)
@@ -343,21 +314,32 @@ claims_send(Worker *worker, List *claims)
 	}
 }
 
+/* Settle what has ended, without waiting long for anybody. */
+static void
+worker_settle(Worker *worker, List *flights)
+{
+	if (flights == NIL)
+		return;
+	lock_patience(true);
+	settle_batch(worker, flights);
+	lock_patience(false);
+}
+
 /* Settle and claim in one transaction, then send. */
 void
 worker_work(Worker *worker, TimestampTz now)
 {
-	List *settled = worker->settle_at <= now ? worker->concluded : NIL;
+	List *settled = worker->concluded;
 	List *volatile claims = NIL;
 	ErrorData *volatile error = NULL;
+	volatile bool is_settling = true;
 
-	if (settled != NIL)
-		worker->concluded = NIL;
+	worker->concluded = NIL;
 	PG_TRY();
 	{
 		work_begin("settling jobs");
-		if (settled != NIL)
-			settle_batch(worker, settled);
+		worker_settle(worker, settled);
+		is_settling = false;
 		pgstat_report_activity(STATE_RUNNING, "claiming jobs");
 		if (worker->scan_wanted || worker->catalogs_changed || worker->scan_at <= now ||
 			worker->next_lease <= now)
@@ -377,12 +359,15 @@ worker_work(Worker *worker, TimestampTz now)
 		return;
 	}
 	/* With nothing to settle and nothing on the wire there is nothing to lose: start anew, later. */
-	if (settled == NIL && worker->in_flight == 0)
+	if (settled == NIL && worker->postponed == NIL && worker->in_flight == 0)
 		ThrowErrorData(error);
-	ereport(LOG, (errmsg("could not settle and claim jobs: %s", error->message)));
-	settle_one_by_one(worker, settled);
+	if (settled != NIL)
+		settle_each(worker, settled);
+	if (is_settling && settled != NIL)
+		return; /* claims come in the next turn */
+	ereport(LOG, (errmsg("could not claim jobs: %s", error->message)));
 	worker->scan_wanted = true;
-	worker->work_at = TimestampTzPlusMilliseconds(now, SETTLE_PAUSE);
+	worker->work_at = TimestampTzPlusMilliseconds(now, WORK_PAUSE);
 }
 
 /* Apply a batch, inside a transaction.  A round goes through all that is stored, and what it leaves gets another. */
@@ -442,9 +427,8 @@ worker_has_work(Worker *worker, TimestampTz now)
 
 	if (worker->work_at > now)
 		return false;
-	if ((worker->concluded != NIL && worker->settle_at <= now) || worker->scan_wanted ||
-		worker->catalogs_changed || worker->scan_at <= now || worker->next_due <= now ||
-		worker->next_lease <= now)
+	if (worker->concluded != NIL || worker->scan_wanted || worker->catalogs_changed ||
+		worker->scan_at <= now || worker->next_due <= now || worker->next_lease <= now)
 		return true;
 	foreach(cell, worker->lanes)
 		if (lane_room(worker, lfirst(cell), now, (Load){0}) > 0)

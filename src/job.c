@@ -22,6 +22,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#define WORKER_STUCK (5 * 1000) /* ms without a turn, of which there is one a second */
+
 enum
 {
 	JOB_INSERT,
@@ -56,8 +58,9 @@ static Statement statements[STATEMENT_COUNT] = {
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 * Of those, the first and as many more as have $12 bytes of bodies before them.
 	 */
-	[JOB_CLAIM] = {12, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
-			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID},
+	[JOB_CLAIM] = {13, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID,
+			TEXTARRAYOID},
 		"WITH due AS MATERIALIZED ("
 		" SELECT d.job_id, sum(d.bytes) OVER (ROWS UNBOUNDED PRECEDING) - d.bytes AS bytes_before"
 		" FROM unnest($3, $4, $10) AS p(run_at, job_id, priority),"
@@ -76,6 +79,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.owner = q.owner AND e.run_at <= $5"
 		"     AND (e.priority, e.run_at, e.job_id) < (q.priority, q.run_at, q.job_id)))"
 		"   AND q.owner <> ALL ($7::name[])"
+		"   AND (cardinality($13) = 0 OR q.operation || ' ' || q.owner::text <> ALL ($13))"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
 		" LIMIT $6)"
 		" UPDATE canopy_summit.job j"
@@ -86,13 +90,14 @@ static Statement statements[STATEMENT_COUNT] = {
 	[JOB_CANCEL_DUPLICATES] = {1, {INT8ARRAYOID},
 		"UPDATE canopy_summit.job d"
 		" SET state = 'cancelled', finished_at = now(), outcome_code = 'duplicate',"
-		" outcome = 'job ' || c.job_id || ' has the same dedupe_key',"
+		" outcome = 'job ' || c.first || ' has the same dedupe_key',"
 		JOB_KEEPS("d", "'cancelled'")
-		" FROM canopy_summit.job c"
-		" WHERE c.job_id = ANY ($1) AND c.dedupe_key IS NOT NULL"
-		" AND d.dedupe_key = c.dedupe_key AND d.server = c.server AND d.state = 'queued'"
-		" AND d.instance IS NOT DISTINCT FROM c.instance AND d.owner = c.owner"
-		" AND d.job_id <> c.job_id"},
+		" FROM (SELECT q.job_id, f.job_id AS first FROM canopy_summit.job f, canopy_summit.job q"
+		"  WHERE f.job_id = ANY ($1) AND f.dedupe_key IS NOT NULL"
+		"  AND q.dedupe_key = f.dedupe_key AND q.server = f.server AND q.state = 'queued'"
+		"  AND q.instance IS NOT DISTINCT FROM f.instance AND q.owner = f.owner"
+		"  AND q.job_id <> f.job_id FOR UPDATE OF q SKIP LOCKED) AS c"
+		" WHERE d.job_id = c.job_id"},
 	/* "settled" has the settlements as rows, see settled_descriptor(). */
 	[JOB_SETTLE] = {0, {0},
 		"UPDATE canopy_summit.job j"
@@ -158,12 +163,14 @@ static Statement statements[STATEMENT_COUNT] = {
 		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
 		" outcome_code = 'worker_lost',"
 		JOB_KEEPS("j", "e.state")
-		" FROM canopy_summit.job r, LATERAL (SELECT CASE WHEN r.operation = ANY ($3) THEN 'in_doubt'"
+		" FROM (SELECT job_id, fence, operation FROM canopy_summit.job"
+		"  WHERE state = 'running' AND epoch = $1 AND (NOT $2 OR lease_until < now())"
+		"  FOR UPDATE SKIP LOCKED) AS r,"
+		" LATERAL (SELECT CASE WHEN r.operation = ANY ($3) THEN 'in_doubt'"
 		"  WHEN count(*) >= 20 THEN 'failed' ELSE 'queued' END AS state"
 		"  FROM canopy_summit.job_attempt a"
 		"  WHERE a.job_id = r.job_id AND a.code = 'worker_lost') AS e"
-		" WHERE r.state = 'running' AND r.epoch = $1 AND (NOT $2 OR r.lease_until < now())"
-		" AND j.job_id = r.job_id AND j.fence = r.fence"
+		" WHERE j.job_id = r.job_id AND j.fence = r.fence"
 		" RETURNING j.job_id, j.fence - 1 AS fence)"
 		" INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome, code)"
 		" SELECT job_id, fence, $1, now(), true, 'the worker that sent it was lost', 'worker_lost'"
@@ -282,7 +289,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	Datum run_at[JOB_PRIORITIES];
 	Datum job_id[JOB_PRIORITIES];
 	Datum priority[JOB_PRIORITIES];
-	Datum arguments[12];
+	Datum arguments[13];
 	List *jobs = NIL;
 
 	for (int i = 0; i < JOB_PRIORITIES; i++)
@@ -305,6 +312,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	arguments[9] = statement_array(priority, NULL, JOB_PRIORITIES, INT2OID);
 	arguments[10] = TimestampTzGetDatum(order->due);
 	arguments[11] = Int64GetDatum(order->bytes);
+	arguments[12] = statement_texts(order->excess);
 	statement_run(&statements[JOB_CLAIM], arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -559,8 +567,9 @@ operation_names(OperationClass class, int flag)
 }
 
 /*
- * Take back the claims of workers that are gone, and those of the living that
- * are past their lease.  Returns how many; *next_lease is when a claim of
+ * Take back the claims of workers that are gone, and those of workers that are
+ * stuck and past their lease; one that is not stuck settles what it has, however
+ * long it waits for a lock.  Returns how many; *next_lease is when a claim of
  * another worker runs out, DT_NOEND = there is none.
  */
 int
@@ -580,16 +589,19 @@ job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
 		TimestampTz lease =
 			DatumGetTimestampTz(SPI_getbinval(epochs->vals[i], epochs->tupdesc, 2, &isnull));
 		bool alive = epoch == own_epoch || epoch_is_alive(epoch);
+		bool turns =
+			alive && shared_worker_turns(epoch, TimestampTzPlusMilliseconds(now, -WORKER_STUCK));
 		Datum arguments[4] = {Int64GetDatum(epoch), BoolGetDatum(alive),
 							  operation_names(OPERATION_UNSAFE, 0),
 							  operation_names(OPERATION_SAFE, OPERATION_BILLABLE)};
 
 		if (epoch == own_epoch)
 			continue;
-		if (!alive || lease < now)
+		if (!alive || (lease < now && !turns))
 			count += (int) statement_run(&statements[JOB_RECOVER], arguments, NULL);
 		else
-			*next_lease = Min(*next_lease, lease);
+			*next_lease =
+				Min(*next_lease, Max(lease, TimestampTzPlusMilliseconds(now, WORKER_STUCK)));
 	}
 	SPI_freetuptable(epochs);
 	return count;

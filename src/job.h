@@ -78,6 +78,7 @@ typedef struct ClaimOrder
 	const char *server;
 	const ClaimCursor *cursor;
 	List *held_owners; /* of char *: none of theirs */
+	List *excess;      /* of char *, "operation owner": none of these */
 	int count;         /* at most */
 	int64 bytes;       /* of bodies, roughly at most; one job goes in any case */
 	int64 epoch;

@@ -17,7 +17,10 @@
 
 #define HOLDS_SQL \
 	"SELECT h.server, h.owner, h.credential_hash FROM canopy_summit.server_hold h ORDER BY h.server"
-#define RELEASE_SQL "DELETE FROM canopy_summit.server_hold WHERE server = $1 AND owner = $2"
+#define RELEASE_SQL                                                  \
+	"WITH h AS (SELECT server, owner FROM canopy_summit.server_hold" \
+	" WHERE server = $1 AND owner = $2 FOR UPDATE SKIP LOCKED)"      \
+	" DELETE FROM canopy_summit.server_hold d USING h WHERE d.server = h.server AND d.owner = h.owner"
 
 /* Let every queued job with this run_at or a later one be claimed. */
 static void

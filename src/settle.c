@@ -4,9 +4,9 @@
  *	  transaction with its effect.
  *
  * A conclusion is drawn once, outside any transaction; writing it may fail and
- * be repeated.  A batch that fails is written again one by one, and what still
- * fails for a reason of its own is quarantined: the job is failed, its answer
- * kept.
+ * be repeated.  A batch that fails is written again one by one; what waits for a
+ * lock is postponed (postpone.c), and what fails for a reason of its own is
+ * quarantined: the job is failed, its answer kept.
  */
 #include "effect.h"
 
@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define SETTLE_TRIES 60 /* of one flight, a second apart, that locks or conflicts may cost */
+#define SETTLE_TRIES 60 /* of one flight, seconds apart, that want of resources may cost */
 
 /* A message that may be kept: without the detail, which may hold data. */
 static const char *
@@ -183,14 +183,14 @@ settle_quarantine(Flight *flight, const ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
-/* Whether an error while settling may go away by itself. */
+/* Whether an error while settling may go away by itself: locks and conflicts always do. */
 bool
 settle_may_repeat(const Flight *flight, int sqlstate)
 {
 	int category = ERRCODE_TO_CATEGORY(sqlstate);
 
-	return flight->tries < SETTLE_TRIES &&
-		   (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED ||
-			category == ERRCODE_TRANSACTION_ROLLBACK ||
-			category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR);
+	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED ||
+		   category == ERRCODE_TRANSACTION_ROLLBACK ||
+		   (flight->tries < SETTLE_TRIES &&
+			(category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR));
 }

@@ -119,6 +119,20 @@ shared_worker_ended(WorkerSlot *worker)
 		slot->not_before = shared_back_off(now, slot->failures);
 }
 
+/* Whether the worker of an epoch of this database has ended a turn since: it is not stuck. */
+bool
+shared_worker_turns(int64 epoch, TimestampTz since)
+{
+	bool turns = false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < SHARED_MAX_WORKERS; i++)
+		turns |= shared->workers[i].database == MyDatabaseId && shared->workers[i].procno >= 0 &&
+				 shared->workers[i].epoch == epoch && shared->workers[i].turned_at >= since;
+	LWLockRelease(shared->lock);
+	return turns;
+}
+
 static void
 latch_set(int procno)
 {

@@ -51,6 +51,7 @@ typedef struct WorkerSlot
 	TimestampTz rescan_from; /* smallest run_at enqueued since it looked; DT_NOEND = none */
 	bool webhooks;           /* some were stored since it looked */
 	TimestampTz started_at;
+	TimestampTz turned_at; /* the end of its last turn: it is not stuck */
 	int64 epoch;
 	int in_flight;
 	int64 sent;    /* requests since it started */
@@ -103,6 +104,7 @@ extern void shared_initialize(void);
 extern DatabaseSlot *shared_database(Oid database, bool create);
 extern TimestampTz shared_back_off(TimestampTz now, int failures);
 extern void shared_worker_ended(WorkerSlot *worker);
+extern bool shared_worker_turns(int64 epoch, TimestampTz since);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
 extern void wake_at_commit(TimestampTz run_at);

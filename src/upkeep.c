@@ -74,8 +74,8 @@ static Statement conclude_found = {3, {INT8OID, JSONBOID, TEXTOID},
 	" SELECT job_id, thing, now() FROM found ON CONFLICT (job_id) DO NOTHING"};
 /* clang-format on */
 
-/* Enqueue the look-ups of jobs in doubt. */
-static void
+/* Enqueue the look-ups of jobs in doubt.  Inside engine_begin(), as what follows. */
+void
 upkeep_reconcile(void)
 {
 	List *operations = NIL;
@@ -97,7 +97,7 @@ upkeep_reconcile(void)
 }
 
 /* Let go what the rules say, a chunk at a time; true if the next chunk should not wait. */
-static bool
+bool
 upkeep_retain(void)
 {
 	static int64 cursor = 0;
@@ -115,14 +115,6 @@ upkeep_retain(void)
 	cursor = DatumGetInt64(statement_column(2, &isnull)) < RETENTION_CHUNK ? 0 : last;
 	more = statement_run(&retain_webhooks, &arguments[1], NULL) == RETENTION_CHUNK;
 	return more || (gone > 0 && cursor != 0);
-}
-
-/* What a scan does besides claims, inside engine_begin(); true if there is more to do soon. */
-bool
-upkeep(void)
-{
-	upkeep_reconcile();
-	return upkeep_retain();
 }
 
 /* A look-up has answered: the job in doubt succeeded if the answer has its effect. */

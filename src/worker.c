@@ -260,10 +260,10 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 
 	worker->is_leaving =
 		shared->crowded && TimestampDifferenceExceeds(worker->started_at, now, TURN_LIMIT);
-	if (is_quiet && worker->is_leaving)
+	if (is_quiet && worker->is_leaving && postponed_give_back(worker))
 		worker_leave(worker, WORKER_TURNED);
-	if (!is_quiet || lanes_next(worker, now) != DT_NOEND || worker->scan_wanted ||
-		worker->webhooks_wanted || worker->apply_left_at != DT_NOEND)
+	if (!is_quiet || worker->postponed != NIL || lanes_next(worker, now) != DT_NOEND ||
+		worker->scan_wanted || worker->webhooks_wanted || worker->apply_left_at != DT_NOEND)
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);
@@ -301,8 +301,7 @@ worker_timeout(Worker *worker, TimestampTz now)
 	next = Min(next, worker->next_due);
 	next = Min(next, worker->next_lease);
 	next = Min(next, lanes_next(worker, now));
-	if (worker->concluded != NIL)
-		next = Min(next, worker->settle_at);
+	next = Min(next, worker->settle_at);
 	if (worker->idle_since != 0)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
@@ -338,11 +337,17 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
+	if (worker->retain_wanted)
+		worker_retain(worker, now);
+	if (worker->settle_at <= now)
+		postponed_settle(worker, now);
 	worker->webhooks_wanted |= worker->apply_left_at <= now;
 	if (worker->webhooks_wanted && worker->apply_at <= now)
 		worker_apply(worker, now);
-	shared->workers[worker->slot].in_flight = worker->in_flight; /* nobody else writes it */
 	now = GetCurrentTimestamp();
+	/* Nobody else writes these. */
+	shared->workers[worker->slot].in_flight = worker->in_flight;
+	shared->workers[worker->slot].turned_at = now;
 	worker_consider_leaving(worker, now);
 	loop_wait(worker->loop, worker_is_woken(worker) ? 0 : worker_timeout(worker, now));
 }
@@ -377,6 +382,7 @@ worker_start(Worker *worker, int index)
 	worker->next_due = DT_NOBEGIN;
 	worker->next_lease = DT_NOEND;
 	worker->apply_left_at = DT_NOEND;
+	worker->settle_at = DT_NOEND;
 	worker->started_at = GetCurrentTimestamp();
 }
 

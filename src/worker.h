@@ -66,7 +66,8 @@ typedef struct Flight
 	Settlement settlement;
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */
-	int tries;             /* to settle it alone */
+	int tries;             /* to settle it apart from others */
+	TimestampTz settle_at; /* not tried again before */
 } Flight;
 
 /* Jobs, and the bytes of their bodies. */
@@ -86,9 +87,12 @@ typedef struct Worker
 	MemoryContext turn;    /* reset every turn */
 	List *lanes;           /* of Lane * */
 	List *concluded;       /* of Flight *, to be settled */
+	List *postponed;       /* of Flight *, whose settling waits for a lock */
+	bool postponed_full;   /* so many that some jobs are not claimed */
 	int in_flight;         /* claimed and not concluded */
 	int64 bytes;           /* of the bodies of jobs that are claimed and not settled */
 	bool scan_wanted;
+	bool retain_wanted;
 	TimestampTz scan_at;
 	TimestampTz next_due;      /* of the jobs that are not due yet; DT_NOEND = none */
 	TimestampTz next_lease;    /* when a claim of another worker runs out */
@@ -133,6 +137,13 @@ extern void settle_batch(Worker *worker, List *flights);
 extern void settle_quarantine(Flight *flight, const ErrorData *error);
 extern bool settle_may_repeat(const Flight *flight, int sqlstate);
 
+/* postpone.c */
+extern void lock_patience(bool is_short);
+extern void settle_each(Worker *worker, List *flights);
+extern void postponed_settle(Worker *worker, TimestampTz now);
+extern List *postponed_excess(Worker *worker, const Lane *lane);
+extern bool postponed_give_back(Worker *worker);
+
 /* worker.c */
 extern void worker_leave(Worker *worker, WorkerEnd end);
 
@@ -140,12 +151,15 @@ extern void worker_leave(Worker *worker, WorkerEnd end);
 extern void work_begin(const char *activity);
 extern void work_commit(void);
 extern ErrorData *work_abort(MemoryContext context);
+extern void flights_free(Worker *worker, List *flights);
+extern void worker_retain(Worker *worker, TimestampTz now);
 extern void worker_apply(Worker *worker, TimestampTz now);
 extern bool worker_has_work(Worker *worker, TimestampTz now);
 extern void worker_work(Worker *worker, TimestampTz now);
 
 /* upkeep.c */
-extern bool upkeep(void);
+extern void upkeep_reconcile(void);
+extern bool upkeep_retain(void);
 extern void upkeep_reconciled(const Flight *flight);
 
 #endif /* CANOPY_SUMMIT_WORKER_H */

@@ -29,7 +29,11 @@ AS $$
 DECLARE
 	job canopy_summit.job;
 BEGIN
-	SELECT * INTO job FROM canopy_summit.job j WHERE j.job_id = retry_job.job_id FOR UPDATE;
+	-- One that is on its way is not locked: it could not be settled.
+	SELECT * INTO job FROM canopy_summit.job j WHERE j.job_id = retry_job.job_id AND j.state IN ('failed', 'in_doubt') FOR UPDATE;
+	IF job.job_id IS NULL THEN
+		SELECT * INTO job FROM canopy_summit.job j WHERE j.job_id = retry_job.job_id;
+	END IF;
 	IF job.job_id IS NULL THEN
 		RAISE EXCEPTION 'job % does not exist', retry_job.job_id USING ERRCODE = 'no_data_found';
 	END IF;

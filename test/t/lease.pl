@@ -15,6 +15,7 @@ my $rounds = scaled(50);
 
 create_canopy_server($node, $sandbox, options => { max_connections => 40 });
 $sandbox->put_pull('lease', { %$template, pull_id => 'lease' });
+waiting();
 for my $round (1 .. $rounds)
 {
 	my $fault = $sandbox->hold(match => { path => '.' });
@@ -45,3 +46,24 @@ unlike(jobs_by_state($node), qr/failed|queued|running/, 'all have ended');
 is(jobs_by_state($node, q{operation = 'get-pull-by-id'}), 'succeeded ' . 12 * $rounds, 'what may be repeated has succeeded');
 is(scalar(grep { $_->{operation} eq 'post-widgets' && $_->{requests} > 1 } @{ $sandbox->control(GET => 'effects/canopy')->{operations} }), 0, 'nothing unsafe was sent twice');
 done_testing();
+
+# A worker that is not stuck keeps its claims, however long what they change is locked.
+sub waiting
+{
+	my $session = $node->background_psql('postgres');
+	$session->query_safe(q{BEGIN; SELECT canopy_store_pull('{"pull_id": "lease"}')});
+	my $job_id = query($node, q{SELECT canopy_enqueue_fetch('lease')});
+	wait_until('its lease is over', sub { query($node, "SELECT lease_until < clock_timestamp() - interval '1 s' FROM canopy_summit.job WHERE job_id = $job_id") eq 't' });
+	for (1 .. 10)
+	{
+		query($node, 'SELECT canopy_summit.wake()');
+		settled($node, enqueue($node, 'get-carriers'));
+	}
+	is(job($node, $job_id)->{state}, 'running', 'an answer that waits for a lock keeps its claim beyond the lease');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	is(settled($node, $job_id), 'succeeded', 'and is settled after it');
+	is(job($node, $job_id)->{fence}, 1, 'by its first claim');
+	query($node, 'DELETE FROM canopy_summit.job');
+	return;
+}
