@@ -81,6 +81,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"   AND q.owner <> ALL ($7::name[])"
 		"   AND (cardinality($13) = 0 OR q.operation || ' ' || q.owner::text <> ALL ($13))"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
+		/* The last look for holds may have been before a pause that this snapshot sees the jobs behind. */
+		" WHERE NOT EXISTS (SELECT FROM canopy_summit.server_hold h WHERE h.server = $2 AND h.owner = '')"
 		" LIMIT $6)"
 		" UPDATE canopy_summit.job j"
 		" SET state = 'running', fence = j.fence + 1, epoch = $8, lease_until = $9,"
