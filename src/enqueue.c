@@ -12,8 +12,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "common/hashfn.h"
-#include "compat.h"
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
@@ -22,8 +20,6 @@
 #include "miscadmin.h"
 #include "shared.h"
 #include "upload.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -31,8 +27,6 @@
 #include "utils/uuid.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_job_fill);
-
-#define ORDERING_LOCKS 1024 /* at most so many locks a transaction, however many keys it has */
 
 /* Refuse what must not be sent by job, or not by this role. */
 static void
@@ -61,16 +55,26 @@ enqueue_check_key(const NewRow *row, const char *name)
 				 errmsg("column \"%s\" of a job is longer than %d bytes", name, JOB_KEY_MAX)));
 }
 
-/* Wait until no other transaction is enqueuing under the same key, so that order of keys is order of commits. */
+/*
+ * Wait until no other transaction is enqueuing under the same key, so that order of
+ * keys is order of commits.  A key is one of its server and owner: nobody waits for
+ * another role.
+ */
 static void
 enqueue_lock_order(const char *server, const char *key)
 {
-	uint32 hash = DatumGetUInt32(hash_any((const unsigned char *) key, strlen(key))) ^
-				  DatumGetUInt32(hash_any((const unsigned char *) server, strlen(server)));
-	LOCKTAG tag;
+	lock_take_of(ORDERING_LOCKTAG, lock_owner_key(server, GetUserId()), lock_text_key(key));
+}
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, hash % ORDERING_LOCKS, ORDERING_LOCKTAG);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+/* When to send it: now unless given; nobody gets before others by naming a time that is past. */
+static void
+enqueue_fill_run_at(NewRow *row)
+{
+	int run_at = new_row_column(row, "run_at");
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	if (row->nulls[run_at] || DatumGetTimestampTz(row->values[run_at]) < now)
+		new_row_put(row, "run_at", TimestampTzGetDatum(now));
 }
 
 /* Fill what has a default, and check it. */
@@ -79,7 +83,6 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 {
 	int priority = new_row_column(row, "priority");
 	int attempts = new_row_column(row, "max_attempts");
-	int run_at = new_row_column(row, "run_at");
 	int limit =
 		operation->flags & OPERATION_BILLABLE ? JOB_BILLABLE_ATTEMPTS : JOB_DEFAULT_ATTEMPTS;
 
@@ -95,8 +98,7 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 	if (DatumGetInt32(row->values[attempts]) < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_attempts of a job must be at least 1")));
-	if (row->nulls[run_at])
-		new_row_put(row, "run_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	enqueue_fill_run_at(row);
 	enqueue_check_key(row, "ordering_key");
 	enqueue_check_key(row, "dedupe_key");
 	enqueue_check_key(row, "idempotency_key");

@@ -21,7 +21,8 @@
 
 PG_FUNCTION_INFO_V1(canopy_summit_lock_subjects);
 
-#define LOCKS_MAX 1000 /* of one transaction */
+#define LOCKS_MAX       1000 /* of one transaction */
+#define GROUP_LOCKS_MAX 100  /* of one transaction, before it locks groups as a whole */
 
 /* The first 64 bits of a digest, on every machine the same. */
 uint64
@@ -33,17 +34,34 @@ lock_key(const uint8 *digest)
 	return pg_ntoh64(key);
 }
 
-/* How many of these locks the current transaction has taken. */
+/* The lock of a text. */
+uint64
+lock_text_key(const char *text)
+{
+	uint8 digest[SHA256_DIGEST_LENGTH];
+
+	(void) SHA256((const unsigned char *) text, strlen(text), digest);
+	return lock_key(digest);
+}
+
+/* What tells apart the keys that roles choose for a server. */
+uint64
+lock_owner_key(const char *server, Oid owner)
+{
+	return lock_text_key(psprintf("%u %s", owner, server));
+}
+
+/* How many of these locks the current transaction has taken, alone or of groups. */
 static int *
-lock_count(void)
+lock_count(bool of_groups)
 {
 	static LocalTransactionId transaction = InvalidLocalTransactionId;
-	static int count = 0;
+	static int count[2] = {0};
 
 	if (transaction != my_lxid)
-		count = 0;
+		count[0] = count[1] = 0;
 	transaction = my_lxid;
-	return &count;
+	return &count[of_groups ? 1 : 0];
 }
 
 /* Take a lock until the end of the transaction; false if somebody has it and this should not wait. */
@@ -56,7 +74,7 @@ lock_acquire(uint16 tag, uint64 key, bool wait)
 	SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, tag);
 	result = LockAcquire(&locktag, ExclusiveLock, false, !wait);
 	if (result == LOCKACQUIRE_OK)
-		(*lock_count())++;
+		(*lock_count(false))++;
 	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -70,14 +88,58 @@ lock_acquire(uint16 tag, uint64 key, bool wait)
 void
 lock_take(uint16 tag, uint64 key)
 {
-	(void) lock_acquire(tag, *lock_count() < LOCKS_MAX ? key : 0, true);
+	(void) lock_acquire(tag, *lock_count(false) < LOCKS_MAX ? key : 0, true);
 }
 
 /* The same without waiting: false if another transaction has the lock, or this one has too many. */
 bool
 lock_try(uint16 tag, uint64 key)
 {
-	return *lock_count() < LOCKS_MAX && lock_acquire(tag, key, false);
+	return *lock_count(false) < LOCKS_MAX && lock_acquire(tag, key, false);
+}
+
+/* Wait until nobody has a whole group, or see whether somebody has. */
+static bool
+group_is_free(const LOCKTAG *group, bool wait)
+{
+	if (LockAcquire(group, ShareLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	(void) LockRelease(group, ShareLock, false);
+	return true;
+}
+
+/*
+ * The same as lock_take() for keys of which a transaction may need any number: it
+ * locks the first ones, and then the group that they belong to, as a whole.  Who
+ * has a group still waits for whoever has one of its keys, and others who want
+ * one wait, holding nothing of it meanwhile, until the group is free.
+ */
+void
+lock_take_of(uint16 tag, uint64 group, uint64 key)
+{
+	LOCKTAG whole;
+	LOCKTAG one;
+	LockAcquireResult result;
+
+	key ^= group;
+	SET_LOCKTAG_ADVISORY(whole, MyDatabaseId, (uint32) (group >> 32), (uint32) group,
+						 GROUP_LOCKTAG(tag));
+	SET_LOCKTAG_ADVISORY(one, MyDatabaseId, (uint32) (key >> 32), (uint32) key, tag);
+	if (*lock_count(true) >= GROUP_LOCKS_MAX)
+	{
+		(void) LockAcquire(&whole, ExclusiveLock, false, false);
+		(void) LockAcquire(&one, ExclusiveLock, false, false);
+		(void) LockRelease(&one, ExclusiveLock, false);
+		return;
+	}
+	while ((result = LockAcquire(&one, ExclusiveLock, false, false)) == LOCKACQUIRE_OK &&
+		   !group_is_free(&whole, false))
+	{
+		(void) LockRelease(&one, ExclusiveLock, false);
+		(void) group_is_free(&whole, true);
+	}
+	if (result == LOCKACQUIRE_OK)
+		(*lock_count(true))++;
 }
 
 static int

@@ -90,26 +90,11 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
 	return DatumGetInt64(statement_column(1, &isnull));
 }
 
-/* Wait until no other transaction uploads with the same key of the same role. */
-static void
-upload_lock_key(const char *server, const char *owner, const char *key)
-{
-	uint8 digest[SHA256_DIGEST_LENGTH];
-	StringInfoData all;
-
-	initStringInfo(&all);
-	appendBinaryStringInfo(&all, server, strlen(server) + 1);
-	appendBinaryStringInfo(&all, owner, strlen(owner) + 1);
-	appendStringInfoString(&all, key);
-	(void) SHA256((const unsigned char *) all.data, all.len, digest);
-	pfree(all.data);
-	lock_take(UPLOAD_LOCKTAG, lock_key(digest));
-}
-
 /*
  * The upload that a role's key stands for; 0 = there is none, and *sent_at is when one
  * that came to nothing was first sent with it, 0 = never.  Error 22023: the key was used
- * for another body, or for so long that Summit does not know it any more.
+ * for another body, or for so long that Summit does not know it any more.  The caller
+ * has the locks of the body and the key.
  */
 static int64
 upload_find_key(const char *server, const char *owner, const char *key, const uint8 *hash,
@@ -122,7 +107,6 @@ upload_find_key(const char *server, const char *owner, const char *key, const ui
 	bool isnull;
 	int64 upload_id;
 
-	upload_lock_key(server, owner, key);
 	(void) statement_run_now(&select_key, arguments, NULL);
 	if (DatumGetBool(statement_column(2, &isnull)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -289,6 +273,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 {
 	const char *owner = GetUserNameFromId(GetUserId(), false);
 	const char *key = new_row_text(row, "idempotency_key");
+	uint64 group = lock_owner_key(server, GetUserId());
 	uint8 hash[SHA256_DIGEST_LENGTH];
 	JobSpec spec = {.server = server, .operation = "upload-policy", .body = certificate->body};
 	int64 upload_id = 0;
@@ -298,7 +283,9 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 	upload_hash(certificate->body, hash);
 	spec.idempotency_key = key ? key : upload_new_key();
 	engine_begin(&engine);
-	lock_take(UPLOAD_LOCKTAG, lock_key(hash));
+	lock_take_of(UPLOAD_LOCKTAG, group, lock_key(hash));
+	if (key != NULL)
+		lock_take_of(UPLOAD_LOCKTAG, group, lock_text_key(key));
 	absorbed_by = key != NULL ? upload_find_key(server, owner, key, hash, &spec.first_sent_at)
 							  : upload_find_same(server, owner, hash);
 	if (absorbed_by == 0)

@@ -48,7 +48,7 @@ ALTER TABLE canopy_summit.job REPLICA IDENTITY USING INDEX job_key;
 -- Claims read this one alone; finished jobs are never in it.
 CREATE INDEX job_due ON canopy_summit.job (instance, server text_pattern_ops, priority, run_at, job_id) WHERE state = 'queued';
 CREATE INDEX job_running ON canopy_summit.job (epoch) WHERE state = 'running';
-CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, server text_pattern_ops, job_id)
+CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, server text_pattern_ops, owner, job_id)
 	WHERE ordering_key IS NOT NULL AND state IN ('queued', 'running', 'in_doubt');
 CREATE INDEX job_dedupe ON canopy_summit.job (dedupe_key text_pattern_ops, server text_pattern_ops)
 	WHERE dedupe_key IS NOT NULL AND state = 'queued';
@@ -64,9 +64,9 @@ COMMENT ON COLUMN canopy_summit.job.server IS 'foreign server to send to';
 COMMENT ON COLUMN canopy_summit.job.operation IS 'name in canopy_summit.operation';
 COMMENT ON COLUMN canopy_summit.job.body IS 'as params without the parameters that the catalogue calls secret, once the job has ended';
 COMMENT ON COLUMN canopy_summit.job.priority IS '0 is sent first, 9 last; 5 unless given';
-COMMENT ON COLUMN canopy_summit.job.run_at IS 'not sent before; now unless given';
+COMMENT ON COLUMN canopy_summit.job.run_at IS 'not sent before; now unless given, or if past';
 COMMENT ON COLUMN canopy_summit.job.max_attempts IS 'attempts that reach the server; 10 unless given, at most 2 for billable operations';
-COMMENT ON COLUMN canopy_summit.job.ordering_key IS 'jobs of one server and key are sent one after the other in commit order';
+COMMENT ON COLUMN canopy_summit.job.ordering_key IS 'jobs of one server, owner and key are sent one after the other in commit order';
 COMMENT ON COLUMN canopy_summit.job.dedupe_key IS 'of the queued jobs of one server, owner and key one is sent, the others are cancelled';
 COMMENT ON COLUMN canopy_summit.job.idempotency_key IS 'of keyed operations: the Idempotency-Key of every attempt; made unless given';
 COMMENT ON COLUMN canopy_summit.job.owner IS 'role that enqueued it, and whose user mapping it is sent with';

@@ -146,7 +146,7 @@ BEGIN ATOMIC
 			WHERE h.server = j.server AND h.owner IN ('', j.owner::text) ORDER BY h.owner LIMIT 1) AS h ON true
 		LEFT JOIN LATERAL (
 			SELECT e.job_id FROM canopy_summit.job e
-			WHERE e.ordering_key = j.ordering_key AND e.server = j.server AND e.job_id < j.job_id
+			WHERE e.ordering_key = j.ordering_key AND e.server = j.server AND e.owner = j.owner AND e.job_id < j.job_id
 				AND e.state IN ('queued', 'running', 'in_doubt')
 			ORDER BY e.job_id LIMIT 1) AS e ON true
 	WHERE j.job_id = explain_job.job_id;

@@ -19,6 +19,8 @@ $sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(plain slow);
 subtest 'priority and run_at' => \&priority;
 subtest 'ordering_key' => \&ordering;
 subtest 'concurrent enqueuers of one key' => \&concurrent;
+subtest 'ordering keys of another role' => \&neighbours;
+subtest 'many ordering keys' => \&many_keys;
 subtest 'dedupe_key' => \&dedupe;
 subtest 'limits' => \&limits;
 subtest 'a stream of higher priority' => \&stream;
@@ -41,7 +43,10 @@ sub priority
 	{
 		enqueue($node, 'get-pull-by-id', { pullId => "p$priority-$_" }, undef, "server => 'single', priority => $priority") for 1 .. 3;
 	}
-	enqueue($node, 'get-pull-by-id', { pullId => 'p5-early' }, undef, q{server => 'single', run_at => now() - interval '1 hour'});
+	my $early = enqueue($node, 'get-pull-by-id', { pullId => 'p5-early' }, undef, q{server => 'single'});
+	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '1 hour' WHERE job_id = $early");
+	my @past = map { enqueue($node, 'get-pull-by-id', { pullId => 'past' }, undef, "server => 'single', run_at => $_") } q{now() - interval '1 hour'}, q{'-infinity'};
+	is(query($node, 'SELECT count(*) FROM canopy_summit.job WHERE run_at = enqueued_at AND job_id IN (' . join(', ', @past) . ')'), 2, 'nobody gets before others by naming a time that is past');
 	my $job_id = enqueue($node, 'get-pull-by-id', { pullId => 'later' }, undef, q{server => 'single', priority => 0, run_at => now() + interval '3 s'});
 	query($node, q{SELECT canopy_summit.resume_server('single')});
 	all_settled($node, q{server = 'single'});
@@ -117,6 +122,62 @@ sub concurrent
 	return;
 }
 
+# A key is one of its server and owner.
+sub neighbours
+{
+	my $enqueue = sub { my ($key, $more) = @_; return "SELECT count(canopy_enqueue('get-carriers', ordering_key => $key$more))" };
+	query($node, q{CREATE ROLE neighbour; SELECT canopy_summit.grant_access('neighbour', 'fetcher'); GRANT USAGE ON FOREIGN SERVER canopy TO neighbour;
+		CREATE USER MAPPING FOR neighbour SERVER canopy OPTIONS (client_id 'x', client_secret 'y')});
+	query($node, 'SET ROLE neighbour; ' . $enqueue->(q{'shared'}, q{, run_at => 'infinity'}));
+	my $mine = query($node, q{SELECT canopy_enqueue('get-carriers', ordering_key => 'shared')});
+	is(settled($node, $mine), 'succeeded', 'one that is never due holds up nobody else');
+	unlike(query($node, "SELECT canopy_summit.explain_job($mine)"), qr/ordering_key/, 'nor does explain_job() say so');
+
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('SET ROLE neighbour; BEGIN; ' . $enqueue->('n::text', q{, run_at => 'infinity'}) . ' FROM generate_series(1, 9000) AS n');
+	my $locks = query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2)});
+	cmp_ok($locks, '<', 200, "9,000 keys in one transaction take $locks locks");
+	is(query($node, q{SET lock_timeout = '60s'; } . $enqueue->('n::text', '') . ' FROM generate_series(1, 2000) AS n'), 2000, 'and nobody else waits for them');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	all_settled($node, q{run_at < 'infinity'});
+	query($node, q{DELETE FROM canopy_summit.job WHERE owner = 'neighbour'});
+	return;
+}
+
+# However many keys a transaction has, others of its role come before or after it in all of them.
+sub many_keys
+{
+	my $most = 150; # it locks a hundred keys as such
+	my $begin = sub
+	{
+		my ($sql) = @_;
+		my $session = $node->background_psql('postgres');
+		$session->query_until(qr/started/, "\\echo started\nBEGIN;\n$sql;\n");
+		return $session;
+	};
+	my $enqueue = sub { my ($key) = @_; return "SELECT canopy_enqueue('get-carriers', ordering_key => '$key')" };
+	my $waiting = sub { my ($count) = @_; wait_until("$count wait", sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) == $count }) };
+
+	my $early = $begin->($enqueue->('early'));
+	wait_until('it has enqueued', sub { query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2) AND pid IN (SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction')}) });
+	my $bulk = $begin->("SELECT count(canopy_enqueue('get-carriers', ordering_key => 'many ' || n)) FROM generate_series(1, $most) AS n;\n" . $enqueue->('early'));
+	$waiting->(1);
+	my @late = map { my $session = $begin->($enqueue->($_)); $session } 'many 1', "many $most", 'many 0';
+	$waiting->(4);
+	my $other = $begin->("SELECT canopy_enqueue('get-carriers', server => 'single', ordering_key => 'many 1')");
+	$other->query_safe('COMMIT');
+	for ($early, $bulk, @late)
+	{
+		$_->query_safe('COMMIT');
+	}
+	$_->quit for $early, $bulk, @late, $other;
+	is(query($node, q{SELECT string_agg(n::text, ' ' ORDER BY ordering_key) FROM (SELECT ordering_key, count(*) AS n FROM canopy_summit.job WHERE ordering_key IN ('early', 'many 0', 'many 1', 'many 150') GROUP BY 1) AS k}),
+		'2 1 3 2', 'all are enqueued');
+	all_settled($node);
+	return;
+}
+
 sub dedupe
 {
 	single_server('dedupe');
@@ -185,7 +246,8 @@ sub stream
 	my $urgent = q{SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0)) FROM generate_series(1, %d)};
 	query($node, sprintf $urgent, 200);
 	# As if it had been enqueued 7 s ago.
-	my $patient = enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9, run_at => now() - interval '7 s'});
+	my $patient = enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9});
+	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '7 s' WHERE job_id = $patient");
 	my $start = time;
 	my $left = 200;
 	while (time - $start < 30 && job($node, $patient)->{state} =~ /queued|running/)
