@@ -91,6 +91,14 @@ lock_take(uint16 tag, uint64 key)
 	(void) lock_acquire(tag, *lock_count(false) < LOCKS_MAX ? key : 0, true);
 }
 
+/* The same, but a transaction that has too many goes on without: for locks that only spare others a deadlock. */
+void
+lock_take_if_few(uint16 tag, uint64 key)
+{
+	if (*lock_count(false) < LOCKS_MAX)
+		(void) lock_acquire(tag, key, true);
+}
+
 /* The same without waiting: false if another transaction has the lock, or this one has too many. */
 bool
 lock_try(uint16 tag, uint64 key)

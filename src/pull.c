@@ -3,13 +3,15 @@
  *	  Versions of pulls: store a state, find out whether it is new, which one is
  *	  current, and which pull of an account the views show.
  *
- * Lock order: rows of accounts by their bytes, then the row of the pull.  Everything
+ * Lock order: the lock of the pull, so that its account does not change any more,
+ * then rows of accounts by their bytes, then the row of the pull.  Everything
  * derived (entity rows, is_current) is written in the transaction of the
  * version it is derived from.  Callers have checked what the user may do.
  */
 #include "canopy_summit.h"
 
 #include "entity.h"
+#include "lock.h"
 #include "pull_sql.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -254,6 +256,7 @@ static bool
 pull_lock(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source, PullState *state,
 		  PullState *before)
 {
+	lock_take_if_few(PULL_LOCKTAG, lock_text_key(psprintf("%s %s", source->server, pull_id)));
 	for (;;)
 	{
 		const char *known_account;
