@@ -157,6 +157,7 @@ enqueue_fill(NewRow *row)
 	if (operation->class == OPERATION_KEYED)
 		upload_fill_job(row);
 	params = new_row_json(row, "params");
+	job_check_size(params, new_row_json(row, "body"));
 	request_check(operation, params, new_row_json(row, "body"));
 	request_check_confirmation(connection, operation, params);
 	enqueue_fill_input(row, operation);

@@ -8,6 +8,7 @@
  */
 #include "job.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -21,6 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_json_size);
 
 #define WORKER_STUCK (5 * 1000) /* ms without a turn, of which there is one a second */
 
@@ -56,7 +59,7 @@ static Statement statements[STATEMENT_COUNT] = {
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
-	 * Of those, the first and as many more as have $12 bytes of bodies before them.
+	 * Of those, the first and as many more as have $12 bytes to send before them.
 	 */
 	[JOB_CLAIM] = {13, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
 			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID,
@@ -65,7 +68,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		" SELECT d.job_id, sum(d.bytes) OVER (ROWS UNBOUNDED PRECEDING) - d.bytes AS bytes_before"
 		" FROM unnest($3, $4, $10) AS p(run_at, job_id, priority),"
 		" LATERAL ("
-		"  SELECT q.job_id, coalesce(pg_column_size(q.body), 0) AS bytes FROM canopy_summit.job q"
+		"  SELECT q.job_id, canopy_summit.json_size(q.params)"
+		"   + coalesce(canopy_summit.json_size(q.body), 0) AS bytes FROM canopy_summit.job q"
 		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = $2"
 		"   AND q.priority = p.priority"
 		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $11"
@@ -195,6 +199,21 @@ job_next_id(void)
 	return nextval_internal(sequence, false);
 }
 
+/* Refuse what a worker should not have in its memory.  Error 54000. */
+void
+job_check_size(const Jsonb *params, const Jsonb *body)
+{
+	if (params != NULL && VARSIZE(params) > JOB_PARAMS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("params of a job are larger than %d kB", JOB_PARAMS_MAX / 1024),
+						errhint("Params go into the URL and headers; what is to be sent as content "
+								"goes into body.")));
+	if (body != NULL && VARSIZE(body) > JOB_BODY_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("body of a job is larger than %d MB", JOB_BODY_MAX / (1024 * 1024)),
+						errhint("Give documents as https URLs, or make them smaller.")));
+}
+
 /* Enqueue a job of the engine's own, and wake the worker at COMMIT; returns its key. */
 int64
 job_insert(const JobSpec *spec)
@@ -213,6 +232,7 @@ job_insert(const JobSpec *spec)
 						   Int64GetDatum(instance_current()),
 						   TimestampTzGetDatum(spec->first_sent_at)};
 
+	job_check_size(spec->params, spec->body);
 	statement_run(&statements[JOB_INSERT], arguments,
 				  spec->first_sent_at == 0 ? "           n" : NULL);
 	wake_at_commit(spec->run_at);
@@ -275,11 +295,18 @@ job_read(HeapTuple row)
 	return job;
 }
 
-/* The bytes of a job's body. */
+/* The bytes of what a job sends. */
 int64
 job_bytes(const Job *job)
 {
-	return job->body ? VARSIZE(job->body) : 0;
+	return VARSIZE(job->params) + (job->body ? VARSIZE(job->body) : 0);
+}
+
+/* canopy_summit.json_size(jsonb) -> integer: the bytes that a value takes once it is read, without reading it */
+Datum
+canopy_summit_json_size(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(toast_raw_datum_size(PG_GETARG_DATUM(0)));
 }
 
 /*

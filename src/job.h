@@ -12,7 +12,10 @@
 #define JOB_DEFAULT_PRIORITY  5
 #define JOB_DEFAULT_ATTEMPTS  10
 #define JOB_BILLABLE_ATTEMPTS 2
-#define JOB_KEY_MAX           500 /* bytes; an index entry has to hold one */
+#define JOB_KEY_MAX           500         /* bytes; an index entry has to hold one */
+#define JOB_PARAMS_MAX        (64 * 1024) /* bytes as jsonb; they go into a URL and headers */
+#define JOB_BODY_MAX \
+	(64 * 1024 * 1024) /* bytes as jsonb; a worker has one, and a few copies, in memory */
 
 /* For how long an Idempotency-Key is sent, in microseconds: Summit knows it for 24 hours. */
 #define JOB_KEY_LIFE (24 * USECS_PER_HOUR - 10 * USECS_PER_MINUTE)
@@ -80,7 +83,7 @@ typedef struct ClaimOrder
 	List *held_owners; /* of char *: none of theirs */
 	List *excess;      /* of char *, "operation owner": none of these */
 	int count;         /* at most */
-	int64 bytes;       /* of bodies, roughly at most; one job goes in any case */
+	int64 bytes;       /* of parameters and bodies, roughly at most; one job goes in any case */
 	int64 epoch;
 	TimestampTz now;
 	TimestampTz due;   /* due by then: now, or earlier */
@@ -109,6 +112,7 @@ extern void instance_notice_promotion(void);
 
 /* job.c; the caller is inside engine_begin() */
 extern int64 job_next_id(void);
+extern void job_check_size(const Jsonb *params, const Jsonb *body);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const ClaimOrder *order, MemoryContext parent);
 extern int64 job_bytes(const Job *job);

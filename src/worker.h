@@ -13,8 +13,8 @@
 #include "throttle.h"
 
 /*
- * Bytes of bodies that a worker has in its memory, roughly at most; it takes a
- * few times as much while they are sent.  One job is taken whatever its size.
+ * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
+ * it takes a few times as much while they are sent.
  */
 #define BODIES_MAX (64 * 1024 * 1024)
 

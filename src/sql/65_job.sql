@@ -154,6 +154,11 @@ COMMENT ON FUNCTION canopy_summit.job_fill() IS 'trigger: checks an enqueued job
 CREATE TRIGGER job_fill BEFORE INSERT ON canopy_summit.job
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.job_fill();
 
+CREATE FUNCTION canopy_summit.json_size(value jsonb) RETURNS integer
+AS 'MODULE_PATHNAME', 'canopy_summit_json_size'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.json_size(jsonb) IS 'bytes that a value takes in memory, however much smaller it is stored';
+
 CREATE FUNCTION canopy_summit.instance() RETURNS bigint
 AS 'MODULE_PATHNAME', 'canopy_summit_instance'
 LANGUAGE C STABLE PARALLEL SAFE;
