@@ -5,6 +5,7 @@ use warnings;
 use CanopyJobs;
 use CanopyTest;
 use Cwd qw(cwd);
+use File::Basename qw(dirname);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -70,10 +71,27 @@ sub fingerprints
 	return map { ($truth[$_] => $rows[$_]) } 0 .. $#truth;
 }
 
+# The new cluster's programs. pg_upgrade calls LOAD, which from PostgreSQL 18 on looks for what an extension names
+# nowhere but in $libdir: that of copies is beside them.
+sub new_programs
+{
+	my ($bin, $lib, $share) = map { $old->config_data($_) } qw(--bindir --pkglibdir --sharedir);
+	my $root = PostgreSQL::Test::Utils::tempdir('programs');
+
+	return $bin if $old->pg_version < 18;
+	system_or_bail('mkdir', '-p', map { $root . dirname($_) } $bin, $lib, $share);
+	system_or_bail('cp', '-r', $bin, "$root$bin");
+	system_or_bail('mkdir', "$root$lib");
+	system_or_bail('ln', '-s', glob("$lib/*"), "$ENV{CANOPY_TREE}$lib/canopy_summit.so", "$root$lib");
+	system_or_bail('ln', '-s', $share, "$root$share");
+	return "$root$bin";
+}
+
 # The old cluster stays as it was; neither has a worker.
 sub upgrade
 {
 	my $bin = $old->config_data('--bindir');
+	my $new_bin = new_programs();
 	my $dir = PostgreSQL::Test::Utils::tempdir('upgrade');
 	my $here = cwd();
 	my $new = new_node(name => 'new', init => { force_initdb => 1 }, start => 0);
@@ -81,7 +99,7 @@ sub upgrade
 	$old->stop;
 	$old->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
 	chdir $dir or die "could not change to $dir: $!";
-	command_ok([ "$bin/pg_upgrade", '--no-sync', '-b', $bin, '-B', $bin, '-d', $old->data_dir, '-D', $new->data_dir,
+	command_ok([ "$bin/pg_upgrade", '--no-sync', '-b', $bin, '-B', $new_bin, '-d', $old->data_dir, '-D', $new->data_dir,
 		'-p', $old->port, '-P', $new->port, '-s', $new->host ], 'pg_upgrade');
 	chdir $here or die "could not change to $here: $!";
 	$new->start;
