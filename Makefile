@@ -37,7 +37,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) tmp_check
 
-.PHONY: all install installcheck test torture bench fuzz matrix demo play sandbox format check-format
+.PHONY: all install installcheck test flake torture bench fuzz matrix demo play sandbox format check-format
 
 all:
 

@@ -347,3 +347,11 @@ prepare_tap() {
 		TESTDIR="$work" TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log")
 	tap_includes=(-I "$pgxs_dir/src/test/perl" -I test/perl)
 }
+
+# Keeps the logs of TAP files beyond the run.
+keep_logs() {
+	rm -rf "$root/tmp_check"
+	mkdir "$root/tmp_check"
+	cp -r "$work/tmp_check/log" "$root/tmp_check/"
+	say "The logs are in $root/tmp_check/log."
+}

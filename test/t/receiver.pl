@@ -17,6 +17,7 @@ my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $node = new_worker_node(conf => <<~"END", init => { allows_streaming => 1 });
 	restart_after_crash = on
 	canopy_summit.receiver_port = $port
+	wal_writer_delay = 10s
 	canopy_summit.receiver_timeout = 2s
 	canopy_summit.receiver_max_connections = 32
 	canopy_summit.receiver_max_body_size = 64kB
