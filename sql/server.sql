@@ -84,8 +84,10 @@ FROM (VALUES
 
 -- The data directory is copied by backups, so neither CAs nor secrets belong there.
 SELECT pg_temp.server_outcome('ca_file', current_setting('data_directory') || '/ca.pem')
-	= format(E'22023: invalid value for option "ca_file": "%s/ca.pem"\n  hint: Use a path outside the data directory, which backups copy.',
+	= format(E'22023: invalid value for option "ca_file": "%s/ca.pem"\n  hint: Use a path outside the data directory, which backups copy, and outside /proc, /sys and /dev.',
 			 current_setting('data_directory')) AS refused;
+SELECT path, regexp_replace(pg_temp.server_outcome('ca_file', path), E'\n.*', '')
+FROM unnest('{/proc/self/cwd/ca.pem,/dev/shm/ca.pem,//proc/self/environ,/./sys/x,/procession/ca.pem}'::text[]) AS path;
 
 -- Names that no server, mapping or wrapper has; the hint lists those there are.
 SELECT pg_temp.server_outcome('url', 'https://host');

@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <unistd.h>
 
+#include "place.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -353,6 +354,8 @@ http_start(const HttpRequest *request)
 	if (request->ca_file != NULL && access(request->ca_file, R_OK) != 0)
 		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
 						errmsg("could not read ca_file \"%s\": %m", request->ca_file)));
+	if (request->ca_file != NULL)
+		place_check("ca_file", request->ca_file, -1);
 	transfer = palloc0(sizeof(HttpTransfer));
 	callback = palloc0(sizeof(MemoryContextCallback));
 	callback->func = transfer_free;

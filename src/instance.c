@@ -10,6 +10,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "place.h"
 #include "storage/fd.h"
 #include "worker.h"
 
@@ -28,6 +29,7 @@ append_file(StringInfo out, const char *path)
 	if (file == NULL)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not open instance_file \"%s\": %m", path)));
+	place_check("instance_file", path, fileno(file));
 	len = fread(buffer, 1, sizeof(buffer), file);
 	if (ferror(file))
 		ereport(ERROR, (errcode_for_file_access(),

@@ -19,6 +19,7 @@
 #include "commands/defrem.h"
 #include "confidential.h"
 #include "miscadmin.h"
+#include "place.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -122,8 +123,10 @@ check_path(const char *name, const char *value)
 			option_refuse(name, value, "Use a path without \"..\".");
 	path = pstrdup(value);
 	canonicalize_path(path);
-	if (path_is_prefix_of_path(DataDir, path))
-		option_refuse(name, value, "Use a path outside the data directory, which backups copy.");
+	if (place_problem(path) != NULL)
+		option_refuse(name, value,
+					  "Use a path outside the data directory, which backups copy, and outside "
+					  "/proc, /sys and /dev.");
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "place.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "shared.h"
@@ -107,6 +108,7 @@ file_read(const char *path)
 
 	if (file == NULL)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	place_check("certificate file", path, fileno(file));
 	len = fread(text, 1, FILE_MAX, file);
 	if (ferror(file))
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", path)));

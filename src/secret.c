@@ -3,7 +3,7 @@
  *	  Secrets kept in files.
  *
  * A secret file is read at every use, so that rotation needs no DDL, and is
- * trusted only under ssl_key_file's rule: owned by the server's user with no
+ * trusted only outside the data directory and under ssl_key_file's rule: owned by the server's user with no
  * access for group or world, or owned by root with at most read for the group.
  * Nothing read from it may appear in a message.
  */
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "place.h"
 #include "storage/fd.h"
 
 #define SECRET_FILE_MAX 65536 /* bytes */
@@ -67,6 +68,7 @@ secret_read_file(const char *path)
 		ereport(ERROR,
 				(errcode_for_file_access(), errmsg("could not open secret file \"%s\": %m", path),
 				 errhint("The file must exist and be readable by the server's user.")));
+	place_check("secret file", path, fd);
 	secret_check_access(path, fd);
 	while ((got = read(fd, buffer + total, SECRET_FILE_MAX - total)) > 0)
 		total += got;

@@ -55,6 +55,53 @@ subtest 'what a file may look like' => sub {
 	}
 };
 
+# What counts is where a file is, and not what its path looks like.
+subtest 'where a file may be' => sub {
+	my $data = $node->data_dir;
+	my $links = PostgreSQL::Test::Utils::tempdir();
+
+	mkdir "$data/ours" or die "could not make a directory: $!";
+	system_or_bail('cp', '-p', $sandbox->ca_file, "$data/ours/ca.pem");
+	append_to_file("$data/ours/secret", "$good\n");
+	chmod 0600, "$data/ours/secret" or die "could not change mode: $!";
+	symlink "$data/ours/secret", "$links/file" or die "could not link: $!";
+	symlink "$data/ours", "$links/directory" or die "could not link: $!";
+	symlink '/proc/self/cwd/ours', "$links/process" or die "could not link: $!";
+	symlink '/proc/self/environ', "$links/environ" or die "could not link: $!";
+	symlink $sandbox->ca_file, "$links/ca.pem" or die "could not link: $!";
+
+	my $alter = 'ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (SET client_secret_file';
+	for my $path ("$data/ours/secret", '/proc/self/cwd/ours/secret', '/proc/self/environ', '/dev/shm/secret')
+	{
+		is((sqlstates($node, "$alter '$path')"))[0], '22023', "$path is refused as an option");
+	}
+	for my $path (map { "$links/$_" } qw(file directory/secret process/secret environ))
+	{
+		$node->safe_psql('postgres', "$alter '$path')");
+		$sandbox->clear_log;
+		my ($error) = attempts($node, $call);
+		is($error->{sqlstate}, 'F0000', "$path is refused when it is used");
+		is_deeply([ $sandbox->log ], [], 'and nothing is sent');
+	}
+	$node->safe_psql('postgres', "$alter '$file')");
+	for my $case ([ "$links/process/ca.pem", 'F0000' ], [ "$links/ca.pem", '00000' ])
+	{
+		$node->safe_psql('postgres', "ALTER SERVER canopy OPTIONS (SET ca_file '$case->[0]')");
+		is((sqlstates($node, $call))[0], $case->[1], "ca_file $case->[0]: $case->[1]");
+	}
+	for my $case ([ "$links/file", 'F0000' ], [ $file, undef ])
+	{
+		$node->append_conf('postgresql.conf', "canopy_summit.instance_file = '$case->[0]'");
+		$node->reload;
+		wait_until('the setting is there', sub {
+			$node->safe_psql('postgres', 'SELECT canopy_summit.server_environment(NULL); SHOW canopy_summit.instance_file') =~ /\Q$case->[0]/;
+		});
+		is(scalar sqlstate_of($node, 'SELECT canopy_summit.instance()'), $case->[1], "instance_file $case->[0]");
+	}
+	$node->append_conf('postgresql.conf', q{canopy_summit.instance_file = ''});
+	$node->reload;
+};
+
 # The role that is in force when the call is made decides, and nobody gets another's mapping.
 subtest 'whose mapping' => sub {
 	$node->safe_psql('postgres', <<~'SQL');
