@@ -329,7 +329,7 @@ worker_settle(Worker *worker, List *flights)
 void
 worker_work(Worker *worker, TimestampTz now)
 {
-	List *volatile settled = worker->concluded;
+	List *settled = worker->concluded;
 	List *volatile claims = NIL;
 	ErrorData *volatile error = NULL;
 	volatile bool is_settling = true;
