@@ -136,6 +136,8 @@ BEGIN ATOMIC
 			WHEN j.state = 'queued' AND j.run_at > now() THEN ': it is due at ' || j.run_at
 			WHEN j.state = 'queued' AND e.job_id IS NOT NULL THEN ': job ' || e.job_id || ' of its ordering_key comes first'
 			WHEN j.state = 'queued' THEN ': it is due'
+			WHEN j.state = 'running' AND j.lease_until < now() THEN
+				': its answer waits, as somebody has locked what it changes (pg_locks), or its worker is stuck'
 			WHEN j.state = 'in_doubt' THEN ': the response was lost and it may have taken effect'
 			ELSE '' END
 		|| CASE WHEN j.outcome IS NOT NULL THEN '; last outcome: ' || j.outcome ELSE '' END

@@ -47,7 +47,31 @@ cmp_ok($return, '<', SOON, sprintf 'the worker was always soon back; the slowest
 is(query($node, 'SELECT count(*) FROM pg_database WHERE datconnlimit = -2'), 0, 'no half-dropped database is left');
 my $log = slurp_file($node->logfile);
 unlike($log, qr/terminated by signal|PANIC/, 'nothing has crashed');
+one_place();
 done_testing();
+
+# One worker for two databases: an answer that waits for a lock in one does not keep the other from working.
+sub one_place
+{
+	my $narrow = new_worker_node(name => 'narrow', conf => "max_worker_processes = 2\nmax_logical_replication_workers = 0\n");
+	my $fetched = sub { return grep { $_->{path} =~ m{/pulls/$pull_id} } requests($sandbox, 'pulls', 'path') };
+	$sandbox->clear;
+	create_canopy_server($narrow, $sandbox);
+	query($narrow, 'CREATE DATABASE other');
+	create_canopy_server($narrow, $sandbox, database => 'other');
+	my $session = $narrow->background_psql('postgres');
+	$session->query_safe(qq{BEGIN; SELECT canopy_store_pull('{"pull_id": "$pull_id"}')});
+	$sandbox->clear_log;
+	my $waits = query($narrow, "SELECT canopy_enqueue_fetch('$pull_id')");
+	wait_until('its answer is there', $fetched);
+	is(settled($narrow, enqueue($narrow, 'get-carriers', {}, undef, undef, 'other'), 60, 'other'), 'succeeded', 'a job of the other database is sent');
+	is(query($narrow, "SELECT outcome_code FROM canopy_summit.job WHERE job_id = $waits"), 'locked', 'the answer that waited is given up, for what may be asked again');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	is(settled($narrow, $waits), 'succeeded', 'and asked for again');
+	is(job($narrow, $waits)->{attempts}, 1, 'at no cost of attempts');
+	return;
+}
 
 sub make_database
 {

@@ -60,6 +60,7 @@ sub waiting
 		settled($node, enqueue($node, 'get-carriers'));
 	}
 	is(job($node, $job_id)->{state}, 'running', 'an answer that waits for a lock keeps its claim beyond the lease');
+	like(query($node, "SELECT canopy_summit.explain_job($job_id)"), qr/waits, as somebody has locked/, 'explain_job() says what it waits for');
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	is(settled($node, $job_id), 'succeeded', 'and is settled after it');
