@@ -628,7 +628,7 @@ CREATE TABLE canopy_summit.document (
 	document_type text,
 	policy_id text,
 	mime_type text,
-	download_url text,
+	download_url canopy_summit.personal_text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.document IS 'documents of a pull';

@@ -1,6 +1,38 @@
 -- 50_view.sql: the views that analysts read, made from the entity tables.
 -- Replaceable.
 
+-- How a view shows what not everybody may read, as an SQL expression. What is text of a provider may hold
+-- anything: a word or an id is shown to everybody if it looks like one, and is neither prose nor an object.
+CREATE FUNCTION canopy_summit.masked(value text, kind text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN format(CASE kind
+	WHEN 'text' THEN 'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN %1$s::text WHEN %1$s IS NOT NULL THEN ''***'' END'
+	WHEN 'word' THEN 'CASE WHEN %1$s ~ ''^[A-Za-z][][A-Za-z0-9_.-]{0,63}$'' OR (SELECT canopy_summit.may_read_pii()) THEN %1$s '
+		'WHEN %1$s IS NOT NULL THEN ''***'' END'
+	WHEN 'id' THEN 'CASE WHEN %1$s ~ ''^[A-Za-z0-9][A-Za-z0-9 _.:/#+-]{0,127}$'' OR (SELECT canopy_summit.may_read_pii()) THEN %1$s '
+		'WHEN %1$s IS NOT NULL THEN ''***'' END'
+	ELSE 'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN %1$s::%2$s END'
+	END, value, kind);
+COMMENT ON FUNCTION canopy_summit.masked(text, text) IS
+	'the expression that shows a value, given as an expression, to whom may see it; kind is text, word, id, or a type that is NULL for others';
+
+-- The one way in which views over more than an entity are made.
+CREATE FUNCTION canopy_summit.define_view(name text, query text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kind text;
+BEGIN
+	FOREACH kind IN ARRAY '{text,word,id,jsonb}'::text[] LOOP
+		query := regexp_replace(query, format($re$\mmask_%s\(([a-z_.]+)\)$re$, kind), canopy_summit.masked($re$\1$re$, kind), 'g');
+	END LOOP;
+	EXECUTE format('CREATE VIEW %s AS %s', name, query);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.define_view(text, text) IS
+	'makes a view from a query in which mask_text(), mask_word(), mask_id() and mask_jsonb() stand around columns of providers';
+
 -- A column is shown as it is unless its type, or its row in added_column, says that it is personal.
 -- jsonb may hold anything, and is personal throughout.
 CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_attribute) RETURNS text
@@ -18,13 +50,11 @@ BEGIN ATOMIC
 		LATERAL (SELECT CASE attribute.atttypid
 			WHEN 'canopy_summit.personal_text'::regtype THEN 'text'
 			WHEN 'canopy_summit.personal_integer'::regtype THEN 'integer'
+			WHEN 'text'::regtype THEN 'text'
 			ELSE format_type(attribute.atttypid, NULL) END) AS base(type),
 		LATERAL (SELECT CASE
 			WHEN NOT p.is_personal THEN format('e.%I', attribute.attname)
-			WHEN attribute.atttypid IN ('canopy_summit.personal_text'::regtype, 'text'::regtype) THEN
-				format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%1$I::text WHEN e.%1$I IS NOT NULL THEN ''***'' END',
-					   attribute.attname)
-			ELSE format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN e.%I::%s END', attribute.attname, base.type)
+			ELSE canopy_summit.masked(format('e.%I', attribute.attname), base.type)
 			END) AS shown(value),
 		LATERAL (SELECT
 			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 'per_mile_premium'
@@ -53,10 +83,10 @@ BEGIN
 		  AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
 		  AND (a.attname <> 'account_identifier' OR entity = 'pull');
 	IF entity <> 'pull' THEN
-		shared := shared || format('CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN %1$s.account_identifier::text '
-			'WHEN %1$s.account_identifier IS NOT NULL THEN ''***'' END AS account_identifier, ', CASE entity WHEN 'policy' THEN 'e' ELSE 's' END) ||
-			'CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN (SELECT m.meta_data FROM canopy_summit.pull m '
-			'WHERE m.server = e.server AND m.pull_id = e.pull_id) END AS meta_data, ';
+		shared := shared || canopy_summit.masked(CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier', 'text')
+			|| ' AS account_identifier, '
+			|| canopy_summit.masked('(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id)', 'jsonb')
+			|| ' AS meta_data, ';
 	END IF;
 	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE e.is_current';
 	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity || '_all')

@@ -80,24 +80,23 @@ COMMENT ON FUNCTION canopy_summit.upload_fill() IS 'trigger: checks a payload, e
 CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
 
-CREATE VIEW summit.upload_status AS
+SELECT canopy_summit.define_view('summit.upload_status', $view$
 SELECT u.upload_id, u.server, u.owner,
 	CASE WHEN j.state = 'queued' THEN 'queued'
 		WHEN j.state = 'running' THEN 'sending'
 		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
 		WHEN j.state = 'succeeded' THEN 'accepted'
 		ELSE j.state::text END AS status,
-	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.policy_number WHEN u.policy_number IS NOT NULL THEN '***' END AS policy_number,
+	mask_text(u.policy_number) AS policy_number,
 	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
-	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.holder_name WHEN u.holder_name IS NOT NULL THEN '***' END AS holder_name,
+	mask_text(u.holder_name) AS holder_name,
 	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table,
-	CASE WHEN (SELECT canopy_summit.may_read_pii()) THEN u.source_key END AS source_key,
-	coalesce(u.error_code, CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, u.error_field,
-	CASE WHEN u.status = 'refused' OR (SELECT canopy_summit.may_read_pii()) THEN u.error_message WHEN u.error_message IS NOT NULL THEN '***' END
-		AS error_message,
-	u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,
+	mask_jsonb(u.source_key) AS source_key,
+	coalesce(mask_word(u.error_code), CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, CASE WHEN u.status = 'refused' THEN u.error_field ELSE mask_word(u.error_field) END AS error_field,
+	CASE WHEN u.status = 'refused' THEN u.error_message ELSE mask_text(u.error_message) END AS error_message,
+	mask_id(u.correlation_id) AS correlation_id, u.job_id, mask_id(u.summit_job_id) AS summit_job_id, j.attempts, j.outcome AS last_outcome,
 	u.uploaded_at, u.accepted_at, u.finished_at
-FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id;
+FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id$view$);
 COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
 COMMENT ON COLUMN summit.upload_status.source_key IS 'primary key of the row that was uploaded; NULL unless the reader has level pii_reader, because it may be personal';
 

@@ -14,7 +14,7 @@ my $personal = qr/
 	| \.(drivers_license|date_of_birth_str|gender|marital_status|age|age_on_date|education|occupation)$
 	| \.(vin|hin|serial_number|lien_holder|fein|apn|mortgagee_name|mortgage_loan_number|additional_interest_name)$
 	| \.carrier_(policy_number|claim_identifier)$ | ^Address\.(full_address|number|street|sec_unit_num|zip)$
-	| ^Pull\.meta_data$ | ^AnswerField\.(value|meta)
+	| ^Pull\.meta_data$ | \.download_url$ | ^AnswerField\.(value|meta)
 /x;
 
 # What a level's function does in a database, in a search path and schema of the caller's choice.
@@ -57,6 +57,7 @@ my @levels = split /\n/, $node->safe_psql('postgres', 'SELECT level FROM canopy_
 
 subtest 'the matrix' => \&matrix;
 subtest 'readers' => \&readers;
+subtest 'canaries' => \&canaries;
 subtest 'fetchers' => \&fetchers;
 subtest 'functions with the owner\'s rights' => \&definers;
 subtest 'comments' => \&comments;
@@ -99,6 +100,60 @@ sub matrix
 	is(scalar sqlstate_of($node, q{SELECT canopy_summit.grant_access('somebody', 'root')}), '22023', 'an unknown level is refused');
 	is(scalar sqlstate_of($node, q{SET ROLE has_admin; SELECT canopy_summit.grant_access('has_nothing', 'reader')}),
 		'42501', 'no level can grant levels');
+	return;
+}
+
+# Whatever a provider puts into any field of a webhook or an answer: who may not read personal data sees none of it.
+sub canaries
+{
+	my $database = 'canaries';
+	my @tables = ('summit.upload', map { "canopy_summit.$_" } qw(pull_progress auth_status reconnect monitoring monitoring_event
+		servicing_action servicing_status data_update document_validation policy_status status_event));
+	# What is shown to all: what users of ours upload, whose texts are checked.
+	my @shown = map { "summit.upload_status.$_" }
+	  qw(insurer_name lease_id policy_type property_id source_table tenant_id unit_id);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
+	$node->safe_psql($database, 'CREATE EXTENSION canopy_summit; '
+		. "SELECT canopy_summit.grant_access(('has_' || level)::regrole, level) FROM canopy_summit.access_levels()");
+	my $fill = <<~'SQL';
+		SET session_replication_role = replica;
+		SELECT format('INSERT INTO %s SELECT %s', a.attrelid::regclass, string_agg(CASE
+			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status') AND attnotnull THEN quote_literal('key NUMBER')
+			WHEN atttypid = 'jsonb'::regtype THEN 'to_jsonb(CANARY::text)'
+			WHEN t.typbasetype = 'text'::regtype OR atttypid = 'text'::regtype THEN 'CANARY'
+			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
+			WHEN atttypid = 'bytea'::regtype THEN $$'\x00'$$ WHEN atttypid = 'boolean'::regtype THEN 'true'
+			ELSE 'NUMBER' END, ', ' ORDER BY attnum))
+		FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
+		WHERE attrelid = 'TABLE'::regclass AND attnum > 0 AND NOT attisdropped GROUP BY attrelid \gexec
+		SQL
+	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
+	for my $table (@tables)
+	{
+		for my $number (0 .. $#values)
+		{
+			my $canary = $values[$number] =~ s/'/''/gr;
+			$node->safe_psql($database, $fill =~ s/TABLE/$table/r =~ s/CANARY/$canary/gr =~ s/NUMBER/$number/gr);
+		}
+	}
+	my %seen;
+	for my $level (qw(pii_reader reader fetcher operator))
+	{
+		my $relations = $node->safe_psql($database, qq{
+			SELECT c.oid::regclass FROM pg_class c
+			WHERE relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
+				AND relkind IN ('r', 'v') AND has_table_privilege('has_$level', c.oid, 'SELECT') ORDER BY 1});
+		my @queries = map {
+			"SELECT '$_.' || f.key FROM $_ AS v, jsonb_each_text(to_jsonb(v)) AS f(key, value) WHERE f.value ILIKE '%canary%'"
+		} split /\n/, $relations;
+		my $columns = $node->safe_psql($database, "SET ROLE has_$level; " . join ' UNION ', @queries);
+		$seen{$level} = [ sort split /\n/, $columns ];
+	}
+	cmp_ok(scalar @{ $seen{pii_reader} }, '>', 40, 'who may read personal data sees the canaries');
+	is_deeply($seen{reader}, \@shown, 'a reader sees what users have uploaded, and no canary besides');
+	is_deeply($seen{fetcher}, \@shown, 'nor does a fetcher');
+	is_deeply($seen{operator}, [], 'an operator sees none');
 	return;
 }
 
