@@ -493,15 +493,18 @@ sub tls
 	my $offset = set(receiver_tls_cert_file => "$dir/one.pem", receiver_tls_key_file => "$dir/one.key", receiver_listen => '0.0.0.0');
 	$node->wait_for_log(qr/cannot use secret file "\Q$dir\E\/one.key": group or others have access/, $offset);
 	chmod 0600, "$dir/one.key";
+	# Where a file is counts, and not what its path looks like.
 	for my $kind (qw(cert key))
 	{
+		my %file = (cert => "$dir/one.pem", key => "$dir/one.key");
 		my $inside = $node->data_dir . "/one.$kind";
-		system_or_bail('cp', '-p', "$dir/one." . ($kind eq 'cert' ? 'pem' : 'key'), $inside);
-		symlink $inside, "$dir/$kind" or die "could not link: $!";
-		$offset = set("receiver_tls_${kind}_file" => "$dir/$kind");
-		$node->wait_for_log(qr/cannot use \w+ file "\Q$dir\E\/$kind": it is in the data directory/, $offset);
-		$offset = set("receiver_tls_${kind}_file" => "$dir/one." . ($kind eq 'cert' ? 'pem' : 'key'));
+		system_or_bail('cp', '-p', $file{$kind}, $inside);
+		$file{$kind} = "$dir/$kind";
+		symlink $inside, $file{$kind} or die "could not link: $!";
+		$offset = set(map { ("receiver_tls_${_}_file" => $file{$_}) } keys %file);
+		$node->wait_for_log(qr/cannot use \w+ file "\Q$file{$kind}\E": it is in the data directory/, $offset);
 	}
+	$offset = set(receiver_tls_key_file => "$dir/one.key");
 	$node->wait_for_log(qr/listens on 0\.0\.0\.0 port $port by TLS/, $offset);
 	is(sent_by_tls("$dir/one.pem"), 'delivered', 'a webhook arrives by TLS');
 	isnt(sent_by_tls("$dir/two.pem"), 'delivered', 'which is the certificate\'s');
