@@ -46,8 +46,14 @@ SELECT left((extra -> 'sent')::text, 22) AS sent, pg_temp.cell('k_integer', k_in
 	pg_temp.cell('k_bigint', k_bigint::text, extra) AS bigint, pg_temp.cell('k_cents', k_cents::text, extra) AS cents,
 	left(pg_temp.cell('k_numeric', k_numeric::text, extra), 22) AS numeric, pg_temp.cell('k_double', k_double::text, extra) AS double
 FROM canopy_summit.policy WHERE pull_id = 'numbers' ORDER BY ordinal;
--- Beyond what a double can hold, and what a bigint or numeric(14,2) can: exact in numeric, in extra elsewhere.
-SELECT pg_temp.store('huge', '1e400', '-1e400', ('1' || repeat('0', 5000))::jsonb);
+-- Of 100 digits a number is one; beyond that it is a text everywhere, written as short as can be.
+SELECT pg_temp.store('huge', '1e99', '-1e99', '1e-100', '1e100', '-1e400', ('1' || repeat('0', 5000))::jsonb, '123e-1000', ('1' || repeat('2', 100))::jsonb,
+	('0.' || repeat('3', 101))::jsonb);
+SELECT ordinal, left(extra ->> 'sent', 12) AS sent, length(extra ->> 'sent'), jsonb_typeof(extra -> 'sent'), k_jsonb = extra -> 'sent' AS same,
+	k_text = extra ->> 'sent' AS same_text FROM canopy_summit.policy WHERE pull_id = 'huge' ORDER BY ordinal;
+SELECT version FROM canopy_store_pull('{"pull_id": "again", "a": [1e999, {"b": -1.5e-999, "555-1234": 1e999}], "c": 1e99}');
+SELECT version, changed FROM canopy_store_pull('{"pull_id": "again", "a": ["1e999", {"b": "-1.5e-999", "555-1234": "1e999"}], "c": 1e99}');
+SELECT pull, drift FROM canopy_summit.pull_version WHERE pull_id = 'again';
 SELECT ordinal, pg_temp.cell('k_integer', k_integer::text, extra) AS integer, pg_temp.cell('k_bigint', k_bigint::text, extra) AS bigint,
 	pg_temp.cell('k_cents', k_cents::text, extra) AS cents, length(k_numeric::text) AS digits, pg_temp.cell('k_double', k_double::text, extra) AS double,
 	length(k_text) AS text, pg_temp.cell('k_date', k_date::text, extra) AS date

@@ -128,6 +128,7 @@ extern Jsonb *json_read(const char *bytes, size_t len, List **replaced, const ch
 extern Jsonb *json_read_nested(const char *bytes, int len);
 extern const char *json_text_field(Jsonb *json, const char *key);
 extern const char *json_key_label(const char *key, int len);
+extern List *json_add_path(List *paths, const char *path);
 
 /* a JSON value as a value of a column: coerce.c */
 typedef enum ColumnKind

@@ -10,6 +10,7 @@
 
 #include <openssl/sha.h>
 
+#include "number.h"
 #include "miscadmin.h"
 
 /* Objects that may hold property_data: the list they are in, and their id. */
@@ -22,6 +23,20 @@ static const struct
 	{"locations", "location_id"},
 };
 
+/*
+ * An object in an array stands for itself in the canonical bytes, unless it is
+ * large, or one of many: then its hash does, so that they stay few whatever comes.
+ */
+#define ELEMENT_MAX_BYTES 8192
+#define ELEMENTS_MAX      256
+
+/* What is hashed, and what was found on the way. */
+typedef struct Canonical
+{
+	StringInfoData bytes;
+	bool has_number_beyond;
+} Canonical;
+
 /* A piece of the canonical bytes: one element of an array of objects. */
 typedef struct Segment
 {
@@ -29,7 +44,7 @@ typedef struct Segment
 	int len;
 } Segment;
 
-static void canonical_container(StringInfo out, JsonbContainer *container, int depth);
+static void canonical_container(Canonical *canonical, JsonbContainer *container, int depth);
 
 /* Append a tag, the length of the bytes, and the bytes. */
 static void
@@ -46,8 +61,10 @@ canonical_bytes(StringInfo out, char tag, const char *bytes, int len)
 }
 
 static void
-canonical_value(StringInfo out, JsonbValue *value, int depth)
+canonical_value(Canonical *canonical, JsonbValue *value, int depth)
 {
+	StringInfo out = &canonical->bytes;
+
 	switch (value->type)
 	{
 		case jbvNull:
@@ -60,10 +77,11 @@ canonical_value(StringInfo out, JsonbValue *value, int depth)
 			canonical_bytes(out, 's', value->val.string.val, value->val.string.len);
 			break;
 		case jbvNumeric:
+			canonical->has_number_beyond |= number_value_is_beyond(value->val.numeric);
 			canonical_bytes(out, 'd', (char *) value->val.numeric, VARSIZE_ANY(value->val.numeric));
 			break;
 		default:
-			canonical_container(out, value->val.binary.data, depth + 1);
+			canonical_container(canonical, value->val.binary.data, depth + 1);
 	}
 }
 
@@ -100,9 +118,22 @@ canonical_sort(StringInfo out, int start, const int *ends, int count)
 	pfree(segments);
 }
 
+/* Put the hash of an element in its place. */
 static void
-canonical_array(StringInfo out, JsonbContainer *container, int depth)
+canonical_digest(StringInfo out, int start)
 {
+	uint8 digest[CONTENT_HASH_LENGTH];
+
+	(void) SHA256((const unsigned char *) out->data + start, out->len - start, digest);
+	out->len = start;
+	canonical_bytes(out, 'h', (const char *) digest, sizeof(digest));
+}
+
+static void
+canonical_array(Canonical *canonical, JsonbContainer *container, int depth)
+{
+	StringInfo out = &canonical->bytes;
+	bool are_many = JsonContainerSize(container) > ELEMENTS_MAX;
 	JsonbIterator *iterator = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
 	JsonbValue element;
@@ -113,10 +144,16 @@ canonical_array(StringInfo out, JsonbContainer *container, int depth)
 
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 	{
+		bool is_object;
+		int before = out->len;
+
 		if (token != WJB_ELEM)
 			continue;
-		only_objects &= element.type == jbvBinary && JsonContainerIsObject(element.val.binary.data);
-		canonical_value(out, &element, depth);
+		is_object = element.type == jbvBinary && JsonContainerIsObject(element.val.binary.data);
+		canonical_value(canonical, &element, depth);
+		if (is_object && (are_many || out->len - before > ELEMENT_MAX_BYTES))
+			canonical_digest(out, before);
+		only_objects &= is_object;
 		ends[count++] = out->len;
 	}
 	if (only_objects && count > 1)
@@ -126,8 +163,9 @@ canonical_array(StringInfo out, JsonbContainer *container, int depth)
 
 /* jsonb keeps keys in one order, so only arrays need care. */
 static void
-canonical_container(StringInfo out, JsonbContainer *container, int depth)
+canonical_container(Canonical *canonical, JsonbContainer *container, int depth)
 {
+	StringInfo out = &canonical->bytes;
 	bool is_array = JsonContainerIsArray(container);
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -140,28 +178,31 @@ canonical_container(StringInfo out, JsonbContainer *container, int depth)
 	CHECK_FOR_INTERRUPTS();
 	appendStringInfoCharMacro(out, is_array ? '[' : '{');
 	if (is_array)
-		canonical_array(out, container, depth);
+		canonical_array(canonical, container, depth);
 	else
 	{
 		iterator = JsonbIteratorInit(container);
 		while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 			if (token == WJB_KEY || token == WJB_VALUE)
-				canonical_value(out, &value, depth);
+				canonical_value(canonical, &value, depth);
 	}
 	appendStringInfoCharMacro(out, is_array ? ']' : '}');
 }
 
-/* SHA-256 of the canonical form.  Error: 54000 nested deeper than JSON_MAX_DEPTH. */
-void
+/*
+ * SHA-256 of the canonical form; true if a number is in it that no column holds.
+ * Error: 54000 nested deeper than JSON_MAX_DEPTH.
+ */
+bool
 content_hash(Jsonb *json, uint8 *hash)
 {
-	StringInfoData canonical;
+	Canonical canonical = {0};
 
-	initStringInfo(&canonical);
-	enlargeStringInfo(&canonical, VARSIZE(json));
+	initStringInfo(&canonical.bytes);
 	canonical_container(&canonical, &json->root, 1);
-	(void) SHA256((const unsigned char *) canonical.data, canonical.len, hash);
-	pfree(canonical.data);
+	(void) SHA256((const unsigned char *) canonical.bytes.data, canonical.bytes.len, hash);
+	pfree(canonical.bytes.data);
+	return canonical.has_number_beyond;
 }
 
 /* A field of an object; NULL if there is none or it is JSON null. */

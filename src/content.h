@@ -12,7 +12,7 @@
 
 #define CONTENT_HASH_LENGTH PG_SHA256_DIGEST_LENGTH
 
-extern void content_hash(Jsonb *json, uint8 *hash);
+extern bool content_hash(Jsonb *json, uint8 *hash);
 extern bool content_lacks_property_data(Jsonb *pull, bool *has_any);
 extern Jsonb *content_carry_property_data(Jsonb *pull, Jsonb *previous);
 

@@ -12,6 +12,7 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 
 /* A member of an object that is an object; NULL if it is none. */
 static JsonbContainer *
@@ -62,27 +63,24 @@ summit_read(Jsonb *json, Envelope *envelope)
 		envelope->problem = "the body has no delivery_id";
 }
 
-/* The digest of a Summit body but for its attempt. */
+/* The digest of a Summit body but for its attempt: of jsonb's bytes, in which no number is written out. */
 static void
 summit_hash(Jsonb *json, uint8 *hash)
 {
 	Datum rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(json),
 									 PointerGetDatum(cstring_to_text("attempt")));
 	Jsonb *once = DatumGetJsonbP(rest);
-	char *text = JsonbToCString(NULL, &once->root, VARSIZE(once));
 
-	(void) SHA256((const unsigned char *) text, strlen(text), hash);
+	(void) SHA256((const unsigned char *) VARDATA(once), VARSIZE(once) - VARHDRSZ, hash);
 }
 
-/* Read a body, in the current memory context. */
-void
-envelope_read(Provider provider, const char *body, size_t len, Envelope *envelope)
+/* Read a body whose JSON and everything made of it is to be forgotten. */
+static void
+body_read(Provider provider, const char *body, size_t len, Envelope *envelope)
 {
 	const char *problem;
 	Jsonb *json = json_read(body, len, NULL, &problem);
 
-	*envelope = (Envelope){0};
-	(void) SHA256((const unsigned char *) body, len, envelope->hash);
 	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
 		envelope->problem =
 			json == NULL ? psprintf("the body is %s", problem) : "the body is no JSON object";
@@ -94,4 +92,29 @@ envelope_read(Provider provider, const char *body, size_t len, Envelope *envelop
 		if (envelope->delivery_key != NULL)
 			summit_hash(json, envelope->hash);
 	}
+}
+
+static const char *
+copy_or_null(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+/* Read a body, in the current memory context; what stays there is what the envelope says. */
+void
+envelope_read(Provider provider, const char *body, size_t len, Envelope *envelope)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_summit envelope",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	*envelope = (Envelope){0};
+	(void) SHA256((const unsigned char *) body, len, envelope->hash);
+	body_read(provider, body, len, envelope);
+	MemoryContextSwitchTo(old);
+	envelope->event = copy_or_null(envelope->event);
+	envelope->subject = copy_or_null(envelope->subject);
+	envelope->delivery_key = copy_or_null(envelope->delivery_key);
+	envelope->problem = copy_or_null(envelope->problem);
+	MemoryContextDelete(scratch);
 }

@@ -3,18 +3,18 @@
  *	  Bytes from outside to jsonb, whatever they hold.
  *
  * PostgreSQL's parser reads the JSON; this file only looks ahead for what
- * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8, numbers out of
- * range) and replaces it, remembering the path.  What is wrong with
+ * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8), and for numbers that
+ * no column holds (number.c), and replaces it, remembering the path.  What is wrong with
  * the input is returned, not raised.
  */
-#include "canopy_summit.h"
+#include "number.h"
 
 #include <ctype.h>
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
-#define NUMBER_MAX_DIGITS  1000 /* written out; more becomes a string */
 #define REPLACED_MAX_PATHS 100  /* remembered; the bytes are kept anyway */
 #define PATH_MAX_LENGTH    1000 /* of what is remembered of a place, give or take a key */
 #define KEY_MAX_DIGITS     4    /* one after the other, in a key that is shown */
@@ -81,7 +81,7 @@ json_survey(const char *bytes, size_t len)
 		else if ((c == '}' || c == ']') && depth > 0)
 			depth--;
 		number = isdigit((unsigned char) c) ? number + 1 : 0;
-		if (number > NUMBER_MAX_DIGITS / 2 ||
+		if (number > NUMBER_MAX_DIGITS ||
 			((c == 'e' || c == 'E') && i > 0 && isdigit((unsigned char) bytes[i - 1])))
 			survey.suspicious = true;
 	}
@@ -110,13 +110,26 @@ json_key_label(const char *key, int len)
 	return is_name ? pnstrdup(key, len) : "<key>";
 }
 
+/* Remember the path to something that was replaced, once, and not of any number of places. */
+List *
+json_add_path(List *paths, const char *path)
+{
+	ListCell *cell;
+
+	if (list_length(paths) >= REPLACED_MAX_PATHS)
+		return paths;
+	foreach(cell, paths)
+		if (strcmp(lfirst(cell), path) == 0)
+			return paths;
+	return lappend(paths, pstrdup(path));
+}
+
 /* Remember the path to the current place, such as policies[].name; once a place. */
 static void
 repair_note(JsonRepair *repair)
 {
 	int place = repair->frames[repair->depth].key_start;
 	StringInfoData path;
-	ListCell *cell;
 
 	if (place == repair->noted || list_length(repair->replaced) >= REPLACED_MAX_PATHS)
 		return;
@@ -137,13 +150,8 @@ repair_note(JsonRepair *repair)
 															 frame->key_len));
 		}
 	}
-	foreach(cell, repair->replaced)
-		if (strcmp(lfirst(cell), path.data) == 0)
-		{
-			pfree(path.data);
-			return;
-		}
-	repair->replaced = lappend(repair->replaced, path.data);
+	repair->replaced = json_add_path(repair->replaced, path.data);
+	pfree(path.data);
 }
 
 /* The code unit of \uXXXX at pos, or -1. */
@@ -230,37 +238,6 @@ repair_string(JsonRepair *repair)
 	return start;
 }
 
-/* Whether a number would take more than NUMBER_MAX_DIGITS digits to write out. */
-static bool
-number_is_huge(const char *number, int len)
-{
-	int whole = 0;
-	int fraction = 0;
-	long exponent = 0;
-	const char *e = NULL;
-	bool behind_point = false;
-
-	for (int i = 0; i < len && e == NULL; i++)
-	{
-		if (number[i] == 'e' || number[i] == 'E')
-			e = number + i + 1;
-		else if (number[i] == '.')
-			behind_point = true;
-		else if (isdigit((unsigned char) number[i]))
-			*(behind_point ? &fraction : &whole) += 1;
-	}
-	if (e != NULL)
-	{
-		char *digits = pnstrdup(e, number + len - e);
-
-		exponent = strtol(digits, NULL, 10); /* saturates */
-		pfree(digits);
-	}
-	if (exponent > NUMBER_MAX_DIGITS || exponent < -NUMBER_MAX_DIGITS)
-		return true;
-	return whole + exponent > NUMBER_MAX_DIGITS || fraction - exponent > NUMBER_MAX_DIGITS;
-}
-
 /* Copy a number or literal; a number out of range becomes a string of its own text. */
 static void
 repair_scalar(JsonRepair *repair)
@@ -276,7 +253,7 @@ repair_scalar(JsonRepair *repair)
 	if (len == 0) /* not JSON; the parser will say so */
 		len = ++repair->pos - start;
 	if ((isdigit((unsigned char) repair->in[start]) || repair->in[start] == '-') &&
-		number_is_huge(repair->in + start, len))
+		number_is_beyond(repair->in + start, len))
 	{
 		repair_note(repair);
 		appendStringInfoChar(&repair->out, '"');
@@ -344,26 +321,38 @@ json_repair(JsonRepair *repair, int depth)
 
 /*
  * The text as jsonb, in the current memory context; NULL if PostgreSQL's parser
- * does not take it for JSON.  It holds nothing but memory when it raises that.
+ * does not take it for JSON.  It holds nothing but memory when it raises that, and
+ * that is given back at once: a tree of small values takes several times their text.
  */
 static Jsonb *
-json_parse(const char *text)
+json_parse(const char *text, size_t len)
 {
 	MemoryContext context = CurrentMemoryContext;
+	MemoryContext scratch =
+		AllocSetContextCreate(context, "canopy_summit JSON", ALLOCSET_DEFAULT_SIZES);
 	Jsonb *volatile json = NULL;
 
 	PG_TRY();
 	{
-		json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+		char *copy;
+
+		MemoryContextSwitchTo(scratch);
+		copy = pnstrdup(text, len);
+		json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy)));
+		pfree(copy);
 	}
 	PG_CATCH();
 	{
+		MemoryContextSwitchTo(context);
 		if (geterrcode() != ERRCODE_INVALID_TEXT_REPRESENTATION)
 			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	if (json != NULL)
+		json = memcpy(MemoryContextAllocHuge(context, VARSIZE(json)), json, VARSIZE(json));
+	MemoryContextDelete(scratch);
 	return json;
 }
 
@@ -410,7 +399,12 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 		if (replaced)
 			*replaced = repair.replaced;
 	}
-	json = json_parse(pnstrdup(bytes, len));
+	json = json_parse(bytes, len);
+	if (survey.suspicious)
+	{
+		pfree(repair.out.data);
+		pfree(repair.frames);
+	}
 	if (json == NULL)
 		*problem = "not JSON";
 	return json;

@@ -46,8 +46,7 @@ look_at(bool **had, Entity entity, const char *prefix, JsonbContainer *object)
 	{
 		if (token == WJB_KEY)
 		{
-			const char *name =
-				psprintf("%s%.*s", prefix, value.val.string.len, value.val.string.val);
+			char *name = psprintf("%s%.*s", prefix, value.val.string.len, value.val.string.val);
 
 			field = entity_find_field(map, name, strlen(name));
 			if (field == NULL)
@@ -55,6 +54,7 @@ look_at(bool **had, Entity entity, const char *prefix, JsonbContainer *object)
 					entity_find_twin(entity, prefix, value.val.string.val, value.val.string.len);
 			else if (field->prefix_len != strlen(prefix))
 				field = NULL;
+			pfree(name);
 			if (field != NULL)
 				had[entity][field - map->fields] = true;
 		}

@@ -12,6 +12,7 @@
 
 #include "entity.h"
 #include "lock.h"
+#include "number.h"
 #include "pull_sql.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -70,8 +71,8 @@ pull_id_field(Jsonb *pull, const char *field)
 	return TextDatumGetCString(id);
 }
 
-/* Fill in what the JSON and its source say about the state of the pull. */
-static void
+/* Fill in what the JSON and its source say about the state of the pull; true if a number in it is beyond any column. */
+static bool
 state_describe(PullState *state, Jsonb *pull, const PullSource *source)
 {
 	JsonbValue *created =
@@ -88,7 +89,7 @@ state_describe(PullState *state, Jsonb *pull, const PullSource *source)
 							!isnull;
 	state->created_at = state->has_created_at ? DatumGetTimestampTz(created_at) : 0;
 	state->is_data = pull_is_data(pull);
-	content_hash(pull, state->hash);
+	return content_hash(pull, state->hash);
 }
 
 /* A list of paths as a member of the drift object. */
@@ -279,10 +280,17 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 	PullState before = {0}; /* the version that was current when this one was requested */
 	bool lacks_property_data = content_lacks_property_data(pull, &state.has_property_data);
 	Jsonb *previous = NULL; /* that version */
+	PullSource spelled;
 	bool is_late;
 	bool has_before = true;
 
-	state_describe(&state, pull, source);
+	if (state_describe(&state, pull, source))
+	{
+		spelled = *source;
+		pull = number_spell(pull, &spelled.replaced);
+		source = &spelled;
+		state_describe(&state, pull, source);
+	}
 	if (!pull_lock(keys, pull_id, pull, source, &state, &before))
 	{
 		result->version = 1;
@@ -298,7 +306,7 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 	{
 		pull = content_carry_property_data(pull, previous);
 		content_lacks_property_data(pull, &state.has_property_data);
-		content_hash(pull, state.hash);
+		(void) content_hash(pull, state.hash);
 	}
 	result->version = before.version;
 	if (has_before && memcmp(before.hash, state.hash, CONTENT_HASH_LENGTH) == 0)

@@ -49,7 +49,10 @@ shape_is_row(Entity entity, JsonbContainer *object)
 
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 		if (token == WJB_KEY && is_known(entity, &value))
+		{
+			pfree(iterator); /* one element of many may be asked about */
 			return true;
+		}
 	return false;
 }
 

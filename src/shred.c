@@ -13,8 +13,10 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #define DRIFT_MAX_PATHS 200 /* of each kind */
+#define DEPTH_MAX       8   /* rows in rows: the entities' links end after half of them */
 
 /* A row being filled, linked to the rows above it. */
 typedef struct Row
@@ -28,6 +30,7 @@ typedef struct Row
 	JsonbParseState *extra; /* NULL until a field goes there */
 	List *children;         /* of Child *, shredded when the row is complete */
 	bool lender_listed;     /* the lender that the row itself names is a row among its children */
+	int depth;              /* rows above it */
 } Row;
 
 typedef struct Child
@@ -44,6 +47,8 @@ typedef struct Shredder
 	Datum environment;
 	Datum account; /* 0 = stands alone */
 	bool is_current;
+	MemoryContext context;           /* what outlives a row */
+	MemoryContext levels[DEPTH_MAX]; /* of the row at each depth; NULL until there was one */
 	EntityRows *rows;
 	int ordinals[ENTITY_COUNT];
 	bool *seen[ENTITY_COUNT]; /* fields of the map that some object had */
@@ -66,12 +71,14 @@ static void shred_object(Shredder *shredder, Entity entity, JsonbContainer *obje
 static void shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
 						 JsonbParseState **extra);
 
-/* Remember a path once. */
+/* Remember a path once, for longer than its row. */
 static void
-drift_note(List **paths, Entity entity, const char *prefix, const char *name, int len)
+drift_note(const Shredder *shredder, List **paths, Entity entity, const char *prefix,
+		   const char *name, int len)
 {
 	char *path;
 	ListCell *cell;
+	MemoryContext old;
 
 	if (list_length(*paths) >= DRIFT_MAX_PATHS)
 		return;
@@ -82,7 +89,9 @@ drift_note(List **paths, Entity entity, const char *prefix, const char *name, in
 			pfree(path);
 			return;
 		}
-	*paths = lappend(*paths, path);
+	old = MemoryContextSwitchTo(shredder->context);
+	*paths = lappend(*paths, pstrdup(path));
+	MemoryContextSwitchTo(old);
 }
 
 /* Put a field into the extra of its row. */
@@ -113,7 +122,7 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 	if (misfits != NULL)
 	{
 		extra_add(extra, key, misfits);
-		drift_note(&shredder->drift->retyped, row->entity, prefix, key->val.string.val,
+		drift_note(shredder, &shredder->drift->retyped, row->entity, prefix, key->val.string.val,
 				   key->val.string.len);
 	}
 	if (misfits == value)
@@ -127,8 +136,8 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 
 /* Take a field that has a column. */
 static void
-take_column(Row *row, EntityField *field, const char *prefix, const JsonbValue *key,
-			JsonbValue *value, JsonbParseState **extra, Drift *drift)
+take_column(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
+			const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
 {
 	Datum datum;
 	bool isnull;
@@ -143,7 +152,8 @@ take_column(Row *row, EntityField *field, const char *prefix, const JsonbValue *
 		return;
 	}
 	extra_add(extra, key, value);
-	drift_note(&drift->retyped, row->entity, prefix, key->val.string.val, key->val.string.len);
+	drift_note(shredder, &shredder->drift->retyped, row->entity, prefix, key->val.string.val,
+			   key->val.string.len);
 }
 
 /* Take an object whose fields belong to the row itself; what does not fit keeps its place in extra. */
@@ -221,7 +231,8 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 		if (is_pull_key(row, prefix, key))
 			return;
 		extra_add(extra, key, value);
-		drift_note(&drift->added, row->entity, prefix, key->val.string.val, key->val.string.len);
+		drift_note(shredder, &drift->added, row->entity, prefix, key->val.string.val,
+				   key->val.string.len);
 		return;
 	}
 	shredder->seen[row->entity][field - row->map->fields] = true;
@@ -233,11 +244,12 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 	else if (field->child != ENTITY_NONE && (field->attribute < 0 || shape_is_rows(field, value)))
 		take_child(shredder, row, field, prefix, key, value, extra);
 	else if (field->attribute >= 0)
-		take_column(row, field, prefix, key, value, extra, drift);
+		take_column(shredder, row, field, prefix, key, value, extra);
 	else
 	{
 		extra_add(extra, key, value);
-		drift_note(&drift->retyped, row->entity, prefix, key->val.string.val, key->val.string.len);
+		drift_note(shredder, &drift->retyped, row->entity, prefix, key->val.string.val,
+				   key->val.string.len);
 	}
 }
 
@@ -309,7 +321,12 @@ row_store(Shredder *shredder, Row *row)
 	Tuplestorestate **rows = &shredder->rows->rows[row->entity];
 
 	if (*rows == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(shredder->context);
+
 		*rows = tuplestore_begin_heap(false, false, work_mem);
+		MemoryContextSwitchTo(old);
+	}
 	tuplestore_putvalues(*rows, row->map->descriptor, row->values, row->nulls);
 }
 
@@ -342,7 +359,9 @@ row_begin(Shredder *shredder, Entity entity, Row *parent)
 	int count = row.map->descriptor->natts;
 
 	if (shredder->seen[entity] == NULL)
-		shredder->seen[entity] = palloc0(sizeof(bool) * row.map->field_count);
+		shredder->seen[entity] =
+			MemoryContextAllocZero(shredder->context, sizeof(bool) * row.map->field_count);
+	row.depth = parent ? parent->depth + 1 : 0;
 	row.values = palloc0(sizeof(Datum) * count);
 	row.nulls = palloc(sizeof(bool) * count);
 	memset(row.nulls, true, sizeof(bool) * count);
@@ -439,11 +458,24 @@ shred_lender(Shredder *shredder, Row *parent)
 	}
 }
 
+/* Go to the memory of the rows at a depth, which is empty between them. */
+static MemoryContext
+level_enter(Shredder *shredder, int depth)
+{
+	Assert(depth < DEPTH_MAX);
+	if (shredder->levels[depth] == NULL)
+		shredder->levels[depth] =
+			AllocSetContextCreate(shredder->context, "canopy_summit row", ALLOCSET_DEFAULT_SIZES);
+	return MemoryContextSwitchTo(shredder->levels[depth]);
+}
+
 /* Make one row of an object, and then the rows below it. */
 static void
 shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *parent,
 			 const char *role)
 {
+	int depth = parent ? parent->depth + 1 : 0;
+	MemoryContext old = level_enter(shredder, depth);
 	Row row = row_begin(shredder, entity, parent);
 	ListCell *cell;
 
@@ -454,6 +486,8 @@ shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *par
 	foreach(cell, row.children)
 		shred_child(shredder, &row, lfirst(cell));
 	shred_lender(shredder, &row);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(shredder->levels[depth]);
 }
 
 /* Note the columns that some object of an entity had in the version before, and none of them has now. */
@@ -471,7 +505,7 @@ note_missing(Shredder *shredder, Jsonb *previous)
 			continue;
 		for (int f = 0; f < map->field_count; f++)
 			if (map->fields[f].attribute >= 0 && had[i][f] && !shredder->seen[i][f])
-				drift_note(&shredder->drift->missing, i, "", map->fields[f].name,
+				drift_note(shredder, &shredder->drift->missing, i, "", map->fields[f].name,
 						   map->fields[f].len);
 	}
 }
@@ -493,9 +527,12 @@ shred(const RowOrigin *origin, Jsonb *pull, Jsonb *previous, Drift *drift)
 	if (origin->account != NULL)
 		shredder.account = CStringGetTextDatum(origin->account);
 	shredder.is_current = origin->is_current;
+	shredder.context = CurrentMemoryContext;
 	shredder.rows = palloc0(sizeof(EntityRows));
 	shredder.drift = drift;
 	shred_object(&shredder, ENTITY_PULL, &pull->root, NULL, NULL);
+	for (int i = 0; i < DEPTH_MAX && shredder.levels[i] != NULL; i++)
+		MemoryContextDelete(shredder.levels[i]);
 	if (previous != NULL)
 		note_missing(&shredder, previous);
 	return shredder.rows;
