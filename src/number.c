@@ -129,7 +129,13 @@ number_text(Numeric value)
 	plus = strchr(scientific, '+');
 	if (plus != NULL)
 		memmove(plus, plus + 1, strlen(plus));
-	return strlen(scientific) < strlen(plain) ? scientific : plain;
+	if (strlen(scientific) >= strlen(plain))
+	{
+		pfree(scientific);
+		return plain;
+	}
+	pfree(plain);
+	return scientific;
 }
 
 /* Where in a document the walk is. */

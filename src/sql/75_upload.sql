@@ -49,7 +49,8 @@ CREATE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_patte
 	WHERE idempotency_key IS NOT NULL;
 CREATE INDEX upload_request_hash ON summit.upload (request_hash);
 CREATE INDEX upload_job ON summit.upload (job_id);
-CREATE INDEX upload_policy_number ON summit.upload (policy_number text_pattern_ops);
+-- By hash: a number may be as long as a field can.
+CREATE INDEX upload_policy_number ON summit.upload USING hash (policy_number);
 
 COMMENT ON TABLE summit.upload IS 'certificates submitted to Summit: INSERT a payload to have it uploaded after COMMIT';
 COMMENT ON COLUMN summit.upload.upload_id IS 'filled by the engine; a row that comes with one is a restored row';

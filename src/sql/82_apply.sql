@@ -75,6 +75,15 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.event_subjects(text, text, text, jsonb) IS 'what an event is about, as lock_subjects() takes it; NULL if nothing';
 
+-- Providers' ids are opaque, and no length of theirs may keep a row from being indexed.
+CREATE FUNCTION canopy_summit.short_id(id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN octet_length(short_id.id) <= 512 THEN short_id.id
+		ELSE 'sha256:' || encode(sha256(convert_to(short_id.id, 'UTF8')), 'hex') END;
+END;
+COMMENT ON FUNCTION canopy_summit.short_id(text) IS 'an id that an index can hold: itself up to 512 bytes, else its SHA-256';
+
 CREATE FUNCTION canopy_summit.apply_pull_progress(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
@@ -84,7 +93,7 @@ BEGIN ATOMIC
 	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject,
 		max(e.payload ->> 'pull_type') OVER pull, max(e.payload ->> 'account_identifier') OVER pull,
 		max(coalesce(e.payload #>> '{monitoring,initial_pull_id}', e.payload #>> '{data,initial_pull_id}')) OVER pull,
-		max(e.payload #>> '{monitoring,monitoring_id}') OVER pull,
+		max(canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')) OVER pull,
 		e.event, e.payload ->> 'status', e.signed_at, e.content_hash,
 		min(e.signed_at) FILTER (WHERE e.event = 'POLICIES_AVAILABLE') OVER pull,
 		min(e.signed_at) FILTER (WHERE e.event = 'COMPLETE') OVER pull,
@@ -146,12 +155,12 @@ CREATE FUNCTION canopy_summit.apply_monitoring(events canopy_summit.inbox_event[
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, initial_pull_id, latest_pull_id, latest_at, latest_hash)
-	SELECT DISTINCT ON (e.server, e.payload #>> '{monitoring,monitoring_id}') e.server, e.payload #>> '{monitoring,monitoring_id}',
-		max(e.payload #>> '{monitoring,initial_pull_id}') OVER (PARTITION BY e.server, e.payload #>> '{monitoring,monitoring_id}'),
+	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')) e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'),
+		max(e.payload #>> '{monitoring,initial_pull_id}') OVER (PARTITION BY e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')),
 		e.subject, e.signed_at, e.content_hash
 	FROM unnest(apply_monitoring.events) AS e
-	WHERE e.payload #>> '{monitoring,monitoring_id}' <> '' AND e.subject IS NOT NULL
-	ORDER BY e.server, e.payload #>> '{monitoring,monitoring_id}', e.signed_at DESC, e.content_hash DESC
+	WHERE canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}') <> '' AND e.subject IS NOT NULL
+	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'), e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (monitoring_id, server) DO UPDATE SET initial_pull_id = greatest(m.initial_pull_id, EXCLUDED.initial_pull_id),
 		latest_pull_id = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_pull_id ELSE m.latest_pull_id END,
 		latest_hash = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_hash ELSE m.latest_hash END,
@@ -159,7 +168,7 @@ BEGIN ATOMIC
 
 	-- Documented is one event as `data`; the answer to get-monitoring-events, which lists them, has been seen there, too.
 	INSERT INTO canopy_summit.monitoring_event (webhook_id, ordinal, server, monitoring_id, pull_id, type, changes, documents, signed_at)
-	SELECT e.webhook_id, m.ordinal, e.server, e.payload #>> '{monitoring,monitoring_id}', e.subject, m.item ->> 'type',
+	SELECT e.webhook_id, m.ordinal, e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'), e.subject, m.item ->> 'type',
 		m.item -> 'changes', m.item -> 'documents', e.signed_at
 	FROM unnest(apply_monitoring.events) AS e,
 		LATERAL jsonb_array_elements(CASE
@@ -172,7 +181,7 @@ BEGIN ATOMIC
 	INSERT INTO canopy_summit.reconnect AS r (server, pull_id, initial_pull_id, monitoring_id, auth_status, reconnect_url, reconnect_token,
 		signed_at, content_hash)
 	SELECT DISTINCT ON (e.server, e.subject) e.server, e.subject, e.payload #>> '{monitoring,initial_pull_id}',
-		e.payload #>> '{monitoring,monitoring_id}', e.payload #>> '{data,auth_status}', e.payload #>> '{data,reconnect_url}',
+		canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'), e.payload #>> '{data,auth_status}', e.payload #>> '{data,reconnect_url}',
 		e.payload #>> '{data,reconnect_token}', e.signed_at, e.content_hash
 	FROM unnest(apply_monitoring.events) AS e
 	WHERE e.event = 'MONITORING_RECONNECT'
@@ -190,7 +199,7 @@ LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.servicing_status (webhook_id, server, servicing_action_id, status, previous_status, is_manual,
 		validation_error_type, document_id, signed_at)
-	SELECT e.webhook_id, e.server, e.payload #>> '{data,servicing_action_id}',
+	SELECT e.webhook_id, e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'),
 		coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'), e.payload #>> '{data,previous_status}',
 		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}', e.signed_at
 	FROM unnest(apply_servicing.events) AS e
@@ -199,13 +208,13 @@ BEGIN ATOMIC
 
 	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, original_pull_id, status, is_manual,
 		validation_error_type, document_id, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, e.payload #>> '{data,servicing_action_id}') e.server, e.payload #>> '{data,servicing_action_id}', e.subject,
+	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}')) e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'), e.subject,
 		e.payload #>> '{data,original_pull_id}', coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'),
 		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}',
 		e.signed_at, e.content_hash
 	FROM unnest(apply_servicing.events) AS e
 	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
-	ORDER BY e.server, e.payload #>> '{data,servicing_action_id}', e.signed_at DESC, e.content_hash DESC
+	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'), e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, original_pull_id = EXCLUDED.original_pull_id,
 		status = EXCLUDED.status, is_manual = EXCLUDED.is_manual, validation_error_type = EXCLUDED.validation_error_type,
 		document_id = EXCLUDED.document_id, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
@@ -226,11 +235,11 @@ BEGIN ATOMIC
 	ON CONFLICT (webhook_id, ordinal) DO NOTHING;
 
 	INSERT INTO canopy_summit.document_validation AS v (server, document_validation_id, pull_id, status, completed_at, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, e.payload #>> '{data,document_validation_id}') e.server, e.payload #>> '{data,document_validation_id}',
+	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}')) e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}'),
 		e.subject, e.payload #>> '{data,status}', canopy_summit.time_or_null(e.payload #>> '{data,completed_at}'), e.signed_at, e.content_hash
 	FROM unnest(apply_updates.events) AS e
 	WHERE e.event = 'VALIDATION_COMPLETE'
-	ORDER BY e.server, e.payload #>> '{data,document_validation_id}', e.signed_at DESC, e.content_hash DESC
+	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}'), e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (document_validation_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, status = EXCLUDED.status,
 		completed_at = EXCLUDED.completed_at, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
 	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (v.signed_at, v.content_hash);
@@ -465,7 +474,11 @@ BEGIN
 	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload FROM canopy_summit.webhook i
 				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
 			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server, s.subject, s.delivery_key, s.payload), false), true)
-			LIMIT apply_webhook_batch.max_rows) AS w;
+			-- Some 16 MB of bodies at most: each is several times as large while it is applied.
+			LIMIT least(apply_webhook_batch.max_rows, (
+				SELECT 16777216 / greatest(max(octet_length(n.body)), 32768)
+				FROM (SELECT i.body FROM canopy_summit.webhook i WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after
+					ORDER BY i.webhook_id LIMIT apply_webhook_batch.max_rows) AS n))) AS w;
 	applied := 0;
 	IF events IS NULL THEN
 		RETURN;
