@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "listener_head.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
@@ -32,7 +33,8 @@ typedef struct Client
 {
 	dlist_node node; /* in Listener.waiting, unless is_busy or is_cut */
 	struct MHD_Connection *connection;
-	int64 since; /* when the request that is awaited could begin; monotonic ms */
+	int64 since;         /* when the request that is awaited could begin; monotonic ms */
+	const char *uri_end; /* of the request whose first line came last: where its NUL is */
 	bool is_busy;
 	bool is_cut;
 } Client;
@@ -183,44 +185,32 @@ on_completed(void *argument, struct MHD_Connection *connection, void **context,
 	*context = NULL;
 }
 
-/* What the headers of a request say about its body, and where they are copied to. */
-typedef struct HeaderScan
+/* The client of a connection; NULL if there was no memory for it. */
+static Client *
+client_of(struct MHD_Connection *connection)
 {
-	char *to; /* NULL = only measure */
-	size_t len;
-	int lengths;   /* Content-Length */
-	int encodings; /* Transfer-Encoding */
-	bool is_chunked;
-	uint64 content_length;
-} HeaderScan;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
-/* libmicrohttpd callback: one header. */
-static enum MHD_Result
-on_header(void *argument, enum MHD_ValueKind kind, const char *name, size_t name_len,
-		  const char *value, size_t value_len)
+	return info ? info->socket_context : NULL;
+}
+
+/* libmicrohttpd callback: the first line of a request, before anything is made of it. */
+static void *
+on_uri(void *argument, const char *uri, struct MHD_Connection *connection)
 {
-	HeaderScan *scan = argument;
+	Client *client = client_of(connection);
 
-	if (scan->to != NULL)
-	{
-		memcpy(scan->to + scan->len, name, name_len);
-		scan->to[scan->len + name_len] = '\0';
-		if (value != NULL)
-			memcpy(scan->to + scan->len + name_len + 1, value, value_len);
-		scan->to[scan->len + name_len + 1 + value_len] = '\0';
-	}
-	else if (pg_strcasecmp(name, "content-length") == 0)
-	{
-		scan->lengths++;
-		scan->content_length = strtoull(value ? value : "", NULL, 10);
-	}
-	else if (pg_strcasecmp(name, "transfer-encoding") == 0)
-	{
-		scan->encodings++;
-		scan->is_chunked = value != NULL && pg_strcasecmp(value, "chunked") == 0;
-	}
-	scan->len += name_len + value_len + 2;
-	return MHD_YES;
+	if (client != NULL)
+		client->uri_end = uri ? uri + strlen(uri) : NULL;
+	return NULL;
+}
+
+/* libmicrohttpd callback: leave percent signs alone; head_decode_path() can tell what it cannot decode. */
+static size_t
+on_unescape(void *argument, struct MHD_Connection *connection, char *text)
+{
+	return strlen(text);
 }
 
 static size_t
@@ -231,21 +221,23 @@ body_limit(void)
 
 /* The answer that needs no more than the request's first line and headers; NO_ANSWER if there is none. */
 static int
-request_refusal(const char *url, const char *method, const HeaderScan *scan)
+request_refusal(const char *path, const char *method, const HeaderScan *scan)
 {
 	bool has_body = scan->encodings > 0 || scan->content_length > 0;
 
-	if (strcmp(url, "/healthz") == 0)
+	if (scan->is_malformed || scan->hosts > 1)
+		return ANSWER_BAD_REQUEST;
+	if (strcmp(path, "/healthz") == 0)
 	{
 		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 			return ANSWER_GET_ONLY;
 		return has_body ? ANSWER_BAD_REQUEST : NO_ANSWER;
 	}
-	if (strncmp(url, PREFIX, strlen(PREFIX)) != 0 || url[strlen(PREFIX)] == '\0')
+	if (strncmp(path, PREFIX, strlen(PREFIX)) != 0 || path[strlen(PREFIX)] == '\0')
 		return ANSWER_NO_PATH;
 	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
 		return ANSWER_POST_ONLY;
-	if (strlen(url) - strlen(PREFIX) >= NAMEDATALEN)
+	if (strlen(path) - strlen(PREFIX) >= NAMEDATALEN)
 		return ANSWER_NO_PATH;
 	/* Two lengths, or two ideas of how long it is, are how requests are smuggled past a proxy. */
 	if (scan->lengths + scan->encodings > 1 || (scan->encodings > 0 && !scan->is_chunked))
@@ -266,34 +258,34 @@ request_answer(Listener *listener, Request *request)
 /* The headers of a request are here. */
 static enum MHD_Result
 request_begin(Listener *listener, struct MHD_Connection *connection, const char *url,
-			  const char *method, void **context)
+			  const char *method, const char *version, void **context)
 {
 	HeaderScan scan = {0};
-	const union MHD_ConnectionInfo *info;
+	char path[sizeof(PREFIX) + NAMEDATALEN];
+	Client *client = client_of(connection);
 	Request *request;
 
-	(void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &scan);
+	head_scan(connection, method, client ? client->uri_end : NULL, version, &scan);
+	if (!head_decode_path(url, path, sizeof(path)))
+		scan.is_malformed = true;
 	request = calloc(1, offsetof(Request, headers) + scan.len);
 	if (request == NULL)
 		return MHD_NO;
 	*context = request;
-	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	request->client = info ? info->socket_context : NULL;
+	request->client = client;
 	request->connection = connection;
-	request->answer = request_refusal(url, method, &scan);
+	request->answer = request_refusal(path, method, &scan);
 	if (request->answer != NO_ANSWER)
 	{
 		listener->unsent++;
 		return request_answer(listener, request);
 	}
-	request->arrival.is_health = url[1] == 'h';
+	request->arrival.is_health = path[1] == 'h';
 	if (!request->arrival.is_health)
-		strlcpy(request->arrival.server, url + strlen(PREFIX), NAMEDATALEN);
+		strlcpy(request->arrival.server, path + strlen(PREFIX), NAMEDATALEN);
 	request->arrival.headers = request->headers;
 	request->arrival.headers_len = scan.len;
-	scan.to = request->headers;
-	scan.len = 0;
-	(void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &scan);
+	head_copy(connection, request->headers);
 	return MHD_YES;
 }
 
@@ -374,7 +366,7 @@ on_request(void *argument, struct MHD_Connection *connection, const char *url, c
 	size_t part = *len;
 
 	if (request == NULL)
-		return request_begin(listener, connection, url, method, context);
+		return request_begin(listener, connection, url, method, version, context);
 	if (part > 0)
 	{
 		*len = 0;
@@ -448,9 +440,10 @@ daemon_start(Listener *listener, const ListenerPlan *plan, int fd)
 	strlcpy(last_message, "it does not say why", sizeof(last_message));
 	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
 							on_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-							MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
-							MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_ARRAY,
-							options, MHD_OPTION_END);
+							MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+							on_unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+							listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
+							MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 /*

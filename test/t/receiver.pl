@@ -167,6 +167,32 @@ sub refuses
 		'another encoding' => [ webhook('canopy', $body, $good, 'Transfer-Encoding: gzip') =~ s/Content-Length: \d+\r\n//r, 400 ],
 		'a large one, before it is sent' => [ webhook('canopy', '', $good) =~ s/Content-Length: 0/Content-Length: 65537/r, 413 ],
 		'a large one in chunks' => [ "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n$large\r\n0\r\n\r\n", 413 ],
+		'a blank before the colon of an encoding' => [ webhook('canopy', $body, $good, 'Transfer-Encoding : chunked'), 400 ],
+		'a tab before the colon of a second length' => [ webhook('canopy', $body, $good, "Content-Length\t: 3"), 400 ],
+		'a name with a blank in it' => [ webhook('canopy', $body, $good, 'X Y: z'), 400 ],
+		'a header without a name' => [ webhook('canopy', $body, $good, ': z'), 400 ],
+		'a name that is no token' => [ webhook('canopy', $body, $good, "X\xe9: z"), 400 ],
+		'NUL in a value' => [ webhook('canopy', $body, "X: a\0b", $good), 400 ],
+		'NUL before a value' => [ webhook('canopy', $body, "X: \0", $good), 400 ],
+		'NUL in the last value' => [ webhook('canopy', $body, $good, "X: a\0b"), 400 ],
+		'NUL in a name' => [ webhook('canopy', $body, $good, "X\0Y: b"), 400 ],
+		'NUL for a line' => [ webhook('canopy', $body, $good, "\0", 'Transfer-Encoding: chunked'), 400 ],
+		'NUL that hides an encoding' => [ webhook('canopy', $body, $good, "X: a\0\r\nTransfer-Encoding: chunked"), 400 ],
+		'bare CR in a value' => [ webhook('canopy', $body, $good, "X: a\rb"), 400 ],
+		'bare CR that hides an encoding' => [ webhook('canopy', $body, $good, "X: a\rTransfer-Encoding: chunked"), 400 ],
+		'bare LF for the end of a line' => [ webhook('canopy', $body, $good, "X: a\nTransfer-Encoding: chunked"), 400 ],
+		'bare LF after the last header' => [ webhook('canopy', $body, $good) =~ s/\r\n\r\n/\n\r\n/r, 400 ],
+		'another control character in a value' => [ webhook('canopy', $body, $good, "X: a\x01b"), 400 ],
+		'a value in two lines' => [ webhook('canopy', $body, $good, "X: a\r\n b"), 400 ],
+		'two hosts' => [ webhook('canopy', $body, $good, 'Host: other'), 400 ],
+		'two hosts of health' => [ "GET /healthz HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", 400 ],
+		'NUL in the path' => [ webhook('canopy%00x', $body, $good), 400 ],
+		'NUL in the path of health' => [ "GET /healthz%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400 ],
+		'NUL as it is in the path' => [ webhook("canopy\0x", $body, $good), 400 ],
+		'NUL before a query' => [ webhook("canopy\0?x", $body, $good), 400 ],
+		'a percent sign without digits' => [ webhook('canopy%zz', $body, $good), 400 ],
+		'a percent sign at the end' => [ webhook('canopy%6', $body, $good), 400 ],
+		'gzip' => [ webhook('canopy', $body, $good, 'Content-Encoding: gzip'), 415, qr/^Accept-Encoding: identity\r?$/m ],
 		'large headers' => [ webhook('canopy', $body, $good, 'X: ' . 'x' x 40000), 431 ],
 		'no host' => [ "GET /healthz HTTP/1.1\r\n\r\n", 400 ]);
 
@@ -174,7 +200,9 @@ sub refuses
 	{
 		my ($request, $status, $pattern) = @{ $cases{$name} };
 		my ($answer) = status_of_request($port, $request);
-		is($answer && $answer->{status}, $status, "$name: $status");
+		# Of a coding that it does not know, libmicrohttpd 1.0 says so itself.
+		my $got = $answer ? $answer->{status} : 0;
+		is($name eq 'another encoding' && $got == 501 ? 400 : $got, $status, "$name: $status");
 		like($answer->{headers}, $pattern, $pattern) if $pattern;
 		unlike($answer->{body} // '', qr/canopy|refused|key/, 'which says nothing') if $answer;
 	}
@@ -184,10 +212,17 @@ sub refuses
 	my $sent = 0;
 	$sent++ while $sent < 1000 && syswrite $endless, sprintf "%x\r\n%s\r\n", 16384, 'x' x 16384;
 	cmp_ok($sent, '<', 1000, 'endless chunks are cut off');
+	for my $form ([ 'a query', 'canopy?a=b%00' ], [ 'percent signs', 'c%61nop%79' ], [ 'no blank, or several, before a value', 'canopy', "X:y", "Z:  \t y \t", 'Empty:' ])
+	{
+		my ($name, $server, @more) = @$form;
+		my $form = canopy_body($name);
+		is(status_of_request($port, webhook($server, $form, signature($form, 'key'), @more)), 200, "$name: stored");
+	}
 	my $edge = '{"a":"' . 'x' x (64 * 1024 - 8) . '"}';
 	is(status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200, 'one of the largest size is taken');
-	is(rows() - $before, 1, 'nothing else is stored');
+	is(rows() - $before, 4, 'nothing else is stored');
 	cmp_ok(query($node, q{SELECT refused_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), '>=', 5, 'server_health counts refusals');
+	is(query($node, q{SELECT encoded_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), 1, 'and apart from them what was compressed');
 	return;
 }
 
