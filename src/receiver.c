@@ -271,6 +271,8 @@ receiver_reload_settings(Receiver *receiver)
 		MemoryContextSwitchTo(receiver->intake.turn);
 		EmitErrorReport();
 		FlushErrorState();
+		/* No transaction ends here that would close what the error has left open. */
+		AtEOXact_Files(false);
 	}
 	PG_END_TRY();
 	if (!is_new)

@@ -527,6 +527,15 @@ sub tls
 	chmod 0644, "$dir/one.key";
 	my $offset = set(receiver_tls_cert_file => "$dir/one.pem", receiver_tls_key_file => "$dir/one.key", receiver_listen => '0.0.0.0');
 	$node->wait_for_log(qr/cannot use secret file "\Q$dir\E\/one.key": group or others have access/, $offset);
+	my $pid = receiver_pid($node);
+	my $descriptors = sub { scalar(my @all = glob "/proc/$pid/fd/*") };
+	my $before = $descriptors->();
+	for (1 .. 20)
+	{
+		$offset = set();
+		$node->wait_for_log(qr/cannot use secret file/, $offset);
+	}
+	soon_ok('reloads with such a file leave no descriptor open', sub { my $now = $descriptors->(); $now > 10 && $now < $before + 10 }, 30);
 	chmod 0600, "$dir/one.key";
 	# Where a file is counts, and not what its path looks like.
 	for my $kind (qw(cert key))
