@@ -72,7 +72,6 @@ session_settings(void)
 		{"statement_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"jit", "off"},
-		{"synchronous_commit", "off"}, /* work_commit() waits for the disk all the same */
 		{"enable_seqscan", "off"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},

@@ -17,8 +17,11 @@
 #include "pgstat.h"
 #include "shared.h"
 #include "statement.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
 #define SCAN_INTERVAL   (60 * 1000) /* ms between looks that no wake-up asked for */
 #define SCAN_AGAIN      1000        /* ms until the next while retention has more to do */
@@ -34,6 +37,18 @@ static Engine engine;
 static Statement webhooks_wait = {
 	.sql = "SELECT FROM canopy_summit.webhook WHERE state = 'stored' LIMIT 1"};
 
+/*
+ * SIGINT: PostgreSQL sends it for lock_timeout; nobody else cancels what a
+ * background process does, nor its wait for a standby, after which a commit would
+ * look as if it had been confirmed.
+ */
+void
+work_cancel(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
 /* Begin a short transaction, in which the engine's statements can run. */
 void
 work_begin(const char *activity)
@@ -45,7 +60,7 @@ work_begin(const char *activity)
 	engine_begin(&engine);
 }
 
-/* Commit without waiting for the disk. */
+/* Commit as synchronous_commit says. */
 static void
 work_end(void)
 {
@@ -56,12 +71,36 @@ work_end(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* Commit, and be sure that it is on disk. */
+/* Commit without waiting for the disk, or for anybody else. */
+static void
+work_commit_later(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	work_end();
+}
+
+/*
+ * Commit, and be sure that it is on disk, and where else the server's
+ * synchronous_commit and standbys want it.  A process that is told to end does
+ * not wait for a standby any longer, and PostgreSQL returns as if it had come:
+ * then nobody may be told so, and the process ends here.
+ */
 void
 work_commit(void)
 {
 	ForceSyncCommit();
 	work_end();
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Undo all of it. */
+void
+work_rollback(void)
+{
+	engine_end(&engine);
+	AbortCurrentTransaction();
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* Abort after an error, and take the error, in a memory context that becomes the current one. */
@@ -185,7 +224,7 @@ worker_retain(Worker *worker, TimestampTz now)
 		lock_patience(true);
 		if (upkeep_retain())
 			worker->scan_at = Min(worker->scan_at, TimestampTzPlusMilliseconds(now, SCAN_AGAIN));
-		work_end();
+		work_commit_later();
 	}
 	PG_CATCH();
 	{
@@ -405,7 +444,7 @@ worker_apply(Worker *worker, TimestampTz now)
 	{
 		work_begin("applying webhooks");
 		apply_batch(worker, now);
-		work_end();
+		work_commit_later();
 	}
 	PG_CATCH();
 	{

@@ -338,7 +338,7 @@ receiver_begin(Receiver *receiver)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pqsignal(SIGINT, StatementCancelHandler); /* lock_timeout comes as one */
+	pqsignal(SIGINT, work_cancel);
 	pqsignal(SIGPIPE, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	receiver_attach();

@@ -56,14 +56,6 @@ on_terminate(SIGNAL_ARGS)
 	die(postgres_signal_arg);
 }
 
-/* SIGINT: PostgreSQL sends it for lock_timeout; nobody else cancels a worker. */
-static void
-on_cancel(SIGNAL_ARGS)
-{
-	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
-}
-
 /* Exit callback: free the slot, and decide when the next worker may come. */
 static void
 worker_detach(int code, Datum argument)
@@ -360,7 +352,7 @@ worker_start(Worker *worker, int index)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, on_terminate);
-	pqsignal(SIGINT, on_cancel);
+	pqsignal(SIGINT, work_cancel);
 	BackgroundWorkerUnblockSignals();
 	database = worker_attach(worker, index);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);

@@ -148,8 +148,10 @@ extern bool postponed_give_back(Worker *worker);
 extern void worker_leave(Worker *worker, WorkerEnd end);
 
 /* drain.c */
+extern void work_cancel(SIGNAL_ARGS);
 extern void work_begin(const char *activity);
 extern void work_commit(void);
+extern void work_rollback(void);
 extern ErrorData *work_abort(MemoryContext context);
 extern void flights_free(Worker *worker, List *flights);
 extern void worker_retain(Worker *worker, TimestampTz now);

@@ -6,6 +6,7 @@ use CanopyJobs;
 use CanopyProcess;
 use CanopyReceiver;
 use CanopyTest;
+use IO::Select ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -583,9 +584,62 @@ sub standby
 	$standby->start;
 	sleep 1;
 	ok(!connected($other), 'a standby does not listen');
+	synchronous($standby);
 	$standby->promote;
 	soon_ok('once promoted it does', sub { listens($other) }, 20);
 	is(status_of_request($other, scalar new_webhook()), 200, 'and stores');
 	$standby->stop;
+	return;
+}
+
+# A standby that is synchronous: 200 means what COMMIT means, and nothing is sent that a failover would forget.
+sub synchronous
+{
+	my ($standby) = @_;
+	my $waits = sub { my ($kind) = @_; return query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit $kind' AND wait_event = 'SyncRep'") > 0 };
+	my $has_answer = sub { my ($socket) = @_; return IO::Select->new($socket)->can_read(0) };
+	my $begin = sub { my ($request) = @_; my $socket = connected($port); print {$socket} $request; $socket->flush; return $socket };
+
+	create_canopy_server($node, $sandbox, server => 'replicated');
+	query($node, q{ALTER SYSTEM SET synchronous_standby_names = 'standby'});
+	$node->reload;
+	wait_until('the standby is synchronous', sub { query($node, q{SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'}) });
+	is(status_of_request($port, scalar new_webhook()), 200, 'with the standby a webhook is stored');
+
+	$standby->stop;
+	my ($request, $pull) = new_webhook();
+	my $socket = $begin->($request);
+	wait_until('it waits, or has answered', sub { $has_answer->($socket) || $waits->('receiver') });
+	ok(!$has_answer->($socket), 'without the standby it is not answered');
+	wait_until('receiver_status tells', sub { query($node, 'SELECT problem FROM canopy_summit.receiver_status') =~ /not stored since \d+ s/ });
+	query($node, 'SELECT pg_cancel_backend(' . receiver_pid($node) . ')');
+	ok($waits->('receiver') && !$has_answer->($socket), 'not even if somebody cancels the wait');
+	my $sent = () = $sandbox->log;
+	my $job_id = query($node, q{BEGIN; SET LOCAL synchronous_commit = local; SELECT canopy_enqueue('get-carriers', server => 'replicated'); COMMIT});
+	wait_until('a worker waits, or has sent', sub { $waits->('worker') || $sent < (() = $sandbox->log) });
+	is(scalar(() = $sandbox->log), $sent, 'nothing is sent of a job whose claim the standby does not have');
+	$standby->start;
+	is(settled($node, $job_id), 'succeeded', 'once it has, it is sent');
+	is((answer_on($socket) // { status => 0 })->{status}, 200, 'and the webhook is answered');
+
+	for my $when ('while it waits', 'before it looks')
+	{
+		$standby->stop;
+		($request, $pull) = new_webhook();
+		my $pid = receiver_pid($node);
+		kill STOP => $pid if $when eq 'before it looks';
+		$socket = $begin->($request);
+		wait_until('it waits, or has answered', sub { $has_answer->($socket) || $waits->('receiver') }) if $when eq 'while it waits';
+		kill TERM => $pid;
+		kill CONT => $pid;
+		wait_until('it is gone', sub { !is_alive($pid) });
+		isnt((answer_on($socket) // { status => 0 })->{status}, 200, "told to go $when it does, and answers nothing good");
+		wait_until('it is back', sub { listens($port) });
+		$standby->start;
+		is(status_of_request($port, $request), 200, 'what is sent again is answered');
+		is(rows("subject = '$pull'"), 1, 'and was stored');
+	}
+	query($node, 'ALTER SYSTEM RESET synchronous_standby_names');
+	$node->reload;
 	return;
 }
