@@ -451,6 +451,25 @@ inbox_store(Delivery **deliveries, int count)
 	}
 }
 
+/*
+ * Insert a row that is no delivery's, with a body of so many bytes, to see whether
+ * that works.  Inside engine_begin(), in a transaction that the caller undoes.
+ */
+void
+inbox_probe(size_t len)
+{
+	char *body = memset(palloc(len + 1), ' ', len);
+	Jsonb *headers = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	Delivery delivery = {.server = "",
+						 .headers = headers,
+						 .body = body,
+						 .body_len = len,
+						 .envelope = {.problem = "it is no delivery"}};
+	Delivery *pointer = &delivery;
+
+	(void) inbox_insert_new(&pointer, 1);
+}
+
 /* Store one delivery in the transaction of whoever calls. */
 static void
 inbox_store_one(Delivery *delivery)

@@ -48,6 +48,7 @@ extern int setting_receiver_max_body_size; /* kB: canopy_summit.c */
 
 extern void inbox_check(Delivery *delivery, const WebhookSource *source);
 extern void inbox_store(Delivery **deliveries, int count);
+extern void inbox_probe(size_t len);
 extern void inbox_count_refusal(const char *server, InboxOutcome outcome);
 extern int inbox_http_status(InboxOutcome outcome);
 extern const char *inbox_outcome_name(InboxOutcome outcome);

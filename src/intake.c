@@ -25,6 +25,7 @@
 #define SOURCES_MAX   64            /* known at once, those that do not exist included */
 #define ALONE_MAX     1000          /* ms that a batch may take to be stored one by one */
 #define COMPLAIN_EACH (60 * 1000)   /* ms between messages to the log */
+#define PROBE_AFTER   5000          /* ms for which a failure to store counts without another */
 
 /* A server as it was last read. */
 typedef struct Source
@@ -80,6 +81,44 @@ intake_forget_sources(void)
 	sources_changed = false;
 }
 
+/*
+ * What to tell of an error, in the log and in views: the message only if
+ * PostgreSQL words it, of the state that it is in; others may show what was to be
+ * stored, which is personal.
+ */
+static const char *
+failure_reason(const ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return "somebody holds a lock on what has to be written";
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INVALID_TRANSACTION_STATE: /* such as a read-only one */
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_CONFIG_FILE_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return error->message;
+		default:
+			return psprintf("error %s", unpack_sql_state(error->sqlerrcode));
+	}
+}
+
+/* Keep a text for others to see: as much of it as there is room for, in one line. */
+static void
+keep_text(char *to, size_t size, const char *text)
+{
+	strlcpy(to, text, pg_mbcliplen(text, strlen(text), size - 1) + 1);
+	for (; *to != '\0'; to++)
+		if ((unsigned char) *to < ' ' || *to == 0x7f)
+			*to = ' ';
+}
+
 /* Say in the log what went wrong, but not of every request. */
 static void
 complain(const char *what, const ErrorData *error)
@@ -90,7 +129,7 @@ complain(const char *what, const ErrorData *error)
 	if (!TimestampDifferenceExceeds(complained_at, now, COMPLAIN_EACH))
 		return;
 	complained_at = now;
-	ereport(LOG, (errmsg("canopy_summit receiver could not %s: %s", what, error->message)));
+	ereport(LOG, (errmsg("canopy_summit receiver could not %s: %s", what, failure_reason(error))));
 }
 
 /* Begin a transaction that only reads. */
@@ -152,8 +191,8 @@ note_problem(const char *server, const char *problem)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	counters = shared_server(server);
 	if (counters != NULL)
-		strlcpy(counters->webhook_problem, problem ? problem : "",
-				sizeof(counters->webhook_problem));
+		keep_text(counters->webhook_problem, sizeof(counters->webhook_problem),
+				  problem ? problem : "");
 	LWLockRelease(shared->lock);
 }
 
@@ -190,7 +229,7 @@ source_read(Intake *intake, Source *source)
 		else
 		{
 			source->answer = ANSWER_UNAVAILABLE;
-			note_problem(source->name, error->message);
+			note_problem(source->name, failure_reason(error));
 			complain("read a server", error);
 		}
 	}
@@ -358,7 +397,7 @@ item_judge(Intake *intake, Item *item)
 		else
 		{
 			intake_check(intake);
-			item->answer = intake->problem ? ANSWER_UNAVAILABLE : ANSWER_HEALTHY;
+			item->answer = intake_problem(intake) ? ANSWER_UNAVAILABLE : ANSWER_HEALTHY;
 		}
 	}
 	PG_CATCH();
@@ -374,6 +413,66 @@ item_judge(Intake *intake, Item *item)
 	PG_END_TRY();
 }
 
+/* Note that nothing could be stored, if that is how this attempt ends. */
+static void
+failure_note(Intake *intake, const char *what, const ErrorData *error, size_t len)
+{
+	complain(what, error);
+	keep_text(intake->failure, sizeof(intake->failure), failure_reason(error));
+	intake->failed_at = GetCurrentTimestamp();
+	intake->failed_len = len;
+	intake->is_news = true;
+}
+
+/* Note that storing works. */
+static void
+failure_forget(Intake *intake)
+{
+	if (intake->failure[0] == '\0')
+		return;
+	intake->failure[0] = '\0';
+	intake->is_news = true;
+}
+
+/* Try whether what could not be stored could be now: else nobody would know before the next webhook. */
+static void
+intake_probe(Intake *intake)
+{
+	PG_TRY();
+	{
+		work_begin("trying to store a webhook");
+		inbox_probe(intake->failed_len);
+		work_rollback();
+		failure_forget(intake);
+	}
+	PG_CATCH();
+	{
+		failure_note(intake, "store webhooks", work_abort(intake->turn), intake->failed_len);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(intake->turn);
+}
+
+/* Look whether what was wrong still is, if anything was. */
+void
+intake_look(Intake *intake)
+{
+	if (intake->problem != NULL)
+		intake_check(intake);
+	else if (intake->failure[0] != '\0' &&
+			 TimestampDifferenceExceeds(intake->failed_at, GetCurrentTimestamp(), PROBE_AFTER))
+		intake_probe(intake);
+}
+
+/* Why webhooks are answered 503, whatever server they are for; NULL = they are not. */
+const char *
+intake_problem(const Intake *intake)
+{
+	if (intake->problem != NULL)
+		return intake->problem;
+	return intake->failure[0] != '\0' ? intake->failure : NULL;
+}
+
 /* Store deliveries in one transaction; false if it fails. */
 static bool
 store_together(Intake *intake, Item **items, int count)
@@ -383,6 +482,7 @@ store_together(Intake *intake, Item **items, int count)
 
 	for (int i = 0; i < count; i++)
 		deliveries[i] = &items[i]->delivery;
+	shared->receiver.storing_since = GetCurrentTimestamp(); /* nobody else writes it */
 	PG_TRY();
 	{
 		work_begin("storing webhooks");
@@ -394,9 +494,11 @@ store_together(Intake *intake, Item **items, int count)
 	}
 	PG_CATCH();
 	{
-		complain("store webhooks", work_abort(intake->turn));
+		failure_note(intake, "store webhooks", work_abort(intake->turn),
+					 deliveries[count - 1]->body_len);
 	}
 	PG_END_TRY();
+	shared->receiver.storing_since = 0;
 	MemoryContextSwitchTo(intake->turn);
 	for (int i = 0; i < count; i++)
 	{
@@ -407,22 +509,32 @@ store_together(Intake *intake, Item **items, int count)
 	return stored;
 }
 
-/* Store deliveries together, else each alone while that takes no longer than others can wait. */
+/* Store each delivery alone, while that takes no longer than others can wait; whether any was stored. */
+static bool
+store_alone(Intake *intake, Item **items, int count, TimestampTz start)
+{
+	bool stored = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), ALONE_MAX))
+			break;
+		items[i]->delivery.outcome = INBOX_STORED;
+		items[i]->delivery.webhook_id = 0;
+		stored |= store_together(intake, &items[i], 1);
+	}
+	return stored;
+}
+
+/* Store deliveries together, else each alone.  One that fails says nothing of the inbox if another is stored. */
 static void
 store(Intake *intake, Item **items, int count)
 {
 	TimestampTz start = GetCurrentTimestamp();
 
-	if (count == 0 || store_together(intake, items, count) || count == 1)
-		return;
-	for (int i = 0; i < count; i++)
-	{
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), ALONE_MAX))
-			return;
-		items[i]->delivery.outcome = INBOX_STORED;
-		items[i]->delivery.webhook_id = 0;
-		(void) store_together(intake, &items[i], 1);
-	}
+	if (count > 0 && (store_together(intake, items, count) ||
+					  (count > 1 && store_alone(intake, items, count, start))))
+		failure_forget(intake);
 }
 
 /* Serve complete requests, at most a batch of them; false if there were none. */

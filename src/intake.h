@@ -14,10 +14,16 @@ typedef struct Intake
 		*problem; /* why nothing can be stored: no extension, or another version; NULL = it can */
 	TimestampTz check_at; /* look then whether that has changed */
 	int64 stored;         /* webhooks since it began */
+	char failure[200];    /* why the last attempts to store have failed; empty = they have not */
+	TimestampTz failed_at;
+	size_t failed_len; /* bytes of a body that could not be stored */
+	bool is_news;      /* something of this is not shown to others yet */
 } Intake;
 
 extern void intake_begin(Intake *intake);
 extern void intake_check(Intake *intake);
+extern void intake_look(Intake *intake);
+extern const char *intake_problem(const Intake *intake);
 extern void intake_forget_sources(void);
 extern bool intake_serve(Intake *intake, Listener *listener);
 

@@ -18,6 +18,7 @@
 
 #define WAIT_FIRST   2   /* ms between looks, doubled up to WAIT_LONGEST */
 #define WAIT_LONGEST 200 /* ms */
+#define STORING_LONG 2   /* s after which a transaction of the receiver is worth telling of */
 
 PG_FUNCTION_INFO_V1(canopy_summit_wake);
 PG_FUNCTION_INFO_V1(canopy_summit_workers);
@@ -65,6 +66,20 @@ canopy_summit_workers(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Why the receiver answers 503, or nothing at all; NULL = it answers. */
+static const char *
+receiver_problem(const ReceiverSlot *receiver)
+{
+	TimestampTz since = receiver->storing_since;
+	int64 seconds = (GetCurrentTimestamp() - since) / USECS_PER_SEC;
+
+	if (since != 0 && seconds >= STORING_LONG)
+		return psprintf("what came last is not stored since %lld s: pg_stat_activity shows what "
+						"it waits for, such as a standby",
+						(long long) seconds);
+	return receiver->problem[0] != '\0' ? receiver->problem : NULL;
+}
+
 /* canopy_summit.receivers() -> setof record: the row of view canopy_summit.receiver_status */
 Datum
 canopy_summit_receivers(PG_FUNCTION_ARGS)
@@ -73,6 +88,7 @@ canopy_summit_receivers(PG_FUNCTION_ARGS)
 	ReceiverSlot receiver;
 	Datum values[4];
 	bool nulls[4] = {0};
+	const char *problem;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (shared == NULL)
@@ -85,8 +101,9 @@ canopy_summit_receivers(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(receiver.pid);
 	values[1] = TimestampTzGetDatum(receiver.started_at);
 	values[2] = Int64GetDatum(receiver.stored);
-	nulls[3] = receiver.problem[0] == '\0';
-	values[3] = CStringGetTextDatum(receiver.problem);
+	problem = receiver_problem(&receiver);
+	nulls[3] = problem == NULL;
+	values[3] = problem ? CStringGetTextDatum(problem) : (Datum) 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;
 }

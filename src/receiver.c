@@ -92,6 +92,7 @@ receiver_attach(void)
 	slot->pid = MyProcPid;
 	slot->end = WORKER_CRASHED;
 	slot->stored = 0;
+	slot->storing_since = 0;
 	slot->problem[0] = '\0';
 	slot->started_at = GetCurrentTimestamp();
 	LWLockRelease(shared->lock);
@@ -201,6 +202,20 @@ receiver_wait(Receiver *receiver, long timeout)
 		ResetLatch(MyLatch);
 }
 
+/* Show in shared memory how it goes. */
+static void
+receiver_report(Receiver *receiver)
+{
+	ReceiverSlot *slot = &shared->receiver;
+	const char *problem = intake_problem(&receiver->intake);
+
+	receiver->intake.is_news = false;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot->stored = receiver->intake.stored;
+	strlcpy(slot->problem, problem ? problem : "", sizeof(slot->problem));
+	LWLockRelease(shared->lock);
+}
+
 /* Serve what is complete. */
 static bool
 receiver_serve_requests(Receiver *receiver)
@@ -210,6 +225,8 @@ receiver_serve_requests(Receiver *receiver)
 	enable_timeout_every(watch, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH), WATCH);
 	served = intake_serve(&receiver->intake, receiver->listener);
 	disable_timeout(watch, false);
+	if (receiver->intake.is_news)
+		receiver_report(receiver);
 	return served;
 }
 
@@ -281,19 +298,6 @@ receiver_reload_settings(Receiver *receiver)
 	receiver_listen(receiver, &plan);
 }
 
-/* Show in shared memory how it goes. */
-static void
-receiver_report(Receiver *receiver)
-{
-	ReceiverSlot *slot = &shared->receiver;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot->stored = receiver->intake.stored;
-	strlcpy(slot->problem, receiver->intake.problem ? receiver->intake.problem : "",
-			sizeof(slot->problem));
-	LWLockRelease(shared->lock);
-}
-
 /* What is done once a second. */
 static void
 receiver_look_around(Receiver *receiver, TimestampTz now)
@@ -303,8 +307,7 @@ receiver_look_around(Receiver *receiver, TimestampTz now)
 	receiver->yield_at = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
 	if (database_is_wanted())
 		receiver_leave(receiver, WORKER_YIELDED);
-	if (receiver->intake.problem != NULL)
-		intake_check(&receiver->intake);
+	intake_look(&receiver->intake);
 	receiver_report(receiver);
 }
 

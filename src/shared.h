@@ -82,8 +82,9 @@ typedef struct ReceiverSlot
 	int failures;           /* in a row */
 	TimestampTz not_before; /* none starts earlier */
 	TimestampTz started_at;
-	int64 stored;      /* webhooks since it started */
-	char problem[200]; /* why it answers 503; empty = it does not */
+	int64 stored;              /* webhooks since it started */
+	TimestampTz storing_since; /* when the transaction began that stores some; 0 = there is none */
+	char problem[200];         /* why it answers 503; empty = it does not */
 } ReceiverSlot;
 
 typedef struct SharedState

@@ -174,7 +174,7 @@ COMMENT ON FUNCTION canopy_summit.receivers() IS 'the row of view canopy_summit.
 CREATE VIEW canopy_summit.receiver_status AS SELECT * FROM canopy_summit.receivers();
 COMMENT ON VIEW canopy_summit.receiver_status IS 'the receiver of webhooks, if it runs in this database now; up to a second old';
 COMMENT ON COLUMN canopy_summit.receiver_status.stored IS 'webhooks that it has stored since it started';
-COMMENT ON COLUMN canopy_summit.receiver_status.problem IS 'why it answers 503 to all';
+COMMENT ON COLUMN canopy_summit.receiver_status.problem IS 'why it answers 503 to all, as GET /healthz does, or nothing at all: what came of the last attempt to store, which it repeats by itself';
 
 CREATE FUNCTION canopy_summit.server_counters(OUT server text, OUT stats_since timestamptz, OUT sent bigint, OUT succeeded bigint,
 	OUT retried bigint, OUT failed bigint, OUT in_doubt bigint, OUT breaker_until timestamptz, OUT latency_ms bigint[],
@@ -201,12 +201,13 @@ CREATE VIEW canopy_summit.server_health AS
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
-	c.refused_webhooks, c.encoded_webhooks, c.webhook_problem
+	c.refused_webhooks, c.encoded_webhooks, coalesce(c.webhook_problem, r.problem) AS webhook_problem
 FROM pg_catalog.pg_foreign_server s
 	JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, true) AS q
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, false) AS o
 	LEFT JOIN canopy_summit.server_counters() AS c ON c.server = s.srvname::text
+	LEFT JOIN canopy_summit.receivers() AS r ON true
 	LEFT JOIN LATERAL (
 		SELECT pg_catalog.string_agg(CASE h.owner WHEN '' THEN h.reason ELSE h.owner || ': ' || h.reason END, '; ' ORDER BY h.owner) AS held
 		FROM canopy_summit.server_hold h WHERE h.server = s.srvname::text) AS h ON true;
@@ -215,7 +216,7 @@ COMMENT ON COLUMN canopy_summit.server_health.unarmed IS 'queued jobs that this 
 COMMENT ON COLUMN canopy_summit.server_health.held IS 'why jobs wait: paused, or credentials that were refused';
 COMMENT ON COLUMN canopy_summit.server_health.refused_webhooks IS 'deliveries that were not stored: forged, too large, or nothing to verify them with';
 COMMENT ON COLUMN canopy_summit.server_health.encoded_webhooks IS 'deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits';
-COMMENT ON COLUMN canopy_summit.server_health.webhook_problem IS 'why the receiver answers 503 to deliveries of this server';
+COMMENT ON COLUMN canopy_summit.server_health.webhook_problem IS 'why the receiver answers 503 to deliveries of this server, or to all';
 COMMENT ON COLUMN canopy_summit.server_health.breaker_until IS 'the server is out; it is tried again then';
 
 CREATE VIEW canopy_summit.job_stats AS

@@ -40,6 +40,7 @@ subtest 'headers' => \&headers;
 subtest 'no secret, or another one' => \&secrets;
 subtest 'one that fails' => \&poison;
 subtest 'one that somebody else is storing' => \&blocked;
+subtest 'nothing can be stored' => \&unhealthy;
 subtest 'slow clients' => \&slow;
 subtest 'a flood of forgeries' => \&flood;
 subtest 'told to go' => \&leaves;
@@ -267,6 +268,7 @@ sub poison
 	my @answers = together((map { scalar new_webhook() } 1 .. 4), webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 4);
 	is(join(' ', map { $_->{status} } @answers), '200 200 200 200 503 200 200 200 200', 'one that cannot be stored is told so, and no other');
 	is(rows("subject = 'pull-$_'"), 1, 'which is stored') for $number - 7 .. $number;
+	is(health(), 200, 'nor is the receiver ill');
 	query($node, 'DROP TRIGGER poison ON canopy_summit.webhook; DROP FUNCTION poison');
 	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200, 'when it is sent again, it is stored');
 	return;
@@ -284,6 +286,51 @@ sub blocked
 	$other->quit;
 	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200, 'after it, it is a duplicate');
 	is(rows(q{subject = 'blocked'}), 1, 'and stored once');
+	return;
+}
+
+sub health { return scalar status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") }
+
+# Health is what the last attempts to store said, and the views say why.
+sub unhealthy
+{
+	my $problem = 'SELECT problem FROM canopy_summit.receiver_status';
+	my $of_server = q{SELECT webhook_problem FROM canopy_summit.server_health WHERE server = 'canopy'};
+	my $fails = sub {
+		my ($what, $pattern) = @_;
+		wait_until("$what is felt", sub { status_of_request($port, scalar new_webhook()) == 503 });
+		is(health(), 503, "$what: the receiver is not healthy");
+		like(query($node, $problem), $pattern, 'receiver_status says why');
+		like(query($node, $of_server), $pattern, 'so does server_health');
+	};
+	my $trigger = sub {
+		my ($raise) = @_;
+		query($node, qq{CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN $raise; END \$\$;
+			CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION refuse()});
+	};
+
+	my $other = $node->background_psql('postgres');
+	$other->query('BEGIN; LOCK canopy_summit.webhook');
+	$fails->('a lock on the table', qr/^somebody holds a lock/);
+	$other->query('COMMIT');
+	$other->quit;
+	soon_ok('when it is gone the receiver finds out by itself', sub { health() == 200 }, 60);
+	is(query($node, "$problem; $of_server"), "\n", 'and no view says otherwise') or diag(query($node, "$problem; $of_server"));
+
+	$trigger->(q{RAISE EXCEPTION E'could not extend file\n\x01: %', repeat('no space ', 50) USING ERRCODE = 'disk_full'});
+	$fails->('a full disk', qr/^could not extend file  : no space [ -~]{100,170}$/);
+	$trigger->(q{RAISE EXCEPTION 'cannot store %', NEW.subject});
+	$fails->('an error that shows what was to be stored', qr/^error P0001$/);
+	query($node, 'DROP FUNCTION refuse CASCADE');
+	is(status_of_request($port, scalar new_webhook()), 200, 'once one is stored');
+	is(health(), 200, 'the receiver is healthy at once');
+
+	query($node, 'ALTER SYSTEM SET default_transaction_read_only = on');
+	$node->reload;
+	$fails->('a read-only database', qr/read-only/);
+	query($node, 'ALTER SYSTEM RESET default_transaction_read_only');
+	$node->reload;
+	soon_ok('and writable again it is healthy again', sub { health() == 200 }, 60);
 	return;
 }
 
