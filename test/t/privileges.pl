@@ -107,8 +107,9 @@ sub matrix
 sub canaries
 {
 	my $database = 'canaries';
-	my @tables = ('summit.upload', map { "canopy_summit.$_" } qw(pull_progress auth_status reconnect monitoring monitoring_event
-		servicing_action servicing_status data_update document_validation policy_status status_event));
+	my @tables = ('summit.upload', map { "canopy_summit.$_" }
+		  qw(pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update
+		  document_validation policy_status status_event));
 	# What is shown to all: what users of ours upload, whose texts are checked.
 	my @shown = map { "summit.upload_status.$_" }
 	  qw(insurer_name lease_id policy_type property_id source_table tenant_id unit_id);
@@ -119,7 +120,8 @@ sub canaries
 	my $fill = <<~'SQL';
 		SET session_replication_role = replica;
 		SELECT format('INSERT INTO %s SELECT %s', a.attrelid::regclass, string_agg(CASE
-			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status') AND attnotnull THEN quote_literal('key NUMBER')
+			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status') AND attnotnull
+				THEN quote_literal('key NUMBER')
 			WHEN atttypid = 'jsonb'::regtype THEN 'to_jsonb(CANARY::text)'
 			WHEN t.typbasetype = 'text'::regtype OR atttypid = 'text'::regtype THEN 'CANARY'
 			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
