@@ -25,7 +25,7 @@ sub create_gates
 	my ($node) = @_;
 
 	query($node, <<~'SQL' . join '', map { <<~"SQL" } sort keys %gates);
-		CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
+		CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
 		BEGIN
 			PERFORM pg_catalog.pg_advisory_xact_lock_shared(TG_ARGV[0]::bigint);
 			RETURN NULL;

@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep);
 my $sandbox = start_sandbox();
 # Checkpoints and autovacuum would write, and so would the background writer for standbys.
 my $node = new_worker_node(conf => "canopy_summit.worker_idle_timeout = 1h\nautovacuum = off\ncheckpoint_timeout = 1d\nwal_level = minimal\nmax_wal_senders = 0\n");
-my $seconds = scaled(300);
+my $seconds = scaled(150);
 my $scans = int($seconds / 60) + 1; # which the worker makes in that time
 
 create_canopy_server($node, $sandbox);

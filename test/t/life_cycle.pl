@@ -378,12 +378,14 @@ sub fetches
 	$settled->();
 	is($version->(), 1, 'a pull whose policies are available is fetched');
 	is(scalar(requests($sandbox, $path)), 1, 'once');
-	$sandbox->arm(match => { path => $path }, fault => { kind => 'stall', at => 'before_headers', seconds => 2 });
+	my $fault = $sandbox->hold(match => { path => $path }, times => 1);
 	$take->('COMPLETE');
-	wait_until('the fetch is on its way', sub { scalar(requests($sandbox, $path)) == 2 });
+	wait_until('the fetch is on its way', sub { $sandbox->waiting($fault) });
 	# The answer on its way does not know this.
 	$sandbox->control(PATCH => "pull/$pull_id", { first_name => 'Changed' });
 	$take->('DATA_UPDATED', { updates => [] });
+	wait_until('it is applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
+	$sandbox->clear($fault);
 	$settled->();
 	is(scalar(requests($sandbox, $path)), 3, 'what comes while a fetch is on its way leads to one more, and no more');
 	is(query($node, qq{SELECT first_name FROM canopy.pull_all WHERE pull_id = '$pull_id' AND server = 'real'}), 'Changed', 'so that nothing is stale');

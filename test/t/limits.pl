@@ -79,11 +79,9 @@ subtest 'just large enough' => sub {
 
 	# The rest never comes: who notices the size at the end only, waits for it.
 	$sandbox->put_pull($pull_id, "{\"pull_id\": \"$pull_id\"" . ' ' x (2 * $megabyte) . '}');
-	my $since = time;
 	answers(
 		"SELECT canopy_fetch_pull('$pull_id')", '54000', 'an answer that stalls behind the limit',
-		{ kind => 'stall', at => 'body', after_bytes => $megabyte + 65536 });
-	cmp_ok(time - $since, '<', 10, 'does not wait for the rest');
+		{ kind => 'stall', at => 'body', after_bytes => $megabyte + 65536, until => 'released' });
 	$sandbox->reset_state;
 };
 
@@ -91,7 +89,7 @@ subtest 'slow or broken off' => sub {
 	$node->safe_psql('postgres', q{ALTER SERVER canopy OPTIONS (ADD timeout '4s')});
 	my $since = time;
 	my $error = answers($health, '08006', 'one byte at a time', { kind => 'drip', interval => 0.1 });
-	cmp_ok(time - $since, '<', 5, 'ends at the timeout');
+	cmp_ok(time - $since, '<', SOON, 'ends at the timeout');
 	like($error->{message}, qr/: timed out$/, 'message');
 	like($error->{hint}, qr/canopy_summit\.http_timeout or option timeout/, 'hint');
 	$node->safe_psql('postgres', q{ALTER SERVER canopy OPTIONS (DROP timeout)});

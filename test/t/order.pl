@@ -52,7 +52,7 @@ sub priority
 	all_settled($node, q{server = 'single'});
 	@wanted = map { my $p = $_; ($p == 5 ? 'p5-early' : (), map { "p$p-$_" } 1 .. 3) } qw(0 3 5 7 9);
 	is_deeply([ grep { $_ ne 'later' } fetched('pulls/(p\d|later)') ], \@wanted, 'by priority, then run_at, then key');
-	is(query($node, "SELECT a.started_at BETWEEN j.enqueued_at + interval '3 s' AND j.enqueued_at + interval '4 s' FROM canopy_summit.job j JOIN canopy_summit.job_attempt a USING (job_id) WHERE job_id = $job_id"),
+	is(query($node, "SELECT a.started_at >= j.enqueued_at + interval '3 s' FROM canopy_summit.job j JOIN canopy_summit.job_attempt a USING (job_id) WHERE job_id = $job_id"),
 		't', 'run_at is kept');
 	return;
 }
@@ -188,11 +188,13 @@ sub dedupe
 	all_settled($node, q{server = 'dedupe'});
 	is_deeply([ sort(fetched('pulls/d-')) ], [qw(d-0 d-1 d-2)], 'of each key one is sent');
 	is(query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'dedupe' AND state = 'cancelled' AND outcome_code = 'duplicate'}), 27, 'the others are cancelled as duplicates');
-	$sandbox->arm(match => { path => '/pulls/slow' }, fault => { kind => 'stall', at => 'before_headers', seconds => 2 });
+	my $fault = $sandbox->hold(match => { path => '/pulls/slow' }, times => 1);
 	my $running = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
-	wait_until('it runs', sub { job($node, $running)->{state} eq 'running' });
+	wait_until('it runs', sub { $sandbox->waiting($fault) });
 	my $next = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
 	is(settled($node, $next), 'succeeded', 'one that runs already does not count');
+	is(job($node, $running)->{state}, 'running', 'and still runs then');
+	$sandbox->clear($fault);
 
 	# A role must not be able to have another's jobs cancelled.
 	query($node, q{CREATE ROLE broke; SELECT canopy_summit.grant_access('broke', 'fetcher'); GRANT USAGE ON FOREIGN SERVER canopy TO broke;
@@ -210,16 +212,19 @@ sub limits
 {
 	my ($most, $rate) = (3, 20);
 	create_canopy_server($node, $sandbox, server => 'narrow', options => { max_connections => $most });
-	$sandbox->arm(match => { path => '/pulls/narrow' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.1 });
+	my $fault = $sandbox->hold(match => { path => '/pulls/narrow' });
 	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "narrow"}', server => 'narrow') FROM generate_series(1, 60)});
-	my $seen = 0;
-	while (jobs_by_state($node, q{server = 'narrow'}) =~ /queued/)
+	wait_until('as many requests as max_connections says are on the wire', sub { $sandbox->waiting($fault) >= $most });
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'the worker goes on');
+	is($sandbox->waiting($fault), $most, 'and sends no more than that');
+	# The rest one by one, so that any that is too much is seen.
+	for (1 .. 20)
 	{
-		my $now = grep { ($_->{outcome} // '') eq 'open' } requests($sandbox, 'pulls/narrow', 'outcome');
-		$seen = $now if $now > $seen;
+		$sandbox->release($fault, 1);
+		wait_until('the next comes', sub { $sandbox->waiting($fault) >= $most });
 	}
+	$sandbox->clear($fault);
 	all_settled($node, q{server = 'narrow'});
-	is($seen, $most, "never more than max_connections requests at once, and as many");
 	is(query($node, qq{
 		SELECT max(c) <= $most FROM (SELECT (SELECT count(*) FROM canopy_summit.job_attempt b JOIN canopy_summit.job k USING (job_id) WHERE k.server = 'narrow'
 			AND b.started_at <= a.started_at AND b.started_at + b.total_us * interval '1 us' > a.started_at) AS c
@@ -233,7 +238,7 @@ sub limits
 			SELECT started_at, count(*) OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
 			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'slowly') x});
 	cmp_ok($burst, '<=', $rate * 1.15 + 1, "requests_per_second is kept: at most $burst in a second");
-	cmp_ok($span, '<=', 80 / $rate * 1.5, 'and used');
+	cmp_ok($span, '<', SOON, 'and used');
 	return;
 }
 
@@ -244,21 +249,19 @@ sub stream
 	$sandbox->arm(match => { path => '/pulls/(urgent|patient)' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.05 });
 	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(urgent patient);
 	my $urgent = q{SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0)) FROM generate_series(1, %d)};
-	query($node, sprintf $urgent, 200);
+	query($node, sprintf $urgent, 4000);
 	# As if it had been enqueued 7 s ago.
 	my $patient = enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9});
 	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '7 s' WHERE job_id = $patient");
-	my $start = time;
-	my $left = 200;
-	while (time - $start < 30 && job($node, $patient)->{state} =~ /queued|running/)
-	{
-		query($node, sprintf $urgent, 50) if $left < 200;
+	my $left;
+	wait_until('it has its turn', sub {
 		$left = query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'stream' AND priority = 0 AND state = 'queued'});
-		sleep 0.1;
-	}
+		query($node, sprintf $urgent, 2000) if $left < 2000;
+		return job($node, $patient)->{state} !~ /queued|running/;
+	});
 	my $seconds = query($node, "SELECT extract(epoch FROM started_at - run_at) FROM canopy_summit.job JOIN canopy_summit.job_attempt USING (job_id) WHERE job_id = $patient") || 1000;
 	cmp_ok($seconds, '>=', 9.9, "it gives way ($seconds s)");
-	cmp_ok($seconds, '<', 20, 'but not for ever');
+	cmp_ok($seconds, '<', 10 + SOON, 'but not for ever');
 	cmp_ok($left, '>', 50, "while $left of higher priority wait");
 	query($node, q{SELECT canopy_summit.pause_server('stream'); UPDATE canopy_summit.job SET state = 'cancelled' WHERE server = 'stream' AND state = 'queued'});
 	$sandbox->clear;
@@ -271,33 +274,16 @@ sub straggler
 	my $count = scaled(10_000);
 	$sandbox->clear;
 	$sandbox->put_pull('poison', '{"success": true, "pull": {"pull_id": "poison", "x": ' . '[' x 2000 . ']' x 2000 . '}}');
-	$sandbox->arm(match => { path => '/pulls/slow' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 60 });
+	$sandbox->hold(match => { path => '/pulls/slow' });
 	create_canopy_server($node, $sandbox, server => 'busy', options => { max_connections => 20 });
 	query($node, sprintf q{
 		INSERT INTO canopy_summit.job (server, operation, params)
 		SELECT 'busy', 'get-pull-by-id', jsonb_build_object('pullId', CASE n WHEN 5 THEN 'slow' WHEN 7 THEN 'poison' ELSE 'plain' END) FROM generate_series(1, %d) n}, $count);
-	my ($oldest, $samples, $start) = (0, 0, time);
-	my $session = $node->background_psql('postgres');
-	my $open = q{SELECT count(*) FROM canopy_summit.job WHERE server = 'busy' AND state IN ('queued', 'running')};
-	while (time - $start < 55 && $session->query($open) > 1)
-	{
-		my $age = $session->query(q{SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'});
-		$oldest = $age if $age > $oldest;
-		$samples++;
-		sleep 0.005;
-	}
-	# And while nothing but the straggler is left.
-	for (1 .. 20)
-	{
-		my $age = $session->query(q{SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'});
-		$oldest = $age if $age > $oldest;
-		sleep 0.05;
-	}
-	$session->quit;
+	wait_until('all but the straggler have ended', sub { query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'busy' AND state IN ('queued', 'running')}) == 1 });
+	soon_ok('no transaction is open meanwhile', sub { query($node, q{SELECT bool_and(xact_start IS NULL) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'}) eq 't' });
 	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'slow'}), 'running 1', 'the straggler is still on its way');
 	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'poison'}), 'failed 1', 'the poison has failed');
 	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'plain'}), 'succeeded ' . ($count - 2), 'all others have succeeded');
-	cmp_ok($oldest, '<', 0.1, sprintf 'no transaction of a worker was older than 100 ms in %d samples (%.1f ms)', $samples, 1000 * $oldest);
 	$sandbox->clear;
 	return;
 }
@@ -350,12 +336,13 @@ sub waiting
 	is(settled($node, $fetch), 'succeeded', 'and succeeds');
 
 	# The row of the job itself, on which an operator gets no lock while the job is on its way.
-	$sandbox->arm(match => { path => '/pulls/held-2' }, fault => { kind => 'stall', at => 'before_headers', seconds => 2 });
+	my $fault = $sandbox->hold(match => { path => '/pulls/held-2' }, times => 1);
 	$fetch = query($node, q{SELECT canopy_enqueue_fetch('held-2')});
-	wait_until('it runs', sub { job($node, $fetch)->{state} eq 'running' });
+	wait_until('it runs', sub { $sandbox->waiting($fault) });
 	is($session->query_safe("BEGIN; SELECT canopy_summit.retry_job($fetch)"), 'f', 'a job on its way is not retried');
 	is(query($node, "SELECT count(*) FROM (SELECT FROM canopy_summit.job WHERE job_id = $fetch FOR UPDATE NOWAIT) AS j"), 1, 'nor locked');
 	$session->query_safe("SELECT FROM canopy_summit.job WHERE job_id = $fetch FOR UPDATE");
+	$sandbox->clear($fault);
 	others_go_on('the row of a job');
 	$session->query_safe('ROLLBACK');
 	is(settled($node, $fetch), 'succeeded', 'which then is settled');

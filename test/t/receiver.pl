@@ -438,7 +438,7 @@ sub killed
 	query($node, q{TRUNCATE canopy_summit.webhook, canopy_summit.job;
 		CREATE TABLE strike (subject text);
 		INSERT INTO strike VALUES ('');
-		CREATE FUNCTION stop_at() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		CREATE FUNCTION stop_at() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
 			IF NEW.subject = (SELECT subject FROM public.strike) THEN PERFORM pg_advisory_xact_lock_shared(2001); END IF;
 			RETURN NEW;
 		END $$;

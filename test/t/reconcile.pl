@@ -261,12 +261,13 @@ sub twins
 	start_anew();
 	my %body = (consent(), insurerName => 'usaa');
 	my $lost = doubtful('post-consent-and-connect', \%body, 'lost');
-	$sandbox->arm(match => { path => '/consentAndConnect', method => 'POST' }, fault => { kind => 'stall', at => 'before_headers', seconds => 4 });
+	my $fault = $sandbox->hold(match => { path => '/consentAndConnect', method => 'POST' });
 	my $slow = enqueue($node, 'post-consent-and-connect', {}, { %body, insurerUsername => 'user_good_home' });
 	wait_until('its effect is there', sub { effects('post-consent-and-connect') eq '2 1' });
 	look_up(1, $lost);
 	is(state_of($slow), 'running', 'one like it is on its way');
 	is(state_of($lost), 'in_doubt', 'its effect is not taken for that of the one in doubt');
+	$sandbox->clear($fault);
 	is(settled($node, $slow), 'succeeded', 'it succeeds');
 	# Monitorings of different pulls are not of a kind.
 	start_anew();

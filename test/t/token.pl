@@ -178,10 +178,13 @@ subtest 'a token endpoint that is down for long' => sub {
 	new_worker();
 	$sandbox->arm(match => { listener => 'summit_auth' }, times => undef, fault => { kind => 'status', status => 500 });
 	my $before = () = summit_log($sandbox, 'create-token');
+	my $start = time;
 	my $ids = enqueue(500);
 	wait_until('a second request', sub { (() = summit_log($sandbox, 'create-token')) - $before >= 2 });
-	cmp_ok($node->safe_psql('postgres', "SELECT max(fence) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)"), '<=', 4, 'a job is claimed a few times');
-	cmp_ok((() = summit_log($sandbox, 'create-token')) - $before, '<=', 3, 'few requests');
+	my $fence = $node->safe_psql('postgres', "SELECT max(fence) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)");
+	my $requests = (() = summit_log($sandbox, 'create-token')) - $before;
+	cmp_ok($fence, '<=', $requests + 2, "a job is claimed no oftener than a token is asked for ($fence, $requests)");
+	cmp_ok($requests, '<=', 2 + (time - $start), 'which is now and then');
 	$sandbox->clear;
 	is(outcome($ids), 'verified', 'all is sent afterwards');
 };
@@ -191,13 +194,14 @@ subtest 'a mapping that goes while a token is awaited' => sub {
 	new_worker();
 	$sandbox->clear_log;
 	add_summit_mapping($node, $sandbox, role => 'app');
-	$sandbox->arm(match => { listener => 'summit_auth' }, fault => { kind => 'stall', at => 'before_headers', seconds => 3 });
+	my $fault = $sandbox->hold(match => { listener => 'summit_auth' }, times => 1);
 	my $ids = enqueue(1, 'SET ROLE app;');
-	wait_until('a token is awaited', sub { grep { $_->{outcome} eq 'open' } summit_log($sandbox, 'create-token') });
+	wait_until('a token is awaited', sub { $sandbox->waiting($fault) });
 	$node->safe_psql('postgres', 'DROP USER MAPPING FOR app SERVER summit');
 	my $epoch = $node->safe_psql('postgres', 'SELECT max(epoch) FROM canopy_summit.worker_status');
 	my $other = $node->safe_psql('postgres', "SET client_min_messages = error; INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts, enqueued_at)"
 		. " VALUES (nextval('canopy_summit.job_id_seq'), 'summit', 'get-job', '{\"jobId\": \"none\"}', 5, now(), 10, 'app', 'queued', canopy_summit.instance(), 0, 0, now()) RETURNING job_id; SELECT canopy_summit.wake()");
+	$sandbox->clear($fault);
 	is(outcome($ids), 'failed', 'the upload fails');
 	like($node->safe_psql('postgres', "SELECT error_message FROM summit.upload WHERE upload_id = $ids"), qr/mapping/, 'for want of a mapping');
 	is($node->safe_psql('postgres', 'SELECT max(epoch) FROM canopy_summit.worker_status'), $epoch, 'and the worker lives');
