@@ -28,7 +28,7 @@ for my $round (1 .. $rounds)
 	my $fetches = query($node, "SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch AND operation = 'get-pull-by-id'");
 
 	stop_asleep($node, $pid);
-	query($node, "UPDATE canopy_summit.job SET lease_until = now() - interval '1 s' WHERE epoch = $epoch; SELECT canopy_summit.wake()");
+	query($node, "UPDATE canopy_summit.job SET lease_until = now() WHERE epoch = $epoch; SELECT canopy_summit.wake()");
 	wait_until('its claims are taken over, and those that may be are sent again', sub { $sandbox->waiting($fault) == 16 + $fetches });
 	is(query($node, "SELECT count(*) FROM canopy_summit.job_attempt WHERE job_id > $last AND epoch = $epoch AND code = 'worker_lost'"), $claims, "round $round: $claims claims were taken over");
 	# The answers to what was sent first are those that the stopped worker waits for.

@@ -25,7 +25,7 @@ sub stopped_worker
 	wait_until('there is another worker', sub { $drain->answer('SELECT count(*) FROM canopy_summit.worker_status') == 2 });
 	my ($pid, $epoch, $claims) = split /\|/, $drain->answer('SELECT pid, epoch, in_flight FROM canopy_summit.worker_status ORDER BY in_flight DESC LIMIT 1');
 	stop_asleep($node, $pid);
-	$drain->answer("UPDATE canopy_summit.job SET lease_until = now() - interval '1 s' WHERE epoch = $epoch; SELECT canopy_summit.wake()");
+	$drain->answer("UPDATE canopy_summit.job SET lease_until = now() WHERE epoch = $epoch; SELECT canopy_summit.wake()");
 
 	my $lost = "FROM canopy_summit.job_attempt WHERE epoch = $epoch AND";
 	wait_until('the other has sent all of them', sub { $sandbox->waiting($fault) == $uploads + $claims });
