@@ -11,9 +11,9 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 
 # The install script, in the order in which CREATE EXTENSION runs its parts.
 SQL_PARTS = $(addprefix $(here)/src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
-	40_entity.sql 50_view.sql 60_canopy.sql 65_job.sql 66_operate.sql 67_reconcile.sql 70_minimisation.sql \
+	40_entity.sql 50_view.sql 60_canopy.sql 64_identity.sql 65_job.sql 66_operate.sql 67_reconcile.sql 70_minimisation.sql \
 	71_certificate.sql 75_upload.sql 79_html.sql 80_webhook.sql 81_life_cycle.sql \
-	82_apply.sql 83_status.sql 90_privilege.sql)
+	82_apply.sql 83_status.sql 84_arm.sql 90_privilege.sql)
 
 # pg_regress tests, in the order in which they run.
 REGRESS = server store coerce shape drift view link operation certificate html webhook

@@ -98,11 +98,13 @@ typedef struct Connection
 
 extern Provider connection_provider(const char *server);
 extern Connection *connection_open(const char *server, Provider provider);
+extern Connection *connection_open_oid(Oid server, const char *name);
 extern void connection_authenticate(Connection *connection);
 
 /* what a server's webhooks are verified with */
 typedef struct WebhookSource
 {
+	Oid server_oid;
 	const char *server;
 	Provider provider;
 	const char *environment;

@@ -37,6 +37,18 @@ provider_wrapper(Provider provider)
 	return provider == PROVIDER_CANOPY ? "canopy_api" : "summit_api";
 }
 
+/* Raise the error for a role without a right to the server. */
+static void
+connection_check_right(const ForeignServer *server)
+{
+	if (aclcheck_server(server->serverid, GetUserId()) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for foreign server %s", server->servername),
+						errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;",
+								quote_identifier(server->servername),
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}
+
 /* The server by name, with a hint that prints the statement to run if there is none. */
 static ForeignServer *
 connection_find_server(const char *name, Provider provider)
@@ -58,12 +70,25 @@ connection_find_server(const char *name, Provider provider)
 							   wrapper),
 						errhint("Name another server, or change setting canopy_summit.%s_server.",
 								provider == PROVIDER_CANOPY ? "canopy" : "summit")));
-	if (aclcheck_server(server->serverid, GetUserId()) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("permission denied for foreign server %s", name),
-						errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;", quote_identifier(name),
-								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+	connection_check_right(server);
 	return server;
+}
+
+/* Which API a server speaks, by its wrapper.  Error 42809: it is not one of ours. */
+static Provider
+connection_provider_of(const ForeignServer *server)
+{
+	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
+		return PROVIDER_CANOPY;
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
+						server->servername, provider_wrapper(PROVIDER_CANOPY),
+						provider_wrapper(PROVIDER_SUMMIT))));
+	return PROVIDER_SUMMIT;
 }
 
 /* The server by name, of whichever of our wrappers, and the API that it speaks. */
@@ -71,24 +96,13 @@ static ForeignServer *
 connection_find_any_server(const char *name, Provider *provider)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
-	const char *wrapper;
 
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
 				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER canopy_api OPTIONS (…);",
 						 quote_identifier(name))));
-	wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
-	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
-		*provider = PROVIDER_CANOPY;
-	else if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) == 0)
-		*provider = PROVIDER_SUMMIT;
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
-						name, provider_wrapper(PROVIDER_CANOPY),
-						provider_wrapper(PROVIDER_SUMMIT))));
+	*provider = connection_provider_of(server);
 	return server;
 }
 
@@ -160,17 +174,10 @@ connection_set_option(Connection *connection, const char *name, char *value)
 		connection->timeout = option_parse_duration(name, value);
 }
 
-/*
- * The server as a Connection without credentials, in the current memory
- * context.  NULL means the setting's server.  Errors: 42704 no such server,
- * 42809 a server of another wrapper, 42501 no USAGE, 22023 no base_url.
- */
-Connection *
-connection_open(const char *name, Provider provider)
+/* A server as a Connection.  Error 22023: it has no base_url. */
+static Connection *
+connection_of(const ForeignServer *server, Provider provider)
 {
-	const char *setting =
-		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
-	ForeignServer *server = connection_find_server(name ? name : setting, provider);
 	Connection *connection = palloc0(sizeof(Connection));
 	ListCell *cell;
 
@@ -197,6 +204,39 @@ connection_open(const char *name, Provider provider)
 						errhint("ALTER SERVER %s OPTIONS (ADD base_url 'https://…');",
 								quote_identifier(connection->server))));
 	return connection;
+}
+
+/*
+ * The server as a Connection without credentials, in the current memory
+ * context.  NULL means the setting's server.  Errors: 42704 no such server,
+ * 42809 a server of another wrapper, 42501 no USAGE, 22023 no base_url.
+ */
+Connection *
+connection_open(const char *name, Provider provider)
+{
+	const char *setting =
+		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
+
+	return connection_of(connection_find_server(name ? name : setting, provider), provider);
+}
+
+/*
+ * The same for a server that is known already, whatever it is called by now;
+ * `name` is what to call it if it is gone, which is error 42704.
+ */
+Connection *
+connection_open_oid(Oid oid, const char *name)
+{
+	ForeignServer *server = GetForeignServerExtended(oid, FSV_MISSING_OK);
+	Provider provider;
+
+	if (server == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						OidIsValid(oid) ? errmsg("server \"%s\" was dropped", name)
+										: errmsg("server \"%s\" does not exist", name)));
+	provider = connection_provider_of(server);
+	connection_check_right(server);
+	return connection_of(server, provider);
 }
 
 /* Options of a role's mapping, else PUBLIC's; false if neither is there. */
@@ -304,6 +344,7 @@ connection_webhook(const char *name)
 	server = connection_find_any_server(name, &source->provider);
 	source->environment = "production";
 	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
+	source->server_oid = server->serverid;
 	source->server = server->servername;
 	role = server->owner;
 	foreach(cell, server->options)

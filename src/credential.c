@@ -2,6 +2,8 @@
  * credential.c
  *	  The credentials a worker sends with, one a server and role.
  *
+ * Server and role are known by their OIDs, not by their names: what is renamed
+ * keeps its credential, and a namesake has another.
  * A credential is read as the role it belongs to, so that USAGE and the user
  * mapping are checked at every reading; it is read again when it is older than
  * a second, so that a rotated secret or a revoked right counts at once.
@@ -13,8 +15,8 @@
 
 #include "access/xact.h"
 #include "common/sha2.h"
+#include "identity.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -23,9 +25,20 @@
 
 static List *credentials = NIL;
 
+/* Whether a credential is that of a role for a server; one that is not there has only its name. */
+static bool
+credential_is(const Credential *credential, Oid server_oid, Oid owner_oid, const char *server,
+			  const char *owner)
+{
+	return credential->server_oid == server_oid && credential->owner_oid == owner_oid &&
+		   (OidIsValid(server_oid) || strcmp(credential->server, server) == 0) &&
+		   (OidIsValid(owner_oid) || strcmp(credential->owner, owner) == 0);
+}
+
 /* The credential of a role for a server, not yet read if it is new. */
 Credential *
-credential_find(HttpLoop *loop, const char *server, const char *owner)
+credential_find(HttpLoop *loop, Oid server_oid, Oid owner_oid, const char *server,
+				const char *owner)
 {
 	Credential *credential;
 	MemoryContext context;
@@ -35,7 +48,7 @@ credential_find(HttpLoop *loop, const char *server, const char *owner)
 	foreach(cell, credentials)
 	{
 		credential = lfirst(cell);
-		if (strcmp(credential->server, server) == 0 && strcmp(credential->owner, owner) == 0)
+		if (credential_is(credential, server_oid, owner_oid, server, owner))
 			return credential;
 	}
 	context =
@@ -45,6 +58,8 @@ credential_find(HttpLoop *loop, const char *server, const char *owner)
 	credential->context = context;
 	credential->read_context =
 		AllocSetContextCreate(context, "canopy_summit connection", ALLOCSET_SMALL_SIZES);
+	credential->server_oid = server_oid;
+	credential->owner_oid = owner_oid;
 	credential->server = pstrdup(server);
 	credential->owner = pstrdup(owner);
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -71,21 +86,32 @@ credential_digest(Credential *credential)
 	pfree(all.data);
 }
 
-/* Read server and mapping as the role.  Errors: those of connection_open() and connection_authenticate(). */
+/* Remember a name if it is another one by now. */
+static void
+credential_rename(const Credential *credential, const char **name, const char *now)
+{
+	if (strcmp(*name, now) != 0)
+		*name = MemoryContextStrdup(credential->context, now);
+}
+
+/* Read server and mapping as the role.  Errors: those of connection_open_oid() and connection_authenticate(). */
 static void
 credential_open(Credential *credential)
 {
-	Oid owner = get_role_oid(credential->owner, true);
+	const char *owner = identity_role_name(credential->owner_oid);
 	Oid role;
 	int security;
 
-	if (!OidIsValid(owner))
+	if (owner == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("role \"%s\" does not exist", credential->owner)));
+						OidIsValid(credential->owner_oid)
+							? errmsg("role \"%s\" was dropped", credential->owner)
+							: errmsg("role \"%s\" does not exist", credential->owner)));
+	credential_rename(credential, &credential->owner, owner);
 	GetUserIdAndSecContext(&role, &security);
-	SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
-	credential->connection =
-		connection_open(credential->server, connection_provider(credential->server));
+	SetUserIdAndSecContext(credential->owner_oid, security | SECURITY_LOCAL_USERID_CHANGE);
+	credential->connection = connection_open_oid(credential->server_oid, credential->server);
+	credential_rename(credential, &credential->server, credential->connection->server);
 	connection_authenticate(credential->connection);
 	SetUserIdAndSecContext(role, security);
 	credential_digest(credential);
@@ -137,6 +163,17 @@ credential_read(Credential *credential, TimestampTz now)
 	oauth_forget(credential);
 	credential->token_not_before = 0;
 	credential->refusals = 0;
+}
+
+/* Whether a credential that was read is none for good: role, server, mapping or right are gone. */
+bool
+credential_is_gone(const Credential *credential)
+{
+	int sqlstate = credential->problem_sqlstate;
+
+	return credential->connection == NULL &&
+		   (sqlstate == ERRCODE_UNDEFINED_OBJECT || sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+			sqlstate == ERRCODE_WRONG_OBJECT_TYPE);
 }
 
 /* Have every credential read again before its next use. */

@@ -10,7 +10,9 @@
 
 typedef struct Credential
 {
-	const char *server;
+	Oid server_oid;
+	Oid owner_oid;
+	const char *server; /* names at the last reading, or when it was found */
 	const char *owner;
 	MemoryContext context;      /* of this struct and the names */
 	MemoryContext read_context; /* of what was read */
@@ -31,9 +33,11 @@ typedef struct Credential
 	List *waiting;      /* of the worker's flights */
 } Credential;
 
-extern Credential *credential_find(HttpLoop *loop, const char *server, const char *owner);
+extern Credential *credential_find(HttpLoop *loop, Oid server_oid, Oid owner_oid,
+								   const char *server, const char *owner);
 extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
+extern bool credential_is_gone(const Credential *credential);
 
 /* oauth.c */
 extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);

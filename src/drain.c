@@ -169,7 +169,7 @@ static List *
 lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 {
 	int room = lane_room(worker, lane, now, *claimed);
-	ClaimOrder order = {.server = lane->server,
+	ClaimOrder order = {.server_oid = lane->server_oid,
 						.cursor = &lane->cursor,
 						.held_owners = lane->held_owners,
 						.excess = postponed_excess(worker, lane),
@@ -202,7 +202,9 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 		Job *job = lfirst(cell);
 
 		cursor_advance(&lane->cursor, job);
-		credential_read(credential_find(worker->loop, lane->server, job->owner), now);
+		credential_read(credential_find(worker->loop, job->server_oid, job->owner_oid, job->server,
+										job->owner),
+						now);
 		claimed->jobs++;
 		claimed->bytes += job_bytes(job);
 	}
@@ -270,7 +272,7 @@ worker_claim(Worker *worker, TimestampTz now)
 			claims = lappend(claims, claim);
 			MemoryContextSwitchTo(old);
 		}
-		servers = lappend(servers, unconstify(char *, lane->server));
+		servers = lappend_oid(servers, lane->server_oid);
 	}
 	if (worker->next_due <= now)
 		worker->next_due = job_next_due(servers, now);

@@ -61,7 +61,7 @@ enqueue_check_key(const NewRow *row, const char *name)
  * another role.
  */
 static void
-enqueue_lock_order(const char *server, const char *key)
+enqueue_lock_order(Oid server, const char *key)
 {
 	lock_take_of(ORDERING_LOCKTAG, lock_owner_key(server, GetUserId()), lock_text_key(key));
 }
@@ -106,7 +106,7 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 
 /* Fill the columns that are the engine's, whatever the row says. */
 static void
-enqueue_fill_engine(NewRow *row)
+enqueue_fill_engine(NewRow *row, const Connection *connection)
 {
 	static const char *const empty[] = {"epoch",       "lease_until", "first_sent_at",
 										"finished_at", "outcome",     "outcome_code",
@@ -115,6 +115,8 @@ enqueue_fill_engine(NewRow *row)
 	new_row_put(row, "owner",
 				DirectFunctionCall1(namein,
 									CStringGetDatum(GetUserNameFromId(GetUserId(), false))));
+	new_row_put(row, "owner_oid", ObjectIdGetDatum(GetUserId()));
+	new_row_put(row, "server_oid", ObjectIdGetDatum(connection->server_oid));
 	new_row_put(row, "state",
 				DirectFunctionCall2(
 					enum_in, CStringGetDatum("queued"),
@@ -162,8 +164,8 @@ enqueue_fill(NewRow *row)
 	request_check_confirmation(connection, operation, params);
 	enqueue_fill_input(row, operation);
 	if (new_row_text(row, "ordering_key") != NULL)
-		enqueue_lock_order(server, new_row_text(row, "ordering_key"));
-	enqueue_fill_engine(row);
+		enqueue_lock_order(connection->server_oid, new_row_text(row, "ordering_key"));
+	enqueue_fill_engine(row, connection);
 }
 
 /* trigger job_fill: BEFORE INSERT ON canopy_summit.job FOR EACH ROW */

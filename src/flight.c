@@ -24,7 +24,9 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	flight->context = context;
 	flight->lane = lane;
 	flight->settlement.job = job;
-	flight->credential = credential_find(worker->loop, job->server, job->owner);
+	flight->credential =
+		credential_find(worker->loop, job->server_oid, job->owner_oid, job->server, job->owner);
+	job->owner = MemoryContextStrdup(context, flight->credential->owner);
 	flight->started_at = GetCurrentTimestamp();
 	flight->environment =
 		flight->credential->connection
@@ -49,14 +51,6 @@ flight_refuse(Worker *worker, Flight *flight, RetryAction action, const char *co
 	MemoryContextSwitchTo(old);
 }
 
-/* Whether a problem with a credential is final: role, server, mapping or right are gone. */
-static bool
-problem_is_final(int sqlstate)
-{
-	return sqlstate == ERRCODE_UNDEFINED_OBJECT || sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE ||
-		   sqlstate == ERRCODE_WRONG_OBJECT_TYPE;
-}
-
 /* Refuse what must not be sent any more; true if it was. */
 static bool
 flight_is_refused(Worker *worker, Flight *flight)
@@ -69,8 +63,7 @@ flight_is_refused(Worker *worker, Flight *flight)
 					  "the catalogue has no such operation");
 	else if (credential->connection == NULL)
 		flight_refuse(worker, flight,
-					  problem_is_final(credential->problem_sqlstate) ? RETRY_FAIL
-																	 : RETRY_CREDENTIAL,
+					  credential_is_gone(credential) ? RETRY_FAIL : RETRY_CREDENTIAL,
 					  "no_credential", credential->problem);
 	else if (job->attempts >= job->max_attempts)
 		flight_refuse(worker, flight, RETRY_FAIL, "attempts_exhausted",

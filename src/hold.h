@@ -1,13 +1,24 @@
 /*
  * hold.h
- *	  Holds of refused credentials.
+ *	  What keeps jobs queued: of a server that is paused, or of a role whose
+ *	  credential was refused.
  */
 #ifndef CANOPY_SUMMIT_HOLD_H
 #define CANOPY_SUMMIT_HOLD_H
 
 #include "worker.h"
 
+typedef struct Hold
+{
+	Oid server_oid;
+	Oid owner_oid; /* InvalidOid = everybody's jobs wait */
+	const char *server;
+	const char *owner;
+	const bytea *hash; /* of the refused credential; NULL = it could not be used at all */
+} Hold;
+
 extern void hold_write(const Flight *flight);
-extern bool hold_is_over(const Credential *credential, const bytea *hash);
+extern List *holds_read(void);
+extern bool hold_end_if_over(HttpLoop *loop, const Hold *hold);
 
 #endif /* CANOPY_SUMMIT_HOLD_H */

@@ -59,46 +59,51 @@ enum
 #define EQUALS    " OPERATOR(pg_catalog.=) "
 #define UNNEST(n) "pg_catalog.unnest($" #n ")"
 
+/* Whether w was delivered to d's server: in the rows of this instance the OID tells (identity.c). */
+#define SAME_SERVER_SQL(instance) \
+	"CASE WHEN w.instance" EQUALS instance " THEN w.server_oid" EQUALS "d.server_oid ELSE w.server" EQUALS "d.server END"
+
 /* The row that a delivery d is known as, and whether its delivery_id has come already, of whatever body. */
-#define KNOWN_SQL \
+#define KNOWN_SQL(instance) \
 	"(SELECT w.webhook_id FROM canopy_summit.webhook w" \
-	"  WHERE w.identity" EQUALS "d.identity AND w.server" EQUALS "d.server" \
+	"  WHERE w.identity" EQUALS "d.identity AND " SAME_SERVER_SQL(instance) \
 	"  AND w.content_hash" EQUALS "d.content_hash" \
 	"  AND w.signed_at OPERATOR(pg_catalog.>=) d.signed_after" \
 	"  AND w.signed_at OPERATOR(pg_catalog.<=) d.signed_before LIMIT 1)"
-#define HAS_SIBLING_SQL \
+#define HAS_SIBLING_SQL(instance) \
 	"(SELECT true FROM canopy_summit.webhook w" \
-	"  WHERE w.identity" EQUALS "d.identity AND w.server" EQUALS "d.server" \
+	"  WHERE w.identity" EQUALS "d.identity AND " SAME_SERVER_SQL(instance) \
 	"  AND w.delivery_key" EQUALS "d.delivery_key LIMIT 1)"
 
 /* Stores the deliveries that are not known, in a state if they can be read.  The last argument is of all of them. */
 #define INSERT_SQL(deliveries, state) \
 	"INSERT INTO canopy_summit.webhook (webhook_id, server, headers, body, received_at, signed_at, event, subject," \
-	"  delivery_key, content_hash, identity, problem, state, instance)" \
+	"  delivery_key, content_hash, identity, problem, server_oid, state, instance)" \
 	" SELECT d.webhook_id, d.server, d.headers, d.body, d.received_at, d.signed_at, d.event, d.subject," \
-	"  d.delivery_key, d.content_hash, d.identity, d.problem," \
-	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' ELSE " state " END, $15" \
+	"  d.delivery_key, d.content_hash, d.identity, d.problem, d.server_oid," \
+	"  CASE WHEN d.problem IS NOT NULL THEN 'quarantined' ELSE " state " END, $16" \
 	" FROM " deliveries " AS d (webhook_id, server, headers, body, received_at, signed_at, event, subject," \
-	"  delivery_key, content_hash, identity, problem, signed_after, signed_before)" \
-	" WHERE " KNOWN_SQL " IS NULL"
-#define KEYED_STATE_SQL "CASE WHEN " HAS_SIBLING_SQL " THEN 'conflict' ELSE 'stored' END"
+	"  delivery_key, content_hash, identity, problem, signed_after, signed_before, server_oid)" \
+	" WHERE " KNOWN_SQL("$16") " IS NULL"
+#define KEYED_STATE_SQL "CASE WHEN " HAS_SIBLING_SQL("$16") " THEN 'conflict' ELSE 'stored' END"
 #define RETURNING_SQL   " RETURNING webhook_id, state" EQUALS "'conflict'"
 
-#define INSERT_COLUMNS 14
+#define INSERT_COLUMNS 15
 #define MANY_SQL \
 	"ROWS FROM (" UNNEST(1) "," UNNEST(2) "," UNNEST(3) "," UNNEST(4) "," UNNEST(5) "," UNNEST(6) "," UNNEST(7) "," \
-	UNNEST(8) "," UNNEST(9) "," UNNEST(10) "," UNNEST(11) "," UNNEST(12) "," UNNEST(13) "," UNNEST(14) ")"
-#define ONE_SQL "(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14))"
+	UNNEST(8) "," UNNEST(9) "," UNNEST(10) "," UNNEST(11) "," UNNEST(12) "," UNNEST(13) "," UNNEST(14) "," UNNEST(15) ")"
+#define ONE_SQL "(VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15))"
 #define ONE_TYPES {INT8OID, TEXTOID, JSONBOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, \
-			BYTEAOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+			BYTEAOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT8OID}
 
 static Statement statements[STATEMENT_COUNT] = {
-	[WEBHOOK_FIND] = {6, {TEXTOID, INT8OID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
-		"SELECT " KNOWN_SQL ", " HAS_SIBLING_SQL
-		" FROM (VALUES ($1, $2, $3, $4, $5, $6)) AS d (server, identity, content_hash, delivery_key, signed_after, signed_before)"},
+	[WEBHOOK_FIND] = {8, {TEXTOID, INT8OID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, OIDOID, INT8OID},
+		"SELECT " KNOWN_SQL("$8") ", " HAS_SIBLING_SQL("$8")
+		" FROM (VALUES ($1, $2, $3, $4, $5, $6, $7))"
+		" AS d (server, identity, content_hash, delivery_key, signed_after, signed_before, server_oid)"},
 	[WEBHOOK_INSERT] = {INSERT_COLUMNS + 1, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID,
 			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
-			TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8OID},
+			TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, OIDARRAYOID, INT8OID},
 		INSERT_SQL(MANY_SQL, KEYED_STATE_SQL) RETURNING_SQL},
 	[WEBHOOK_INSERT_KEYED] = {INSERT_COLUMNS + 1, ONE_TYPES, INSERT_SQL(ONE_SQL, KEYED_STATE_SQL) RETURNING_SQL},
 	[WEBHOOK_INSERT_ONE] = {INSERT_COLUMNS + 1, ONE_TYPES, INSERT_SQL(ONE_SQL, "'stored'")},
@@ -213,6 +218,7 @@ inbox_check(Delivery *delivery, const WebhookSource *source)
 	else
 	{
 		delivery->outcome = INBOX_STORED;
+		delivery->server_oid = source->server_oid;
 		delivery->headers = header_hide_credentials(delivery->headers);
 		delivery_read(delivery, source->provider);
 		delivery_set_horizon(delivery, source->provider);
@@ -265,9 +271,9 @@ static bool
 delivery_find(Delivery *delivery, bool *has_sibling)
 {
 	const Envelope *envelope = &delivery->envelope;
-	Datum arguments[6] = {CStringGetTextDatum(delivery->server), Int64GetDatum(delivery->identity),
+	Datum arguments[8] = {CStringGetTextDatum(delivery->server), Int64GetDatum(delivery->identity),
 						  bytes_datum(envelope->hash, sizeof(envelope->hash))};
-	char nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	bool is_new;
 	bool isnull;
 	Datum known;
@@ -275,6 +281,8 @@ delivery_find(Delivery *delivery, bool *has_sibling)
 	arguments[3] = statement_text(envelope->delivery_key, &nulls[3]);
 	arguments[4] = TimestampTzGetDatum(delivery->signed_after);
 	arguments[5] = TimestampTzGetDatum(delivery->signed_before);
+	arguments[6] = ObjectIdGetDatum(delivery->server_oid);
+	arguments[7] = Int64GetDatum(instance_current());
 	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
 	known = statement_column(1, &is_new);
 	(void) statement_column(2, &isnull);
@@ -308,6 +316,7 @@ delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
 	values[11] = statement_text(envelope->problem, &nulls[11]);
 	values[12] = TimestampTzGetDatum(delivery->signed_after);
 	values[13] = TimestampTzGetDatum(delivery->signed_before);
+	values[14] = ObjectIdGetDatum(delivery->server_oid);
 }
 
 /* Insert those of the deliveries that are not known; returns how many, whose rows are in SPI_tuptable if it is not NULL. */
@@ -500,6 +509,7 @@ inbox_fill(const Delivery *delivery, NewRow *row)
 	new_row_put(row, "identity", Int64GetDatum(delivery->identity));
 	new_row_put_text(row, "state", inbox_outcome_name(delivery->outcome));
 	new_row_put_text(row, "problem", envelope->problem);
+	new_row_put(row, "server_oid", ObjectIdGetDatum(delivery->server_oid));
 	new_row_put(row, "instance", Int64GetDatum(instance_current()));
 	return true;
 }

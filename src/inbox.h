@@ -30,6 +30,7 @@ typedef struct Delivery
 	size_t body_len;
 	TimestampTz received_at;
 
+	Oid server_oid;
 	TimestampTz signed_at;
 	TimestampTz signed_after;  /* what has the same content is the same delivery if it was signed */
 	TimestampTz signed_before; /* between these, inclusive */

@@ -6,6 +6,7 @@
 #include "job.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -38,26 +39,40 @@ append_file(StringInfo out, const char *path)
 	appendBinaryStringInfo(out, buffer, len);
 }
 
-/* A digest of system identifier, database and the content of instance_file, which is read at most once a second. */
+/*
+ * A digest of system identifier, database, the extension's schema, which is
+ * another one when the extension was made anew, and the content of
+ * instance_file, which is read at most once a second.  Inside a transaction.
+ */
 int64
 instance_current(void)
 {
 	static TimestampTz read_at = 0;
+	static Oid read_for = InvalidOid;
 	static int64 instance;
 	TimestampTz now = GetCurrentTimestamp();
+	Oid schema = get_namespace_oid("canopy_summit", false);
 	StringInfoData text;
 
-	if (read_at != 0 && now - read_at < USECS_PER_SEC)
+	if (read_for == schema && now - read_at < USECS_PER_SEC)
 		return instance;
 	initStringInfo(&text);
-	appendStringInfo(&text, UINT64_FORMAT "/%u/", GetSystemIdentifier(), MyDatabaseId);
+	appendStringInfo(&text, UINT64_FORMAT "/%u/%u/", GetSystemIdentifier(), MyDatabaseId, schema);
 	if (setting_instance_file[0] != '\0')
 		append_file(&text, setting_instance_file);
 	instance =
 		(int64) DatumGetUInt64(hash_any_extended((const unsigned char *) text.data, text.len, 0));
 	read_at = now;
+	read_for = schema;
 	pfree(text.data);
 	return instance;
+}
+
+/* What a job of an instance is marked with while it waits for arm() since a promotion. */
+int64
+instance_disarmed(int64 instance)
+{
+	return ~instance;
 }
 
 /*
@@ -73,11 +88,12 @@ instance_notice_promotion(void)
 		"WITH state AS (DELETE FROM canopy_summit.instance_state)"
 		" INSERT INTO canopy_summit.instance_state (timeline) VALUES ($1)";
 	static const char *const disarm_sql =
-		"UPDATE canopy_summit.job SET instance = 0, outcome_code = 'unarmed',"
+		"UPDATE canopy_summit.job SET instance = $3, outcome_code = 'unarmed',"
 		" outcome = 'the server was promoted: sent after canopy_summit.arm()'"
 		" WHERE state = 'queued' AND instance = $1 AND operation = ANY ($2)";
 	int timeline = (int) GetWALInsertionTimeLine();
-	Datum arguments[2] = {Int64GetDatum(instance_current()), operation_names(OPERATION_UNSAFE, 0)};
+	Datum arguments[3] = {Int64GetDatum(instance_current()), operation_names(OPERATION_UNSAFE, 0),
+						  Int64GetDatum(instance_disarmed(instance_current()))};
 	bool isnull = true;
 	int known = 0;
 
@@ -91,8 +107,8 @@ instance_notice_promotion(void)
 	(void) SPI_execute_with_args(write_sql, 1, (Oid[]){INT4OID}, (Datum[]){Int32GetDatum(timeline)},
 								 NULL, false, 0);
 	if (!isnull)
-		(void) SPI_execute_with_args(disarm_sql, 2, (Oid[]){INT8OID, TEXTARRAYOID}, arguments, NULL,
-									 false, 0);
+		(void) SPI_execute_with_args(disarm_sql, 3, (Oid[]){INT8OID, TEXTARRAYOID, INT8OID},
+									 arguments, NULL, false, 0);
 }
 
 /* canopy_summit.instance() -> bigint */

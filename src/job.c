@@ -43,26 +43,26 @@ enum
 };
 
 #define CLAIMED_COLUMNS                                                                               \
-	"j.job_id, j.fence, j.server, j.operation, j.params, j.body, j.owner,"                            \
+	"j.job_id, j.fence, j.server_oid, j.owner_oid, j.server, j.operation, j.params, j.body, j.owner," \
 	" j.attempts, j.max_attempts, j.run_at, j.first_sent_at, j.priority, j.ordering_key IS NOT NULL," \
 	" j.dedupe_key IS NOT NULL, j.reconciles, j.request_hash"
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	[JOB_INSERT] = {12, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
-			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, TIMESTAMPTZOID},
+	[JOB_INSERT] = {14, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
+			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, TIMESTAMPTZOID, OIDOID, OIDOID},
 		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
-		" run_at, idempotency_key, request_hash, instance, first_sent_at, max_attempts, state,"
-		" fence, attempts, enqueued_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 10, 'queued', 0, 0, now())"},
+		" run_at, idempotency_key, request_hash, instance, first_sent_at, server_oid, owner_oid,"
+		" max_attempts, state, fence, attempts, enqueued_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 10, 'queued', 0, 0, now())"},
 	/*
 	 * Of each priority the next jobs behind the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 * Of those, the first and as many more as have $12 bytes to send before them.
 	 */
-	[JOB_CLAIM] = {13, {INT8OID, TEXTOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
-			INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID,
+	[JOB_CLAIM] = {13, {INT8OID, OIDOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+			INT4OID, OIDARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID,
 			TEXTARRAYOID},
 		"WITH due AS MATERIALIZED ("
 		" SELECT d.job_id, sum(d.bytes) OVER (ROWS UNBOUNDED PRECEDING) - d.bytes AS bytes_before"
@@ -70,28 +70,30 @@ static Statement statements[STATEMENT_COUNT] = {
 		" LATERAL ("
 		"  SELECT q.job_id, canopy_summit.json_size(q.params)"
 		"   + coalesce(canopy_summit.json_size(q.body), 0) AS bytes FROM canopy_summit.job q"
-		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = $2"
+		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server_oid = $2"
 		"   AND q.priority = p.priority"
 		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $11"
 		"   AND (q.ordering_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
-		"    WHERE e.ordering_key = q.ordering_key AND e.server = q.server AND e.owner = q.owner"
+		"    WHERE e.ordering_key = q.ordering_key AND e.server_oid = q.server_oid AND e.owner_oid = q.owner_oid"
 		"     AND e.job_id < q.job_id"
 		"     AND e.state IN ('queued', 'running', 'in_doubt')))"
 		"   AND (q.dedupe_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
-		"    WHERE e.dedupe_key = q.dedupe_key AND e.server = q.server AND e.state = 'queued'"
-		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.owner = q.owner AND e.run_at <= $5"
+		"    WHERE e.dedupe_key = q.dedupe_key AND e.server_oid = q.server_oid AND e.state = 'queued'"
+		"     AND e.instance IS NOT DISTINCT FROM q.instance AND e.owner_oid = q.owner_oid AND e.run_at <= $5"
 		"     AND (e.priority, e.run_at, e.job_id) < (q.priority, q.run_at, q.job_id)))"
-		"   AND q.owner <> ALL ($7::name[])"
-		"   AND (cardinality($13) = 0 OR q.operation || ' ' || q.owner::text <> ALL ($13))"
+		"   AND q.owner_oid <> ALL ($7)"
+		"   AND (cardinality($13) = 0 OR q.operation || ' ' || q.owner_oid <> ALL ($13))"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
 		/* The last look for holds may have been before a pause that this snapshot sees the jobs behind. */
-		" WHERE NOT EXISTS (SELECT FROM canopy_summit.server_hold h WHERE h.server = $2 AND h.owner = '')"
+		" WHERE NOT EXISTS (SELECT FROM canopy_summit.server_hold h WHERE h.instance = $1"
+		"  AND h.server_oid = $2 AND h.owner_oid = 0)"
 		" LIMIT $6)"
 		" UPDATE canopy_summit.job j"
 		" SET state = 'running', fence = j.fence + 1, epoch = $8, lease_until = $9,"
-		" first_sent_at = coalesce(j.first_sent_at, $5)"
+		" first_sent_at = coalesce(j.first_sent_at, $5),"
+		" server = coalesce((SELECT s.srvname::text FROM pg_foreign_server s WHERE s.oid = $2), j.server)"
 		" FROM due WHERE j.job_id = due.job_id AND due.bytes_before <= $12"
 		" RETURNING " CLAIMED_COLUMNS},
 	[JOB_CANCEL_DUPLICATES] = {1, {INT8ARRAYOID},
@@ -101,8 +103,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		JOB_KEEPS("d", "'cancelled'")
 		" FROM (SELECT q.job_id, f.job_id AS first FROM canopy_summit.job f, canopy_summit.job q"
 		"  WHERE f.job_id = ANY ($1) AND f.dedupe_key IS NOT NULL"
-		"  AND q.dedupe_key = f.dedupe_key AND q.server = f.server AND q.state = 'queued'"
-		"  AND q.instance IS NOT DISTINCT FROM f.instance AND q.owner = f.owner"
+		"  AND q.dedupe_key = f.dedupe_key AND q.server_oid = f.server_oid AND q.state = 'queued'"
+		"  AND q.instance IS NOT DISTINCT FROM f.instance AND q.owner_oid = f.owner_oid"
 		"  AND q.job_id <> f.job_id FOR UPDATE OF q SKIP LOCKED) AS c"
 		" WHERE d.job_id = c.job_id"},
 	/* "settled" has the settlements as rows, see settled_descriptor(). */
@@ -134,25 +136,25 @@ static Statement statements[STATEMENT_COUNT] = {
 		" WHERE answer IS NOT NULL AND ($1 IS NULL OR job_id = ANY ($1))"
 		" ON CONFLICT (job_id) DO UPDATE"
 		" SET response = EXCLUDED.response, received_at = EXCLUDED.received_at"},
-	[JOB_NEXT_DUE] = {3, {INT8OID, TEXTARRAYOID, TIMESTAMPTZOID},
-		"SELECT min(d.run_at) FROM unnest($2) AS s(server), generate_series(0, 9) AS p(priority),"
+	[JOB_NEXT_DUE] = {3, {INT8OID, OIDARRAYOID, TIMESTAMPTZOID},
+		"SELECT min(d.run_at) FROM unnest($2) AS s(server_oid), generate_series(0, 9) AS p(priority),"
 		" LATERAL (SELECT q.run_at FROM canopy_summit.job q"
-		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server = s.server"
+		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server_oid = s.server_oid"
 		"   AND q.priority = p.priority::smallint AND q.run_at > $3"
 		"  ORDER BY q.run_at LIMIT 1) AS d"},
 	/* A loose index scan: a look-up a server, however many jobs it has. */
 	[JOB_SERVERS] = {1, {INT8OID},
 		"WITH RECURSIVE servers AS ("
-		" (SELECT server FROM canopy_summit.job WHERE state = 'queued' AND instance = $1"
-		"  ORDER BY server USING OPERATOR(pg_catalog.~<~) LIMIT 1)"
+		" (SELECT server_oid FROM canopy_summit.job WHERE state = 'queued' AND instance = $1"
+		"  ORDER BY server_oid LIMIT 1)"
 		" UNION ALL"
-		" SELECT (SELECT j.server FROM canopy_summit.job j"
-		"  WHERE j.state = 'queued' AND j.instance = $1"
-		"   AND j.server OPERATOR(pg_catalog.~>~) s.server"
-		"  ORDER BY j.server USING OPERATOR(pg_catalog.~<~) LIMIT 1)"
-		" FROM servers s WHERE s.server IS NOT NULL)"
-		" SELECT server FROM servers WHERE server IS NOT NULL"
-		" UNION SELECT s.srvname::text FROM pg_foreign_server s"
+		" SELECT (SELECT j.server_oid FROM canopy_summit.job j"
+		"  WHERE j.state = 'queued' AND j.instance = $1 AND j.server_oid > s.server_oid"
+		"  ORDER BY j.server_oid LIMIT 1)"
+		" FROM servers s WHERE s.server_oid IS NOT NULL)"
+		" SELECT q.server_oid, s.srvname::text FROM servers q"
+		" LEFT JOIN pg_foreign_server s ON s.oid = q.server_oid WHERE q.server_oid IS NOT NULL"
+		" UNION SELECT s.oid, s.srvname::text FROM pg_foreign_server s"
 		" JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"
 		" WHERE w.fdwname IN ('canopy_api', 'summit_api')"},
 	[JOB_EPOCHS] = {0, {0},
@@ -219,7 +221,7 @@ int64
 job_insert(const JobSpec *spec)
 {
 	int64 job_id = job_next_id();
-	Datum arguments[12] = {Int64GetDatum(job_id),
+	Datum arguments[14] = {Int64GetDatum(job_id),
 						   CStringGetTextDatum(spec->server),
 						   CStringGetTextDatum(spec->operation),
 						   JsonbPGetDatum(spec->params),
@@ -230,11 +232,13 @@ job_insert(const JobSpec *spec)
 						   CStringGetTextDatum(spec->idempotency_key),
 						   bytes_datum(spec->request_hash, 32),
 						   Int64GetDatum(instance_current()),
-						   TimestampTzGetDatum(spec->first_sent_at)};
+						   TimestampTzGetDatum(spec->first_sent_at),
+						   ObjectIdGetDatum(spec->server_oid),
+						   ObjectIdGetDatum(spec->owner_oid)};
 
 	job_check_size(spec->params, spec->body);
 	statement_run(&statements[JOB_INSERT], arguments,
-				  spec->first_sent_at == 0 ? "           n" : NULL);
+				  spec->first_sent_at == 0 ? "           n  " : NULL);
 	wake_at_commit(spec->run_at);
 	return job_id;
 }
@@ -275,6 +279,8 @@ job_read(HeapTuple row)
 
 	job->job_id = DatumGetInt64(row_datum(row, ++n, &isnull));
 	job->fence = DatumGetInt32(row_datum(row, ++n, &isnull));
+	job->server_oid = DatumGetObjectId(row_datum(row, ++n, &isnull));
+	job->owner_oid = DatumGetObjectId(row_datum(row, ++n, &isnull));
 	job->server = row_text(row, ++n);
 	job->operation = operation_lookup(row_text(row, ++n));
 	job->params = row_json(row, ++n);
@@ -331,12 +337,12 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 		priority[i] = Int16GetDatum(p);
 	}
 	arguments[0] = Int64GetDatum(instance_current());
-	arguments[1] = CStringGetTextDatum(order->server);
+	arguments[1] = ObjectIdGetDatum(order->server_oid);
 	arguments[2] = statement_array(run_at, NULL, JOB_PRIORITIES, TIMESTAMPTZOID);
 	arguments[3] = statement_array(job_id, NULL, JOB_PRIORITIES, INT8OID);
 	arguments[4] = TimestampTzGetDatum(order->now);
 	arguments[5] = Int32GetDatum(order->count);
-	arguments[6] = statement_texts(order->held_owners);
+	arguments[6] = statement_oids(order->held_owners);
 	arguments[7] = Int64GetDatum(order->epoch);
 	arguments[8] = TimestampTzGetDatum(order->lease);
 	arguments[9] = statement_array(priority, NULL, JOB_PRIORITIES, INT2OID);
@@ -525,11 +531,11 @@ job_settle(List *settlements, int64 epoch)
 	tuplestore_end(rows);
 }
 
-/* When the next job of these servers (char *) is due, after now; DT_NOEND = never. */
+/* When the next job of these servers, a List of Oid, is due, after now; DT_NOEND = never. */
 TimestampTz
 job_next_due(List *servers, TimestampTz now)
 {
-	Datum arguments[3] = {Int64GetDatum(instance_current()), statement_texts(servers),
+	Datum arguments[3] = {Int64GetDatum(instance_current()), statement_oids(servers),
 						  TimestampTzGetDatum(now)};
 	bool isnull;
 	Datum datum;
@@ -540,7 +546,7 @@ job_next_due(List *servers, TimestampTz now)
 	return isnull ? DT_NOEND : DatumGetTimestampTz(datum);
 }
 
-/* The servers that have queued jobs, and those that exist: a List of char *. */
+/* The servers that have queued jobs, and those that exist: a List of JobServer *. */
 List *
 job_servers(void)
 {
@@ -549,7 +555,14 @@ job_servers(void)
 
 	statement_run(&statements[JOB_SERVERS], arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		servers = lappend(servers, (void *) row_text(SPI_tuptable->vals[i], 1));
+	{
+		JobServer *server = palloc(sizeof(JobServer));
+		bool isnull;
+
+		server->server_oid = DatumGetObjectId(row_datum(SPI_tuptable->vals[i], 1, &isnull));
+		server->server = row_text(SPI_tuptable->vals[i], 2);
+		servers = lappend(servers, server);
+	}
 	SPI_freetuptable(SPI_tuptable);
 	return servers;
 }

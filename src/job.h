@@ -25,7 +25,9 @@ typedef struct Job
 {
 	int64 job_id;
 	int fence;
-	const char *server;
+	Oid server_oid;
+	Oid owner_oid;
+	const char *server;         /* its name now, or its last known one */
 	const Operation *operation; /* NULL = the catalogue does not have it */
 	Jsonb *params;
 	Jsonb *body; /* NULL = none */
@@ -78,10 +80,10 @@ typedef struct ClaimCursor
 /* What to claim: due jobs of one server, for a worker's epoch. */
 typedef struct ClaimOrder
 {
-	const char *server;
+	Oid server_oid;
 	const ClaimCursor *cursor;
-	List *held_owners; /* of char *: none of theirs */
-	List *excess;      /* of char *, "operation owner": none of these */
+	List *held_owners; /* of Oid: none of theirs */
+	List *excess;      /* of char *, "operation role's OID": none of these */
 	int count;         /* at most */
 	int64 bytes;       /* of parameters and bodies, roughly at most; one job goes in any case */
 	int64 epoch;
@@ -91,9 +93,18 @@ typedef struct ClaimOrder
 	bool last_first;   /* the last priority first */
 } ClaimOrder;
 
+/* A server that has jobs, or may get some. */
+typedef struct JobServer
+{
+	Oid server_oid;
+	const char *server; /* NULL = it is gone */
+} JobServer;
+
 /* A job of the engine's own. */
 typedef struct JobSpec
 {
+	Oid server_oid;
+	Oid owner_oid;
 	const char *server;
 	const char *operation;
 	Jsonb *params;
@@ -108,6 +119,7 @@ typedef struct JobSpec
 
 /* instance.c */
 extern int64 instance_current(void);
+extern int64 instance_disarmed(int64 instance);
 extern void instance_notice_promotion(void);
 
 /* job.c; the caller is inside engine_begin() */

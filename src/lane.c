@@ -15,13 +15,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#define HOLDS_SQL \
-	"SELECT h.server, h.owner, h.credential_hash FROM canopy_summit.server_hold h ORDER BY h.server"
-#define RELEASE_SQL                                                  \
-	"WITH h AS (SELECT server, owner FROM canopy_summit.server_hold" \
-	" WHERE server = $1 AND owner = $2 FOR UPDATE SKIP LOCKED)"      \
-	" DELETE FROM canopy_summit.server_hold d USING h WHERE d.server = h.server AND d.owner = h.owner"
-
 /* Let every queued job with this run_at or a later one be claimed. */
 static void
 cursor_reset(ClaimCursor *cursor, TimestampTz from)
@@ -50,22 +43,34 @@ lanes_rescan(Worker *worker, TimestampTz from)
 	}
 }
 
+/* The lane of a server, which is a new one if it has none. */
 static Lane *
-lane_find(Worker *worker, const char *server)
+lane_find(Worker *worker, Oid server_oid)
 {
 	MemoryContext old;
 	ListCell *cell;
 	Lane *lane;
 
 	foreach(cell, worker->lanes)
-		if (strcmp(((Lane *) lfirst(cell))->server, server) == 0)
+		if (((Lane *) lfirst(cell))->server_oid == server_oid)
 			return lfirst(cell);
 	old = MemoryContextSwitchTo(worker->context);
 	lane = palloc0(sizeof(Lane));
-	lane->server = pstrdup(server);
+	lane->server_oid = server_oid;
 	worker->lanes = lappend(worker->lanes, lane);
 	MemoryContextSwitchTo(old);
 	return lane;
+}
+
+/* Give a lane the name that its server has now. */
+static void
+lane_rename(Worker *worker, Lane *lane, const char *name)
+{
+	if (lane->server != NULL && name != NULL && strcmp(lane->server, name) == 0)
+		return;
+	if (lane->server != NULL)
+		pfree(lane->server);
+	lane->server = name ? MemoryContextStrdup(worker->context, name) : NULL;
 }
 
 /* What this worker has of the connections that all workers of the database share; may be none. */
@@ -88,9 +93,12 @@ lane_read_limits(const Worker *worker, Lane *lane)
 	Oid role;
 	int security;
 
-	lane->max_connections = 1;
+	/* Jobs of a server that is gone only fail, which needs no connection. */
+	lane->max_connections = lane->server ? 1 : setting_max_in_flight;
 	lane->timeout = setting_http_timeout;
 	lane->throttle.rate = 0;
+	if (lane->server == NULL)
+		return;
 	GetUserIdAndSecContext(&role, &security);
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
@@ -99,7 +107,7 @@ lane_read_limits(const Worker *worker, Lane *lane)
 
 		/* Limits hold for every role; nobody's right to the server matters here. */
 		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
-		connection = connection_open(lane->server, connection_provider(lane->server));
+		connection = connection_open_oid(lane->server_oid, lane->server);
 		lane->max_connections = connections_share(worker, connection->max_connections);
 		lane->timeout = connection->timeout;
 		lane->throttle.rate = connection->requests_per_second / setting_workers;
@@ -117,22 +125,10 @@ lane_read_limits(const Worker *worker, Lane *lane)
 	CurrentResourceOwner = owner;
 }
 
-/* Whether the role's credential is another one than the refused. */
-static bool
-credential_has_changed(Worker *worker, const char *server, const char *owner, const bytea *hash)
-{
-	Credential *credential = credential_find(worker->loop, server, owner);
-
-	credential_read(credential, GetCurrentTimestamp());
-	return hold_is_over(credential, hash);
-}
-
 /* Take the holds from their table, but end those of credentials that have changed since. */
 static void
 lanes_read_holds(Worker *worker)
 {
-	SPITupleTable *rows;
-	uint64 count;
 	ListCell *cell;
 
 	foreach(cell, worker->lanes)
@@ -140,34 +136,21 @@ lanes_read_holds(Worker *worker)
 		Lane *lane = lfirst(cell);
 
 		lane->is_held = false;
-		list_free_deep(lane->held_owners);
+		list_free(lane->held_owners);
 		lane->held_owners = NIL;
 	}
-	if (SPI_execute(HOLDS_SQL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read canopy_summit.server_hold");
-	rows = SPI_tuptable;
-	count = SPI_processed;
-	for (uint64 i = 0; i < count; i++)
+	foreach(cell, holds_read())
 	{
-		char *server = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
-		char *owner = SPI_getvalue(rows->vals[i], rows->tupdesc, 2);
-		Lane *lane = lane_find(worker, server);
-		bool isnull;
-		Datum hash = SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull);
+		Hold *hold = lfirst(cell);
+		Lane *lane = lane_find(worker, hold->server_oid);
 		MemoryContext old;
 
-		if (owner[0] == '\0')
+		if (!OidIsValid(hold->owner_oid))
 			lane->is_held = true;
-		else if (credential_has_changed(worker, server, owner,
-										isnull ? NULL : DatumGetByteaPP(hash)))
-			(void) SPI_execute_with_args(RELEASE_SQL, 2, (Oid[]){TEXTOID, TEXTOID},
-										 (Datum[]){CStringGetTextDatum(server),
-												   CStringGetTextDatum(owner)},
-										 NULL, false, 0);
-		else
+		else if (!hold_end_if_over(worker->loop, hold))
 		{
 			old = MemoryContextSwitchTo(worker->context);
-			lane->held_owners = lappend(lane->held_owners, pstrdup(owner));
+			lane->held_owners = lappend_oid(lane->held_owners, hold->owner_oid);
 			MemoryContextSwitchTo(old);
 		}
 	}
@@ -181,7 +164,13 @@ lanes_read(Worker *worker)
 	ListCell *cell;
 
 	foreach(cell, servers)
-		lane_read_limits(worker, lane_find(worker, lfirst(cell)));
+	{
+		JobServer *server = lfirst(cell);
+		Lane *lane = lane_find(worker, server->server_oid);
+
+		lane_rename(worker, lane, server->server);
+		lane_read_limits(worker, lane);
+	}
 	lanes_read_holds(worker);
 	lanes_rescan(worker, DT_NOBEGIN);
 }

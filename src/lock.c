@@ -46,9 +46,9 @@ lock_text_key(const char *text)
 
 /* What tells apart the keys that roles choose for a server. */
 uint64
-lock_owner_key(const char *server, Oid owner)
+lock_owner_key(Oid server, Oid owner)
 {
-	return lock_text_key(psprintf("%u %s", owner, server));
+	return lock_text_key(psprintf("%u %u", owner, server));
 }
 
 /* How many of these locks the current transaction has taken, alone or of groups. */

@@ -18,7 +18,7 @@
 
 extern uint64 lock_key(const uint8 *digest);
 extern uint64 lock_text_key(const char *text);
-extern uint64 lock_owner_key(const char *server, Oid owner);
+extern uint64 lock_owner_key(Oid server, Oid owner);
 extern void lock_take(uint16 tag, uint64 key);
 extern void lock_take_if_few(uint16 tag, uint64 key);
 extern bool lock_try(uint16 tag, uint64 key);

@@ -231,8 +231,8 @@ postponed_excess(Worker *worker, const Lane *lane)
 
 		if (flight->lane != lane || flight->job->operation == NULL)
 			continue;
-		waiting =
-			waiting_find(&all, psprintf("%s %s", flight->job->operation->name, flight->job->owner));
+		waiting = waiting_find(&all, psprintf("%s %u", flight->job->operation->name,
+											  flight->job->owner_oid));
 		waiting->flights++;
 		waiting->bytes += flight_bytes(flight);
 	}

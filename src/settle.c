@@ -71,7 +71,7 @@ conclude_credential(Worker *worker, Flight *flight)
 	flight->holds_credential = true;
 	/* The claim of this very turn must know it already; the settle makes a scan read the holds. */
 	old = MemoryContextSwitchTo(worker->context);
-	flight->lane->held_owners = lappend(flight->lane->held_owners, pstrdup(credential->owner));
+	flight->lane->held_owners = lappend_oid(flight->lane->held_owners, credential->owner_oid);
 	MemoryContextSwitchTo(old);
 }
 

@@ -144,3 +144,15 @@ statement_texts(List *texts)
 	}
 	return statement_array(values, nulls, count, TEXTOID);
 }
+
+/* A List of Oid as oid[]. */
+Datum
+statement_oids(List *oids)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(oids), 1));
+	ListCell *cell;
+
+	foreach(cell, oids)
+		values[foreach_current_index(cell)] = ObjectIdGetDatum(lfirst_oid(cell));
+	return statement_array(values, NULL, list_length(oids), OIDOID);
+}

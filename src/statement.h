@@ -9,7 +9,7 @@
 
 #include "executor/spi.h"
 
-#define STATEMENT_ARGUMENTS 15
+#define STATEMENT_ARGUMENTS 16
 
 /* A statement that is prepared when it first runs, and kept; planned again when its plan does not fit any more. */
 typedef struct Statement
@@ -27,5 +27,6 @@ extern Datum statement_column(int column, bool *isnull);
 extern Datum statement_text(const char *text, char *null);
 extern Datum statement_array(Datum *values, bool *nulls, int count, Oid type);
 extern Datum statement_texts(List *texts);
+extern Datum statement_oids(List *oids);
 
 #endif /* CANOPY_SUMMIT_STATEMENT_H */

@@ -50,9 +50,10 @@ upload_hash(Jsonb *body, uint8 *hash)
 /* The look-ups see what others have committed while we waited for the lock. */
 static Statement select_same = {
 	3,
-	{BYTEAOID, TEXTOID, NAMEOID},
-	"SELECT u.upload_id FROM summit.upload u WHERE u.request_hash = $1 AND u.server = $2"
-	" AND u.owner = $3 AND u.uploaded_at > now() - interval '24 hours'"
+	{BYTEAOID, OIDOID, OIDOID},
+	"SELECT u.upload_id FROM summit.upload u WHERE u.request_hash = $1"
+	" AND canopy_summit.server_of(u.server_oid, u.server, u.instance) = $2"
+	" AND canopy_summit.owner_of(u.owner_oid, u.owner, u.instance) = $3 AND u.uploaded_at > now() - interval '24 hours'"
 	" AND u.status NOT IN ('failed', 'refused') AND NOT EXISTS ("
 	"  SELECT FROM canopy_summit.job j WHERE j.job_id = u.job_id AND j.state = 'cancelled')"
 	" ORDER BY u.upload_id LIMIT 1",
@@ -64,7 +65,7 @@ static Statement select_same = {
  */
 static Statement select_key = {
 	4,
-	{TEXTOID, TEXTOID, NAMEOID, BYTEAOID},
+	{TEXTOID, OIDOID, OIDOID, BYTEAOID},
 	"SELECT min(k.upload_id) FILTER (WHERE k.absorbs AND k.is_same),"
 	" coalesce(bool_or(NOT k.is_same AND (k.absorbs OR k.sent_at IS NOT NULL)), false),"
 	" min(k.sent_at)"
@@ -74,15 +75,17 @@ static Statement select_key = {
 	"   CASE WHEN j.job_id IS NULL THEN u.uploaded_at ELSE (SELECT min(a.started_at)"
 	"    FROM canopy_summit.job_attempt a WHERE a.job_id = j.job_id) END AS sent_at"
 	"  FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id"
-	"  WHERE u.idempotency_key = $1 AND u.server = $2 AND u.owner = $3) AS k",
+	"  WHERE u.idempotency_key = $1"
+	"   AND canopy_summit.server_of(u.server_oid, u.server, u.instance) = $2"
+	"   AND canopy_summit.owner_of(u.owner_oid, u.owner, u.instance) = $3) AS k",
 };
 
 /* The first upload of the same body by the same role within a day; 0 = there is none. */
 static int64
-upload_find_same(const char *server, const char *owner, const uint8 *hash)
+upload_find_same(Oid server, Oid owner, const uint8 *hash)
 {
-	Datum arguments[3] = {bytes_datum(hash, SHA256_DIGEST_LENGTH), CStringGetTextDatum(server),
-						  DirectFunctionCall1(namein, CStringGetDatum(owner))};
+	Datum arguments[3] = {bytes_datum(hash, SHA256_DIGEST_LENGTH), ObjectIdGetDatum(server),
+						  ObjectIdGetDatum(owner)};
 	bool isnull;
 
 	if (statement_run_now(&select_same, arguments, NULL) == 0)
@@ -97,12 +100,10 @@ upload_find_same(const char *server, const char *owner, const uint8 *hash)
  * has the locks of the body and the key.
  */
 static int64
-upload_find_key(const char *server, const char *owner, const char *key, const uint8 *hash,
-				TimestampTz *sent_at)
+upload_find_key(Oid server, Oid owner, const char *key, const uint8 *hash, TimestampTz *sent_at)
 {
-	Datum arguments[4] = {CStringGetTextDatum(key), CStringGetTextDatum(server),
-						  DirectFunctionCall1(namein, CStringGetDatum(owner)),
-						  bytes_datum(hash, SHA256_DIGEST_LENGTH)};
+	Datum arguments[4] = {CStringGetTextDatum(key), ObjectIdGetDatum(server),
+						  ObjectIdGetDatum(owner), bytes_datum(hash, SHA256_DIGEST_LENGTH)};
 	bool is_new;
 	bool isnull;
 	int64 upload_id;
@@ -201,7 +202,7 @@ upload_fill_certificate(NewRow *row, const Certificate *certificate)
 
 /* Fill the engine's columns, whatever the row says. */
 static void
-upload_fill_engine(NewRow *row, const char *owner, const char *status)
+upload_fill_engine(NewRow *row, const Connection *connection, const char *status)
 {
 	static const char *const empty[] = {"job_id",        "summit_job_id",  "source_table",
 										"source_key",    "error_code",     "error_field",
@@ -210,7 +211,13 @@ upload_fill_engine(NewRow *row, const char *owner, const char *status)
 
 	for (int i = 0; i < lengthof(empty); i++)
 		new_row_clear(row, empty[i]);
-	new_row_put(row, "owner", DirectFunctionCall1(namein, CStringGetDatum(owner)));
+	new_row_put(row, "owner",
+				DirectFunctionCall1(namein,
+									CStringGetDatum(GetUserNameFromId(GetUserId(), false))));
+	new_row_put(row, "owner_oid", ObjectIdGetDatum(GetUserId()));
+	new_row_put_text(row, "server", connection->server);
+	new_row_put(row, "server_oid", ObjectIdGetDatum(connection->server_oid));
+	new_row_put(row, "instance", Int64GetDatum(instance_current()));
 	new_row_put_text(row, "status", status);
 	new_row_put(row, "uploaded_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	if (upload_source != NULL)
@@ -231,12 +238,12 @@ upload_next_id(void)
 
 /* Fill a row that records the refusal of a payload, and nothing of the payload. */
 static void
-upload_fill_refusal(NewRow *row, const ErrorData *refusal)
+upload_fill_refusal(NewRow *row, const Connection *connection, const ErrorData *refusal)
 {
 	new_row_clear(row, "payload");
 	new_row_clear(row, "coi");
 	new_row_clear(row, "idempotency_key");
-	upload_fill_engine(row, GetUserNameFromId(GetUserId(), false), "refused");
+	upload_fill_engine(row, connection, "refused");
 	new_row_put(row, "upload_id", Int64GetDatum(upload_next_id()));
 	new_row_put_text(row, "error_code", unpack_sql_state(refusal->sqlerrcode));
 	new_row_put_text(row, "error_field", refusal->column_name);
@@ -269,13 +276,17 @@ upload_warn(int64 upload_id, List *warnings)
  * The row is filled outside the engine, whose memory ends with it.
  */
 static bool
-upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
+upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connection)
 {
-	const char *owner = GetUserNameFromId(GetUserId(), false);
 	const char *key = new_row_text(row, "idempotency_key");
-	uint64 group = lock_owner_key(server, GetUserId());
+	uint64 group = lock_owner_key(connection->server_oid, GetUserId());
 	uint8 hash[SHA256_DIGEST_LENGTH];
-	JobSpec spec = {.server = server, .operation = "upload-policy", .body = certificate->body};
+	JobSpec spec = {.server_oid = connection->server_oid,
+					.owner_oid = GetUserId(),
+					.server = connection->server,
+					.owner = GetUserNameFromId(GetUserId(), false),
+					.operation = "upload-policy",
+					.body = certificate->body};
 	int64 upload_id = 0;
 	int64 job_id = 0;
 	Engine engine;
@@ -286,11 +297,11 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 	lock_take_of(UPLOAD_LOCKTAG, group, lock_key(hash));
 	if (key != NULL)
 		lock_take_of(UPLOAD_LOCKTAG, group, lock_text_key(key));
-	absorbed_by = key != NULL ? upload_find_key(server, owner, key, hash, &spec.first_sent_at)
-							  : upload_find_same(server, owner, hash);
+	absorbed_by = key != NULL ? upload_find_key(spec.server_oid, spec.owner_oid, key, hash,
+												&spec.first_sent_at)
+							  : upload_find_same(spec.server_oid, spec.owner_oid, hash);
 	if (absorbed_by == 0)
 	{
-		spec.owner = owner;
 		spec.priority = UPLOAD_PRIORITY;
 		spec.run_at = GetCurrentTransactionStartTimestamp();
 		spec.params = upload_params(spec.idempotency_key);
@@ -302,7 +313,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const char *server)
 	engine_end(&engine);
 	if (absorbed_by != 0)
 		return false;
-	upload_fill_engine(row, owner, "queued");
+	upload_fill_engine(row, connection, "queued");
 	upload_fill_certificate(row, certificate);
 	new_row_put(row, "upload_id", Int64GetDatum(upload_id));
 	new_row_put_text(row, "idempotency_key", spec.idempotency_key);
@@ -326,10 +337,9 @@ canopy_summit_upload_fill_confidential(PG_FUNCTION_ARGS)
 		return new_row_tuple(&row);
 	server = new_row_text(&row, "server");
 	connection = connection_open(server, PROVIDER_SUMMIT);
-	new_row_put_text(&row, "server", connection->server);
 	if (upload_source != NULL && upload_source->refusal != NULL)
 	{
-		upload_fill_refusal(&row, upload_source->refusal);
+		upload_fill_refusal(&row, connection, upload_source->refusal);
 		return new_row_tuple(&row);
 	}
 	if (new_row_is_null(&row, "payload"))
@@ -340,7 +350,7 @@ canopy_summit_upload_fill_confidential(PG_FUNCTION_ARGS)
 									   ? NULL
 									   : DatumGetByteaPP(row.values[new_row_column(&row, "coi")]),
 								   content_type);
-	if (upload_enqueue(&row, certificate, connection->server))
+	if (upload_enqueue(&row, certificate, connection))
 	{
 		shared_notice_absence();
 		return new_row_tuple(&row);

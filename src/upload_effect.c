@@ -35,7 +35,8 @@ enum
  */
 #define POLL_COLUMNS                                                                             \
 	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
-	" instance, max_attempts, state, fence, attempts, enqueued_at, follows)"                     \
+	" instance, server_oid, owner_oid, max_attempts, state, fence, attempts, enqueued_at,"       \
+	" follows)"                                                                                  \
 	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
 	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
 
@@ -51,7 +52,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
 		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
 		"  RETURNING u.job_id, u.summit_job_id)"
-		POLL_COLUMNS " now() + interval '1 second', j.instance, 10, 'queued', 0, 0, now(), j.job_id"
+		POLL_COLUMNS " now() + interval '1 second', j.instance, j.server_oid, j.owner_oid, 10,"
+		" 'queued', 0, 0, now(), j.job_id"
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
 		" WHERE a.summit_job_id IS NOT NULL"},
 	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -80,7 +82,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  error_message = 'no end within canopy_summit.upload_poll_limit'"
 		"  FROM a WHERE u.upload_id = a.upload_id AND a.is_over)"
 		POLL_COLUMNS " now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
-		" interval '15 minutes'), j.instance, 10, 'queued', 0, 0, now(), j.follows"
+		" interval '15 minutes'), j.instance, j.server_oid, j.owner_oid, 10, 'queued', 0, 0,"
+		" now(), j.follows"
 		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
 };
 /* clang-format on */

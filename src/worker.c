@@ -196,7 +196,7 @@ worker_next_look(Worker *worker)
 
 	foreach(cell, worker->lanes)
 		if (!((Lane *) lfirst(cell))->is_held)
-			servers = lappend(servers, unconstify(char *, ((Lane *) lfirst(cell))->server));
+			servers = lappend_oid(servers, ((Lane *) lfirst(cell))->server_oid);
 	work_begin("looking for what is left behind");
 	if (job_next_due(servers, DT_NOBEGIN) <= GetCurrentTimestamp())
 		next = Min(next, worker->scan_at);

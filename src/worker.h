@@ -38,13 +38,14 @@ extern char *setting_receiver_tls_key_file;
 /* A server as a worker sees it. */
 typedef struct Lane
 {
-	const char *server;
+	Oid server_oid;
+	char *server; /* its name; NULL = it is gone */
 	Throttle throttle;
 	ClaimCursor cursor;
 	uint32 claims;
 	bool may_have_due; /* jobs behind the cursor are not known to be none */
 	bool is_held;
-	List *held_owners;   /* of char * */
+	List *held_owners;   /* of Oid */
 	int max_connections; /* of this worker */
 	int timeout;         /* ms of one request */
 	int in_flight;

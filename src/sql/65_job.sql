@@ -41,16 +41,18 @@ CREATE TABLE canopy_summit.job (
 	finished_at timestamptz,
 	outcome text,
 	outcome_code text,
-	outcome_status integer
+	outcome_status integer,
+	server_oid oid,
+	owner_oid oid
 );
 CREATE UNIQUE INDEX job_key ON canopy_summit.job (job_id);
 ALTER TABLE canopy_summit.job REPLICA IDENTITY USING INDEX job_key;
 -- Claims read this one alone; finished jobs are never in it.
-CREATE INDEX job_due ON canopy_summit.job (instance, server text_pattern_ops, priority, run_at, job_id) WHERE state = 'queued';
+CREATE INDEX job_due ON canopy_summit.job (instance, server_oid, priority, run_at, job_id) WHERE state = 'queued';
 CREATE INDEX job_running ON canopy_summit.job (epoch) WHERE state = 'running';
-CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, server text_pattern_ops, owner, job_id)
+CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, server_oid, owner_oid, job_id)
 	WHERE ordering_key IS NOT NULL AND state IN ('queued', 'running', 'in_doubt');
-CREATE INDEX job_dedupe ON canopy_summit.job (dedupe_key text_pattern_ops, server text_pattern_ops)
+CREATE INDEX job_dedupe ON canopy_summit.job (dedupe_key text_pattern_ops, server_oid)
 	WHERE dedupe_key IS NOT NULL AND state = 'queued';
 CREATE INDEX job_reconciles ON canopy_summit.job (reconciles) WHERE reconciles IS NOT NULL;
 CREATE INDEX job_stopped ON canopy_summit.job (job_id) WHERE state IN ('failed', 'in_doubt');
@@ -60,7 +62,9 @@ ALTER TABLE canopy_summit.job SET (autovacuum_vacuum_scale_factor = 0.01, autova
 
 COMMENT ON TABLE canopy_summit.job IS 'durable outbound requests: INSERT server, operation, params and body to have one sent after COMMIT';
 COMMENT ON COLUMN canopy_summit.job.job_id IS 'filled by the engine; a row that comes with one is a restored row';
-COMMENT ON COLUMN canopy_summit.job.server IS 'foreign server to send to';
+COMMENT ON COLUMN canopy_summit.job.server IS 'foreign server to send to, by the name it had when the job was enqueued or last claimed';
+COMMENT ON COLUMN canopy_summit.job.server_oid IS 'which server that is, whatever it is called by now; means nothing in another instance than the job''s';
+COMMENT ON COLUMN canopy_summit.job.owner_oid IS 'which role owner is, likewise';
 COMMENT ON COLUMN canopy_summit.job.operation IS 'name in canopy_summit.operation';
 COMMENT ON COLUMN canopy_summit.job.body IS 'as params without the parameters that the catalogue calls secret, once the job has ended';
 COMMENT ON COLUMN canopy_summit.job.priority IS '0 is sent first, 9 last; 5 unless given';
@@ -69,7 +73,7 @@ COMMENT ON COLUMN canopy_summit.job.max_attempts IS 'attempts that reach the ser
 COMMENT ON COLUMN canopy_summit.job.ordering_key IS 'jobs of one server, owner and key are sent one after the other in commit order';
 COMMENT ON COLUMN canopy_summit.job.dedupe_key IS 'of the queued jobs of one server, owner and key one is sent, the others are cancelled';
 COMMENT ON COLUMN canopy_summit.job.idempotency_key IS 'of keyed operations: the Idempotency-Key of every attempt; made unless given';
-COMMENT ON COLUMN canopy_summit.job.owner IS 'role that enqueued it, and whose user mapping it is sent with';
+COMMENT ON COLUMN canopy_summit.job.owner IS 'role that enqueued it, by the name it had then, and whose user mapping it is sent with';
 COMMENT ON COLUMN canopy_summit.job.instance IS 'canopy_summit.instance() where it was enqueued; workers elsewhere leave it alone until arm()';
 COMMENT ON COLUMN canopy_summit.job.fence IS 'number of its claims; a settle that names an older one is rejected';
 COMMENT ON COLUMN canopy_summit.job.epoch IS 'life of the worker that has claimed it';
@@ -119,12 +123,18 @@ CREATE TABLE canopy_summit.server_hold (
 	reason text NOT NULL,
 	credential_hash bytea,
 	held_at timestamptz NOT NULL,
-	held_by name NOT NULL
+	held_by name NOT NULL,
+	server_oid oid NOT NULL,
+	owner_oid oid NOT NULL,
+	instance bigint NOT NULL
 );
-CREATE UNIQUE INDEX server_hold_key ON canopy_summit.server_hold (server text_pattern_ops, owner text_pattern_ops);
+CREATE UNIQUE INDEX server_hold_key ON canopy_summit.server_hold (instance, server_oid, owner_oid);
 ALTER TABLE canopy_summit.server_hold REPLICA IDENTITY USING INDEX server_hold_key;
 COMMENT ON TABLE canopy_summit.server_hold IS 'servers and credentials whose jobs wait: pause_server(), or a refused credential; resume_server() ends it';
 COMMENT ON COLUMN canopy_summit.server_hold.owner IS 'role whose jobs wait; empty: everybody''s';
+COMMENT ON COLUMN canopy_summit.server_hold.server_oid IS 'which server that is, whatever it is called by now';
+COMMENT ON COLUMN canopy_summit.server_hold.owner_oid IS 'which role that is; 0: everybody''s';
+COMMENT ON COLUMN canopy_summit.server_hold.instance IS 'where it was written; a worker elsewhere, after a restore, takes it over by its names';
 COMMENT ON COLUMN canopy_summit.server_hold.credential_hash IS 'digest of the refused credential, made with canopy_summit.hold_key: with another one the hold ends by itself';
 
 -- Not dumped: a digest that was restored fits nothing, and its hold ends with one more try. No level reads it.
@@ -158,12 +168,6 @@ CREATE FUNCTION canopy_summit.json_size(value jsonb) RETURNS integer
 AS 'MODULE_PATHNAME', 'canopy_summit_json_size'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.json_size(jsonb) IS 'bytes that a value takes in memory, however much smaller it is stored';
-
-CREATE FUNCTION canopy_summit.instance() RETURNS bigint
-AS 'MODULE_PATHNAME', 'canopy_summit_instance'
-LANGUAGE C STABLE PARALLEL SAFE;
-COMMENT ON FUNCTION canopy_summit.instance() IS
-	'this database as jobs remember it: a digest of system identifier, database OID and the content of setting instance_file';
 
 CREATE FUNCTION canopy_summit.job_keeps(state text, operation text, value jsonb) RETURNS jsonb
 AS 'MODULE_PATHNAME', 'canopy_summit_job_keeps'

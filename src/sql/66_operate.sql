@@ -71,7 +71,8 @@ BEGIN ATOMIC
 		UPDATE canopy_summit.job j
 		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
 		WHERE j.state = 'failed' AND j.finished_at >= retry_failed.since AND NOT canopy_summit.sends_secrets(j.operation)
-			AND (retry_failed.server IS NULL OR j.server = retry_failed.server::text)
+			AND (retry_failed.server IS NULL
+				OR canopy_summit.server_of(j.server_oid, j.server, j.instance) = nullif(canopy_summit.server_of(NULL, retry_failed.server::text, NULL), 0))
 			AND (retry_failed.operation IS NULL OR j.operation = retry_failed.operation)
 		RETURNING 1)
 	SELECT count(*) FROM retried;
@@ -83,9 +84,10 @@ CREATE FUNCTION canopy_summit.pause_server(server name, reason text DEFAULT 'pau
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	INSERT INTO canopy_summit.server_hold (server, owner, reason, held_at, held_by)
-	VALUES (pause_server.server, '', pause_server.reason, now(), session_user)
-	ON CONFLICT (server, owner) DO UPDATE SET reason = EXCLUDED.reason;
+	INSERT INTO canopy_summit.server_hold (server, owner, reason, held_at, held_by, server_oid, owner_oid, instance)
+	VALUES (pause_server.server, '', pause_server.reason, now(), session_user, canopy_summit.server_oid(pause_server.server), 0,
+		canopy_summit.instance())
+	ON CONFLICT (instance, server_oid, owner_oid) DO UPDATE SET reason = EXCLUDED.reason;
 	SELECT canopy_summit.wake();
 END;
 COMMENT ON FUNCTION canopy_summit.pause_server(name, text) IS 'sends nothing more to a server until resume_server(); what is on its way is finished';
@@ -96,24 +98,11 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT canopy_summit.wake();
 	WITH ended AS (
-		DELETE FROM canopy_summit.server_hold h WHERE h.server = resume_server.server::text RETURNING 1)
+		DELETE FROM canopy_summit.server_hold h
+		WHERE canopy_summit.server_name(h.server_oid, h.server, h.instance) = resume_server.server::text RETURNING 1)
 	SELECT count(*) > 0 FROM ended;
 END;
 COMMENT ON FUNCTION canopy_summit.resume_server(name) IS 'ends every hold of a server, also those of refused credentials; false if there was none';
-
-CREATE FUNCTION canopy_summit.arm() RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT canopy_summit.wake();
-	WITH adopted AS (
-		UPDATE canopy_summit.job j SET instance = canopy_summit.instance()
-		WHERE j.instance <> canopy_summit.instance() AND j.state IN ('queued', 'running', 'in_doubt')
-		RETURNING 1)
-	SELECT count(*) FROM adopted;
-END;
-COMMENT ON FUNCTION canopy_summit.arm() IS
-	'adopts the unfinished jobs that another instance enqueued, or that a promotion left waiting: this database sends them from now on; returns how many';
 
 CREATE FUNCTION canopy_summit.wait_for_job(job_id bigint, timeout interval DEFAULT '1 minute') RETURNS text
 AS 'MODULE_PATHNAME', 'canopy_summit_wait_for_job'
@@ -142,13 +131,17 @@ BEGIN ATOMIC
 			ELSE '' END
 		|| CASE WHEN j.outcome IS NOT NULL THEN '; last outcome: ' || j.outcome ELSE '' END
 		|| CASE WHEN j.attempts > 0 THEN '; ' || j.attempts || ' of ' || j.max_attempts || ' attempts used' ELSE '' END
-	FROM canopy_summit.job j
+	-- By the names that server and role have now.
+	FROM (SELECT i.job_id, i.operation, i.state, i.instance, i.run_at, i.outcome, i.attempts, i.max_attempts, i.ordering_key, i.lease_until, i.server_oid, i.owner_oid,
+			canopy_summit.server_name(i.server_oid, i.server, i.instance) AS server,
+			canopy_summit.owner_name(i.owner_oid, i.owner, i.instance) AS owner
+			FROM canopy_summit.job i) AS j
 		LEFT JOIN LATERAL (
 			SELECT h.owner, h.reason FROM canopy_summit.server_hold h
-			WHERE h.server = j.server AND h.owner IN ('', j.owner::text) ORDER BY h.owner LIMIT 1) AS h ON true
+			WHERE h.instance = j.instance AND h.server_oid = j.server_oid AND h.owner_oid IN (0, j.owner_oid) ORDER BY h.owner LIMIT 1) AS h ON true
 		LEFT JOIN LATERAL (
 			SELECT e.job_id FROM canopy_summit.job e
-			WHERE e.ordering_key = j.ordering_key AND e.server = j.server AND e.owner = j.owner AND e.job_id < j.job_id
+			WHERE e.ordering_key = j.ordering_key AND e.server_oid = j.server_oid AND e.owner_oid = j.owner_oid AND e.job_id < j.job_id
 				AND e.state IN ('queued', 'running', 'in_doubt')
 			ORDER BY e.job_id LIMIT 1) AS e ON true
 	WHERE j.job_id = explain_job.job_id;
@@ -189,10 +182,19 @@ CREATE FUNCTION canopy_summit.server_queue(server text, own boolean, OUT depth b
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
+	-- Ranges of the index that claims read; the OIDs of others mean nothing here.
 	SELECT count(*), min(q.run_at)
 	FROM (SELECT j.run_at FROM canopy_summit.job j
-		  WHERE j.state = 'queued' AND j.server = server_queue.server
-			  AND (j.instance = canopy_summit.instance()) = server_queue.own
+		  WHERE server_queue.own AND j.state = 'queued' AND j.instance = canopy_summit.instance()
+			  AND j.server_oid = canopy_summit.server_of(NULL, server_queue.server, NULL)
+		  UNION ALL
+		  SELECT j.run_at FROM canopy_summit.job j
+		  WHERE NOT server_queue.own AND j.state = 'queued' AND j.instance < canopy_summit.instance()
+			  AND canopy_summit.server_name(j.server_oid, j.server, j.instance) = server_queue.server
+		  UNION ALL
+		  SELECT j.run_at FROM canopy_summit.job j
+		  WHERE NOT server_queue.own AND j.state = 'queued' AND j.instance > canopy_summit.instance()
+			  AND canopy_summit.server_name(j.server_oid, j.server, j.instance) = server_queue.server
 		  LIMIT 10000) AS q;
 END;
 COMMENT ON FUNCTION canopy_summit.server_queue(text, boolean) IS 'queued jobs of a server, of this instance or of others, counted up to 10000';
@@ -210,7 +212,8 @@ FROM pg_catalog.pg_foreign_server s
 	LEFT JOIN canopy_summit.receivers() AS r ON true
 	LEFT JOIN LATERAL (
 		SELECT pg_catalog.string_agg(CASE h.owner WHEN '' THEN h.reason ELSE h.owner || ': ' || h.reason END, '; ' ORDER BY h.owner) AS held
-		FROM canopy_summit.server_hold h WHERE h.server = s.srvname::text) AS h ON true;
+		FROM canopy_summit.server_hold h
+		WHERE canopy_summit.server_of(h.server_oid, h.server, h.instance) = s.oid) AS h ON true;
 COMMENT ON VIEW canopy_summit.server_health IS 'each server: its queue (counted up to 10000), holds, circuit breaker, and counters since stats_since';
 COMMENT ON COLUMN canopy_summit.server_health.unarmed IS 'queued jobs that this instance does not send until canopy_summit.arm()';
 COMMENT ON COLUMN canopy_summit.server_health.held IS 'why jobs wait: paused, or credentials that were refused';
@@ -220,8 +223,8 @@ COMMENT ON COLUMN canopy_summit.server_health.webhook_problem IS 'why the receiv
 COMMENT ON COLUMN canopy_summit.server_health.breaker_until IS 'the server is out; it is tried again then';
 
 CREATE VIEW canopy_summit.job_stats AS
-SELECT j.server, j.operation, j.state, pg_catalog.count(*) AS jobs, pg_catalog.min(j.enqueued_at) AS oldest_enqueued_at,
-	pg_catalog.max(j.finished_at) AS newest_finished_at
+SELECT canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, j.state, pg_catalog.count(*) AS jobs,
+	pg_catalog.min(j.enqueued_at) AS oldest_enqueued_at, pg_catalog.max(j.finished_at) AS newest_finished_at
 FROM canopy_summit.job j
-GROUP BY j.server, j.operation, j.state;
+GROUP BY 1, j.operation, j.state;
 COMMENT ON VIEW canopy_summit.job_stats IS 'jobs by server, operation and state, of those that retention has left; reads the whole table';

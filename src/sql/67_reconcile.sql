@@ -45,14 +45,15 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT EXISTS (
 			SELECT FROM canopy_summit.job o
-			WHERE o.state IN ('running', 'in_doubt') AND o.server = (job).server AND o.job_id <> (job).job_id
+			WHERE o.state IN ('running', 'in_doubt')
+				AND canopy_summit.server_of(o.server_oid, o.server, o.instance) = (job).server_oid AND o.job_id <> (job).job_id
 				AND canopy_summit.reconcile_params(o) - 'since' = canopy_summit.reconcile_params(job) - 'since'
 				AND canopy_summit.reconcile_fits(o, thing))
 		OR EXISTS (
 			SELECT FROM canopy_summit.job o
 				JOIN canopy_summit.operation p ON p.operation = o.operation AND p.class = 'unsafe'
 				JOIN canopy_summit.job_response r ON r.job_id = o.job_id
-			WHERE o.server = (job).server AND o.job_id <> (job).job_id
+			WHERE canopy_summit.server_of(o.server_oid, o.server, o.instance) = (job).server_oid AND o.job_id <> (job).job_id
 				AND (r.response ->> 'pull_id' = thing ->> 'pull_id'
 					OR r.response ->> 'monitoring_id' = thing ->> 'monitoring_id'
 					OR r.response ->> 'servicing_action_id' = thing ->> 'servicing_action_id'

@@ -38,14 +38,17 @@ CREATE TABLE summit.upload (
 	correlation_id text,
 	uploaded_at timestamptz NOT NULL,
 	accepted_at timestamptz,
-	finished_at timestamptz
+	finished_at timestamptz,
+	server_oid oid,
+	owner_oid oid,
+	instance bigint
 );
 CREATE UNIQUE INDEX upload_key ON summit.upload (upload_id);
 ALTER TABLE summit.upload REPLICA IDENTITY USING INDEX upload_key;
 -- Each is updated twice, in columns without an index: with room on the page no index is touched.
 ALTER TABLE summit.upload SET (fillfactor = 50);
 -- Not unique: a key of an upload that failed is used again. A condition on status would cost every update its place on the page.
-CREATE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_pattern_ops, server text_pattern_ops, owner)
+CREATE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_pattern_ops)
 	WHERE idempotency_key IS NOT NULL;
 CREATE INDEX upload_request_hash ON summit.upload (request_hash);
 CREATE INDEX upload_job ON summit.upload (job_id);
@@ -58,6 +61,11 @@ COMMENT ON COLUMN summit.upload.payload IS 'in Summit''s JSON shape; kept withou
 COMMENT ON COLUMN summit.upload.coi IS 'certificate as PDF, PNG or JPEG, unless the payload has it; not kept here';
 COMMENT ON COLUMN summit.upload.content_type IS 'of coi; application/pdf unless given';
 COMMENT ON COLUMN summit.upload.idempotency_key IS 'sent with every attempt; made unless given; one of your own is known by server and owner, and may be used again for the same payload if the upload failed';
+COMMENT ON COLUMN summit.upload.server IS 'foreign server of wrapper summit_api, by the name it had then; of setting canopy_summit.summit_server unless given';
+COMMENT ON COLUMN summit.upload.owner IS 'role that uploaded it, by the name it had then';
+COMMENT ON COLUMN summit.upload.server_oid IS 'which server that is, whatever it is called by now; means nothing in another instance';
+COMMENT ON COLUMN summit.upload.owner_oid IS 'which role owner is, likewise';
+COMMENT ON COLUMN summit.upload.instance IS 'canopy_summit.instance() where it was uploaded, or that took it over by arm()';
 COMMENT ON COLUMN summit.upload.status IS 'queued, accepted, verified, failed, unresolved or refused; view summit.upload_status knows more';
 COMMENT ON COLUMN summit.upload.summit_job_id IS 'job_id that Summit answered';
 COMMENT ON COLUMN summit.upload.request_hash IS 'SHA-256 of the body that is sent';
@@ -82,7 +90,8 @@ CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
 
 SELECT canopy_summit.define_view('summit.upload_status', $view$
-SELECT u.upload_id, u.server, u.owner,
+SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance) AS server,
+	canopy_summit.owner_name(u.owner_oid, u.owner, u.instance) AS owner,
 	CASE WHEN j.state = 'queued' THEN 'queued'
 		WHEN j.state = 'running' THEN 'sending'
 		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status

@@ -27,11 +27,12 @@ CREATE TABLE canopy_summit.webhook (
 	state canopy_summit.webhook_state NOT NULL,
 	applied_at timestamptz,
 	problem text,
-	instance bigint NOT NULL
+	instance bigint NOT NULL,
+	server_oid oid
 );
 CREATE UNIQUE INDEX webhook_key ON canopy_summit.webhook (webhook_id);
 ALTER TABLE canopy_summit.webhook REPLICA IDENTITY USING INDEX webhook_key;
-CREATE INDEX webhook_identity ON canopy_summit.webhook (identity, server text_pattern_ops, signed_at);
+CREATE INDEX webhook_identity ON canopy_summit.webhook (identity, signed_at);
 -- Applying reads this one alone; applied webhooks are never in it.
 CREATE INDEX webhook_stored ON canopy_summit.webhook (webhook_id) WHERE state = 'stored';
 CREATE INDEX webhook_stopped ON canopy_summit.webhook (webhook_id) WHERE state IN ('quarantined', 'conflict');
@@ -43,7 +44,8 @@ ALTER TABLE canopy_summit.webhook ALTER COLUMN body SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE canopy_summit.webhook IS 'deliveries received from the providers: INSERT server, headers and body to have one verified, kept and applied';
 COMMENT ON COLUMN canopy_summit.webhook.webhook_id IS 'filled by the engine; a row that comes with one is a restored row';
-COMMENT ON COLUMN canopy_summit.webhook.server IS 'foreign server whose webhook_role has the secret';
+COMMENT ON COLUMN canopy_summit.webhook.server IS 'foreign server whose webhook_role has the secret, by the name it had then';
+COMMENT ON COLUMN canopy_summit.webhook.server_oid IS 'which server that is, whatever it is called by now; means nothing in another instance';
 COMMENT ON COLUMN canopy_summit.webhook.headers IS 'HTTP headers as an object of texts; names in any case';
 COMMENT ON COLUMN canopy_summit.webhook.body IS 'the bytes that were signed';
 COMMENT ON COLUMN canopy_summit.webhook.signed_at IS 'time in the signature';

@@ -15,7 +15,8 @@ CREATE TYPE canopy_summit.inbox_event AS (
 	content_hash bytea,
 	signed_at timestamptz,
 	instance bigint,
-	payload jsonb
+	payload jsonb,
+	server_oid oid
 );
 COMMENT ON TYPE canopy_summit.inbox_event IS 'a stored webhook as the apply functions take it';
 
@@ -24,14 +25,14 @@ AS 'MODULE_PATHNAME', 'canopy_summit_webhook_payload'
 LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED COST 100;
 COMMENT ON FUNCTION canopy_summit.webhook_payload(bytea) IS 'the JSON of a webhook''s body, read as leniently as answers are; NULL if it is none';
 
-CREATE FUNCTION canopy_summit.webhook_role(server text) RETURNS name
+CREATE FUNCTION canopy_summit.webhook_role(server_oid oid) RETURNS name
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'webhook_role')::name,
 		pg_catalog.pg_get_userbyid(s.srvowner))
-	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = webhook_role.server;
+	FROM pg_catalog.pg_foreign_server s WHERE s.oid = webhook_role.server_oid;
 END;
-COMMENT ON FUNCTION canopy_summit.webhook_role(text) IS 'role whose mapping has a server''s webhook_secret, and that fetches what webhooks ask for';
+COMMENT ON FUNCTION canopy_summit.webhook_role(oid) IS 'role whose mapping has a server''s webhook_secret, and that fetches what webhooks ask for';
 
 CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -251,10 +252,11 @@ LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	-- As canopy_enqueue_fetch() would by the webhook_role: one that is queued is enough, one that is on its way is not.
 	INSERT INTO canopy_summit.job (job_id, server, operation, params, dedupe_key, owner, priority, run_at, instance, max_attempts, state,
-		fence, attempts, enqueued_at)
+		fence, attempts, enqueued_at, server_oid, owner_oid)
 	SELECT nextval('canopy_summit.job_id_seq'), f.server, 'get-pull-by-id', jsonb_build_object('pullId', f.pull_id), 'fetch ' || f.pull_id,
-		canopy_summit.webhook_role(f.server), 5, now(), f.instance, 10, 'queued', 0, 0, now()
-	FROM (SELECT DISTINCT e.server, e.subject AS pull_id, e.instance FROM unnest(apply_fetches.events) AS e
+		canopy_summit.webhook_role(f.server_oid), 5, now(), f.instance, 10, 'queued', 0, 0, now(), f.server_oid,
+		canopy_summit.owner_of(NULL, canopy_summit.webhook_role(f.server_oid), NULL)
+	FROM (SELECT DISTINCT e.server, e.server_oid, e.subject AS pull_id, e.instance FROM unnest(apply_fetches.events) AS e
 		WHERE e.event IN ('POLICIES_AVAILABLE', 'COMPLETE', 'DATA_UPDATED') AND e.subject IS NOT NULL
 			AND e.payload ->> 'pull_type' IS DISTINCT FROM 'SERVICING') AS f;
 	SELECT canopy_summit.wake() WHERE EXISTS (
@@ -327,7 +329,9 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	UPDATE canopy_summit.policy_status p SET upload_id = (
 		SELECT max(u.upload_id) FROM summit.upload u
-		WHERE u.policy_number = p.policy_number AND u.server = p.server AND u.property_id IS NOT DISTINCT FROM p.property_id
+		WHERE u.policy_number = p.policy_number
+			AND canopy_summit.server_of(u.server_oid, u.server, u.instance) = nullif(canopy_summit.server_of(NULL, p.server, NULL), 0)
+			AND u.property_id IS NOT DISTINCT FROM p.property_id
 			AND coalesce(u.unit_id = p.unit_id, true) AND coalesce(u.lease_id = p.lease_id, true) AND coalesce(u.tenant_id = p.tenant_id, true)
 			AND u.status <> 'refused')
 	WHERE p.policy_status_id = ANY (ARRAY(SELECT e.policy_status_id FROM canopy_summit.status_event e
@@ -404,9 +408,27 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
 
+-- A server of the same name is another one.
+CREATE FUNCTION canopy_summit.check_servers(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	gone text;
+BEGIN
+	SELECT e.server INTO gone FROM unnest(check_servers.events) AS e
+	WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.oid = e.server_oid) LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'server "%" was dropped', gone USING ERRCODE = 'undefined_object';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.check_servers(canopy_summit.inbox_event[]) IS 'error 42704 if the server of an event is gone';
+
 CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
+	SELECT canopy_summit.check_servers(apply_events.events);
 	-- Only Summit's have a delivery_key: neither provider speaks for the other, whatever it calls an event.
 	SELECT canopy_summit.apply_pull_progress(c.events), canopy_summit.apply_auth_status(c.events), canopy_summit.apply_monitoring(c.events),
 		canopy_summit.apply_servicing(c.events), canopy_summit.apply_updates(c.events), canopy_summit.apply_fetches(c.events)
@@ -468,12 +490,17 @@ DECLARE
 	events canopy_summit.inbox_event[];
 	able canopy_summit.inbox_event[];
 BEGIN
-	SELECT array_agg((w.webhook_id, w.server, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
-		w.payload)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
+	-- The server's name is as the snapshot has it: a cache may lag behind a rename that the row came after.
+	SELECT array_agg((w.webhook_id, w.server_now, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
+		w.payload, w.server_oid_now)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
 	INTO events, taken, last_id
-	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload FROM canopy_summit.webhook i
+	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload,
+				canopy_summit.server_of(i.server_oid, i.server, i.instance) AS server_oid_now,
+				coalesce((SELECT f.srvname::text FROM pg_foreign_server f
+					WHERE f.oid = canopy_summit.server_of(i.server_oid, i.server, i.instance)), i.server) AS server_now
+				FROM canopy_summit.webhook i
 				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
-			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server, s.subject, s.delivery_key, s.payload), false), true)
+			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server_now, s.subject, s.delivery_key, s.payload), false), true)
 			-- Some 16 MB of bodies at most: each is several times as large while it is applied.
 			LIMIT least(apply_webhook_batch.max_rows, (
 				SELECT 16777216 / greatest(max(octet_length(n.body)), 32768)
@@ -521,8 +548,9 @@ BEGIN
 	END IF;
 	payload := canopy_summit.webhook_payload(webhook.body);
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
-		event := (webhook.webhook_id, webhook.server, webhook.event, webhook.subject, webhook.delivery_key, webhook.content_hash,
-			webhook.signed_at, webhook.instance, payload);
+		event := (webhook.webhook_id, canopy_summit.server_name(webhook.server_oid, webhook.server, webhook.instance), webhook.event, webhook.subject,
+			webhook.delivery_key, webhook.content_hash, webhook.signed_at, webhook.instance, payload,
+			canopy_summit.server_of(webhook.server_oid, webhook.server, webhook.instance));
 		PERFORM canopy_summit.lock_subjects(canopy_summit.event_subjects(event.server, event.subject, event.delivery_key, payload), true);
 		IF canopy_summit.apply_one(event) THEN
 			PERFORM canopy_summit.webhooks_applied(ARRAY[event]);

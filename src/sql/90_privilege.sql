@@ -21,6 +21,11 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_class v WHERE v.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace) AND v.relkind = 'v'
 	UNION ALL SELECT 'reader', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
 	UNION ALL SELECT 'reader', 'function', 'canopy_summit.server_environment(text)', 'EXECUTE'
+	-- Views that show servers and roles by the names they have now call these.
+	UNION ALL SELECT l.level, 'function', n.name, 'EXECUTE'
+		FROM (VALUES ('reader'), ('fetcher'), ('operator')) AS l(level),
+			(VALUES ('canopy_summit.server_name(oid,text,bigint)'), ('canopy_summit.owner_name(oid,name,bigint)')) AS n(name)
+	UNION ALL SELECT 'operator', 'function', 'canopy_summit.server_of(oid,text,bigint)', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.sanitize_html(text)', 'EXECUTE'
@@ -63,9 +68,9 @@ BEGIN ATOMIC
 	-- All but what is sent, which may be personal.
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
 		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
-			'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status)'
+			'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid)'
 	UNION ALL SELECT 'operator', 'table', 'canopy_summit.webhook',
-		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance)'
+		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance, server_oid)'
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
 		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
 			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)

@@ -63,7 +63,7 @@ sub dumped
 		custom => [ 'pg_restore', '--exit-on-error' ],
 		directory => [ 'pg_restore', '--exit-on-error', '-j4' ]);
 	# All but the job that is running: a copy's worker takes its claim for dead.
-	my $rows = q{SELECT u FROM summit.upload u ORDER BY upload_id; SELECT w FROM summit.upload_warning w ORDER BY w; SELECT h FROM canopy_summit.server_hold h ORDER BY h;
+	my $rows = q{SELECT u FROM summit.upload u ORDER BY upload_id; SELECT w FROM summit.upload_warning w ORDER BY w; SELECT server, owner, reason, held_at FROM canopy_summit.server_hold ORDER BY 1, 2;
 		SELECT j FROM canopy_summit.job j WHERE operation <> 'get-carriers' ORDER BY job_id; SELECT r FROM canopy_summit.job_response r ORDER BY r};
 	my $open = q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running', 'in_doubt') AND instance <> canopy_summit.instance()};
 	my $ends = q{SELECT string_agg(coalesce(policy_number, 'none') || ' ' || status, ', ' ORDER BY policy_number) FROM summit.upload_status};

@@ -99,12 +99,12 @@ sub make_source
 		INSERT INTO canopy_summit.job_attempt SELECT job_id, fence, 3, '2026-01-02 03:04:05.000006Z', fence > 0, E'it''s \\\\.', 200, 'code', 1, 2, 3, 4, 5, 6, 7 FROM canopy_summit.job;
 		INSERT INTO canopy_summit.job_response SELECT job_id, '{"a": [1, 2.50, null, "\\\\N"]}', now() FROM canopy_summit.job;
 		SELECT nextval('canopy_summit.epoch_seq'), canopy_summit.pause_server('canopy', 'for the dump');
-		INSERT INTO canopy_summit.server_hold VALUES ('summit', 'role "r"', 'refused', '\\x00ff', now(), 'worker');
+		INSERT INTO canopy_summit.server_hold VALUES ('summit', 'role "r"', 'refused', '\\x00ff', now(), 'worker', 1, 2, 3);
 		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days'), ('job_response', '1 mon 2 days 03:04:05.6');
 		INSERT INTO summit.upload
 			SELECT nextval('canopy_summit.upload_id_seq'), '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', '\\x255044', 'application/pdf', 'summit', 'key ' || status, 'role "r"', status, n, 'job_' || n, '\\x00ff', 'P-' || n,
 				'CGL', 'I', '2026-01-02', '2027-01-02', E'it''s\\ta', 'p', 'u', 'l', 't', 'public."T"', '{"id": 9223372036854775807, "at": "2026-01-02 03:04:05+00"}', 'invalid_request', 'policy.limits', E'\\\\N', 'corr',
-				'2026-01-02 03:04:05.000006Z', now(), now()
+				'2026-01-02 03:04:05.000006Z', now(), now(), 1, 2, 3
 			FROM unnest('{queued,accepted,verified,failed,unresolved,refused}'::text[]) WITH ORDINALITY AS s(status, n);
 		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'refused', now());
 		INSERT INTO summit.upload_warning SELECT upload_id, field, 'warning' FROM summit.upload, unnest('{"certificate_holder.reference_ids.unit_id","b"}'::text[]) AS field;

@@ -147,10 +147,10 @@ sub somebody_else
 sub gone
 {
 	my %gone = (
-		'a dropped role' => [ sub { query($node, "REVOKE ALL ON FOREIGN SERVER $_[1] FROM $_[0]; DROP OWNED BY $_[0]; DROP ROLE $_[0]") }, qr/role ".*" does not exist/ ],
+		'a dropped role' => [ sub { query($node, "REVOKE ALL ON FOREIGN SERVER $_[1] FROM $_[0]; DROP OWNED BY $_[0]; DROP ROLE $_[0]") }, qr/role ".*" was dropped/ ],
 		'a dropped mapping' => [ sub { query($node, "DROP USER MAPPING FOR $_[0] SERVER $_[1]") }, qr/user mapping/ ],
 		'a revoked right' => [ sub { query($node, "REVOKE USAGE ON FOREIGN SERVER $_[1] FROM $_[0]") }, qr/permission denied for foreign server/ ],
-		'a dropped server' => [ sub { query($node, "DROP SERVER $_[1] CASCADE") }, qr/server ".*" does not exist/ ]);
+		'a dropped server' => [ sub { query($node, "DROP SERVER $_[1] CASCADE") }, qr/server ".*" was dropped/ ]);
 	my $number = 0;
 
 	$sandbox->clear_log;

@@ -314,10 +314,10 @@ sub secrets
 		my ($state, $more) = @_;
 		return query($node, qq{
 			INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, state, instance, fence,
-				attempts, max_attempts, priority, run_at, enqueued_at, epoch, lease_until)
+				attempts, max_attempts, priority, run_at, enqueued_at, server_oid, owner_oid, epoch, lease_until)
 			SELECT nextval('canopy_summit.job_id_seq'), 'canopy', 'post-former', '{"pull-jwt": "jwt-secret"}',
 				'{"insurerPassword": "pass_good"}', current_user, '$state', canopy_summit.instance(), 1,
-				0, 10, 5, now(), now(), $more RETURNING job_id});
+				0, 10, 5, now(), now(), canopy_summit.server_oid('canopy'), current_user::regrole, $more RETURNING job_id});
 	};
 
 	query($node, q{CREATE ROLE leaver; GRANT USAGE ON FOREIGN SERVER canopy TO leaver;

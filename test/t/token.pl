@@ -199,8 +199,8 @@ subtest 'a mapping that goes while a token is awaited' => sub {
 	wait_until('a token is awaited', sub { $sandbox->waiting($fault) });
 	$node->safe_psql('postgres', 'DROP USER MAPPING FOR app SERVER summit');
 	my $epoch = $node->safe_psql('postgres', 'SELECT max(epoch) FROM canopy_summit.worker_status');
-	my $other = $node->safe_psql('postgres', "SET client_min_messages = error; INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts, enqueued_at)"
-		. " VALUES (nextval('canopy_summit.job_id_seq'), 'summit', 'get-job', '{\"jobId\": \"none\"}', 5, now(), 10, 'app', 'queued', canopy_summit.instance(), 0, 0, now()) RETURNING job_id; SELECT canopy_summit.wake()");
+	my $other = $node->safe_psql('postgres', "SET client_min_messages = error; INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts, enqueued_at, server_oid, owner_oid)"
+		. " VALUES (nextval('canopy_summit.job_id_seq'), 'summit', 'get-job', '{\"jobId\": \"none\"}', 5, now(), 10, 'app', 'queued', canopy_summit.instance(), 0, 0, now(), canopy_summit.server_oid('summit'), 'app'::regrole) RETURNING job_id; SELECT canopy_summit.wake()");
 	$sandbox->clear($fault);
 	is(outcome($ids), 'failed', 'the upload fails');
 	like($node->safe_psql('postgres', "SELECT error_message FROM summit.upload WHERE upload_id = $ids"), qr/mapping/, 'for want of a mapping');
