@@ -89,12 +89,28 @@ number_limit(bool negative)
 	return limits[negative];
 }
 
+/*
+ * Whether a value is surely within, by its header alone: of the short format, which
+ * numbers have on disk, with at most 24 groups of four digits behind the first and
+ * a scale of six bits.  Every number of every pull is asked about.
+ */
+static bool
+number_is_small(Numeric value)
+{
+	uint16 header;
+
+	memcpy(&header, VARDATA_ANY(value), sizeof(header));
+	return (header & 0xC000) == 0x8000 && ((header & 0x0040) != 0 || (header & 0x003F) <= 24);
+}
+
 /* The same of a value. */
 bool
 number_value_is_beyond(Numeric value)
 {
 	Datum number = NumericGetDatum(value);
 
+	if (number_is_small(value))
+		return false;
 	return DatumGetInt32(DirectFunctionCall1(numeric_scale, number)) > NUMBER_MAX_DIGITS ||
 		   DatumGetBool(
 			   DirectFunctionCall2(numeric_ge, number, NumericGetDatum(number_limit(false)))) ||

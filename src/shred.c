@@ -38,6 +38,7 @@ typedef struct Child
 	Entity entity;
 	const char *role; /* the field's name */
 	JsonbValue value;
+	bool only_rows; /* an array of nothing else, but for empty objects and nulls */
 } Child;
 
 typedef struct Shredder
@@ -131,6 +132,7 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 	child->entity = field->child;
 	child->role = field->name;
 	child->value = *value;
+	child->only_rows = misfits == NULL && shape_is_array(value);
 	row->children = lappend(row->children, child);
 }
 
@@ -339,7 +341,8 @@ shred_child(Shredder *shredder, Row *row, Child *child)
 	JsonbIteratorToken token;
 	JsonbValue element;
 
-	if (shape_is_object(&child->value) && shape_is_row(child->entity, container))
+	if (!child->only_rows && shape_is_object(&child->value) &&
+		shape_is_row(child->entity, container))
 	{
 		shred_object(shredder, child->entity, container, row, child->role);
 		return;
@@ -347,7 +350,8 @@ shred_child(Shredder *shredder, Row *row, Child *child)
 	iterator = JsonbIteratorInit(container);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 		if ((token == WJB_ELEM || token == WJB_VALUE) && shape_is_object(&element) &&
-			shape_is_row(child->entity, element.val.binary.data))
+			(child->only_rows ? JsonContainerSize(element.val.binary.data) > 0
+							  : shape_is_row(child->entity, element.val.binary.data)))
 			shred_object(shredder, child->entity, element.val.binary.data, row, child->role);
 }
 
