@@ -86,6 +86,7 @@ flight_send(Worker *worker, Flight *flight, HttpRequest *request)
 	if (credential->pool == NULL)
 		credential->pool = loop_pool(worker->loop, Max(flight->lane->max_connections, 1));
 	request->tag = flight;
+	request->multiplexed = flight->lane->multiplexed;
 	flight->started_at = GetCurrentTimestamp();
 	flight->token_number = credential->token_number;
 	flight->transfer = http_start(request);

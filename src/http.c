@@ -336,7 +336,8 @@ set_request(HttpTransfer *transfer, const HttpRequest *request)
 		SET(handle, CURLOPT_FRESH_CONNECT, 1L);
 		SET(handle, CURLOPT_FORBID_REUSE, 1L);
 	}
-	SET(handle, CURLOPT_PIPEWAIT, 1L);
+	/* libcurl from 8.14 on has waited in vain for a connection that then was not shared. */
+	SET(handle, CURLOPT_PIPEWAIT, request->multiplexed ? 1L : 0L);
 }
 
 /*

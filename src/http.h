@@ -33,8 +33,9 @@ typedef struct HttpRequest
 	int connect_timeout; /* ms */
 	int timeout;         /* ms */
 	size_t max_size;     /* bytes of content, after decompression */
-	bool once;           /* never sent a second time, not even by libcurl on its own */
-	void *tag;           /* the caller's, given back by http_transfer_tag() */
+	bool multiplexed; /* waits for a connection to share, because the server is known to allow it */
+	bool once;        /* never sent a second time, not even by libcurl on its own */
+	void *tag;        /* the caller's, given back by http_transfer_tag() */
 } HttpRequest;
 
 /* How long a transfer took until each of its stages was over; microseconds, 0 = not reached. */
