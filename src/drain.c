@@ -19,6 +19,7 @@
 #include "statement.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -197,6 +198,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 	if (jobs == NIL)
 		jobs = job_claim(&order, worker->turn);
 	(void) job_cancel_duplicates(jobs);
+	AcceptInvalidationMessages(); /* of what their transactions have changed besides */
 	foreach(cell, jobs)
 	{
 		Job *job = lfirst(cell);

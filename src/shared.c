@@ -18,6 +18,7 @@
 #include "storage/shmem.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 
 #define FAILURE_DELAY         5    /* s, doubled with every failure in a row */
 #define FAILURE_LONGEST_DELAY 60   /* s */
@@ -30,6 +31,7 @@ static shmem_startup_hook_type previous_startup_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static TimestampTz pending_wake = DT_NOEND; /* of the current transaction */
 static bool pending_webhooks = false;       /* of the current transaction */
+static bool is_committed = false; /* the current transaction, whose locks may not be free yet */
 
 static void
 shared_request(void)
@@ -244,14 +246,32 @@ shared_notice_absence(void)
 static void
 wake_on_xact(XactEvent event, void *argument)
 {
+	if (event == XACT_EVENT_COMMIT)
+		is_committed = true;
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
+		pending_wake = DT_NOEND;
+		pending_webhooks = false;
+	}
+}
+
+/*
+ * Resource callback, registered once a process: the end of a commit.  Others see what it
+ * has written before they hear what it has changed in the catalogs, and before its locks
+ * are free: a worker that was woken earlier would send with what it knows of old.
+ */
+static void
+wake_on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *argument)
+{
 	TimestampTz run_at = pending_wake;
 	bool webhooks = pending_webhooks;
 
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || !is_committed)
 		return;
+	is_committed = false;
 	pending_wake = DT_NOEND;
 	pending_webhooks = false;
-	if (event == XACT_EVENT_COMMIT && run_at != DT_NOEND)
+	if (run_at != DT_NOEND)
 		shared_wake(MyDatabaseId, run_at, webhooks);
 }
 
@@ -280,6 +300,7 @@ void
 shared_initialize(void)
 {
 	RegisterXactCallback(wake_on_xact, NULL);
+	RegisterResourceReleaseCallback(wake_on_release, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	previous_request_hook = shmem_request_hook;
