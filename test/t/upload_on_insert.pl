@@ -117,7 +117,8 @@ sub modes
 	is(query("SELECT error_code, error_field FROM summit.upload WHERE source_key = '{\"id\": 11}' AND source_table = 'public.$table'"), '23502|', 'so is NULL');
 	is(query("SELECT error_code, error_field FROM summit.upload WHERE source_key = '{\"id\": 12}' AND source_table = 'public.$table'"), '22023|documents.coi_pdf', 'and a document that is none');
 	is(query("SELECT DISTINCT key $refusals_columns ORDER BY 1"),
-		join("\n", qw(error_code error_field error_message finished_at owner server source_key source_table status upload_id uploaded_at)), 'no other column has a value');
+		join("\n", qw(error_code error_field error_message finished_at instance owner owner_oid server server_oid source_key source_table status
+			upload_id uploaded_at)), 'no other column has a value');
 	is(query("SELECT count(*), bool_and(finished_at = uploaded_at AND owner = current_user AND server = 'summit'), bool_or(u::text LIKE '%$canary%' OR u::text LIKE '%4111%') FROM (SELECT * $refusals) u"),
 		'6|t|f', 'nothing of the payloads is kept');
 	is(slurp_file($node->logfile, $logged) =~ /$canary/ ? 1 : 0, 0, 'nor is it in the log');
