@@ -92,7 +92,8 @@ work_commit(void)
 {
 	ForceSyncCommit();
 	work_end();
-	CHECK_FOR_INTERRUPTS();
+	if (ProcDiePending) /* nothing else may be raised: the commit stands */
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* Undo all of it. */
@@ -204,8 +205,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 		Job *job = lfirst(cell);
 
 		cursor_advance(&lane->cursor, job);
-		credential_read(credential_find(worker->loop, job->server_oid, job->owner_oid, job->server,
-										job->owner),
+		credential_read(credential_find(job->server_oid, job->owner_oid, job->server, job->owner),
 						now);
 		claimed->jobs++;
 		claimed->bytes += job_bytes(job);
@@ -405,9 +405,12 @@ worker_work(Worker *worker, TimestampTz now)
 	if (settled == NIL && worker->postponed == NIL && worker->in_flight == 0)
 		ThrowErrorData(error);
 	if (settled != NIL)
+	{
 		settle_each(worker, settled);
-	if (is_settling && settled != NIL)
-		return; /* claims come in the next turn */
+		list_free(settled);
+		if (is_settling)
+			return; /* claims come in the next turn */
+	}
 	ereport(LOG, (errmsg("could not claim jobs: %s", error->message)));
 	worker->scan_wanted = true;
 	worker->work_at = TimestampTzPlusMilliseconds(now, WORK_PAUSE);
@@ -420,12 +423,12 @@ apply_batch(Worker *worker, TimestampTz now)
 	static Statement apply = {
 		2,
 		{INT4OID, INT8OID},
-		"SELECT taken, last_id FROM canopy_summit.apply_webhook_batch($1, $2)"};
+		"SELECT is_full, last_id FROM canopy_summit.apply_webhook_batch($1, $2)"};
 	Datum arguments[2] = {Int32GetDatum(WEBHOOK_BATCH), Int64GetDatum(worker->applied_id)};
 	bool isnull;
 
 	(void) statement_run(&apply, arguments, NULL);
-	worker->webhooks_wanted = DatumGetInt32(statement_column(1, &isnull)) == WEBHOOK_BATCH;
+	worker->webhooks_wanted = DatumGetBool(statement_column(1, &isnull));
 	worker->applied_id = worker->webhooks_wanted ? DatumGetInt64(statement_column(2, &isnull)) : 0;
 	if (worker->webhooks_wanted)
 		return;

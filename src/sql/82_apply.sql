@@ -50,7 +50,7 @@ COMMENT ON FUNCTION canopy_summit.time_or_null(text) IS 'a time as a provider wr
 CREATE FUNCTION canopy_summit.date_or_null(value text) RETURNS date
 AS 'MODULE_PATHNAME', 'canopy_summit_date_or_null'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it, of a time its UTC day; NULL if it is none';
+COMMENT ON FUNCTION canopy_summit.date_or_null(text) IS 'a date as a provider writes it, of a time the day as written, of one in UTC its UTC day; NULL if it is none';
 
 CREATE FUNCTION canopy_summit.event_auth_status(payload jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -437,8 +437,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS 'changes what events tell of, but not the webhooks'' state';
 
--- A row that a transaction has locked is updated by the same one, and not by a subtransaction of it: the two
--- would make a multixact, whose index entries every scan of the stored ones would visit until the next vacuum.
 -- Whoever listens is told, and an event is what a provider has written.
 CREATE FUNCTION canopy_summit.documented_event(event text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -448,6 +446,8 @@ RETURN CASE WHEN event IN ('AUTH_STATUS', 'POLICY_AVAILABLE', 'POLICIES_AVAILABL
 	THEN event ELSE 'unknown' END;
 COMMENT ON FUNCTION canopy_summit.documented_event(text) IS 'an event that a provider documents; "unknown" for any other text';
 
+-- A row that a transaction has locked is updated by the same one, and not by a subtransaction of it: the two
+-- would make a multixact, whose index entries every scan of the stored ones would visit until the next vacuum.
 CREATE FUNCTION canopy_summit.webhooks_applied(events canopy_summit.inbox_event[]) RETURNS bigint
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -482,13 +482,19 @@ $$;
 COMMENT ON FUNCTION canopy_summit.apply_one(canopy_summit.inbox_event) IS 'applies one event, or quarantines it with the reason; whether it was applied';
 
 -- What waits for a lock all the same, as a certificate does whose upload's row an administrator has locked, waits a moment.
-CREATE FUNCTION canopy_summit.apply_webhook_batch(max_rows integer, after bigint, OUT applied bigint, OUT taken integer, OUT last_id bigint)
+CREATE FUNCTION canopy_summit.apply_webhook_batch(max_rows integer, after bigint, OUT applied bigint, OUT taken integer,
+	OUT last_id bigint, OUT is_full boolean)
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms'
 AS $$
 DECLARE
 	events canopy_summit.inbox_event[];
 	able canopy_summit.inbox_event[];
+	-- One in any case, else some 16 MB of bodies at most: each is several times as large while it is applied.
+	most CONSTANT integer := least(max_rows, (
+		SELECT greatest(1, 16777216 / greatest(max(octet_length(n.body)), 32768))
+		FROM (SELECT i.body FROM canopy_summit.webhook i WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after
+			ORDER BY i.webhook_id LIMIT apply_webhook_batch.max_rows) AS n));
 BEGIN
 	-- The server's name is as the snapshot has it: a cache may lag behind a rename that the row came after.
 	SELECT array_agg((w.webhook_id, w.server_now, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
@@ -501,12 +507,9 @@ BEGIN
 				FROM canopy_summit.webhook i
 				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
 			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server_now, s.subject, s.delivery_key, s.payload), false), true)
-			-- Some 16 MB of bodies at most: each is several times as large while it is applied.
-			LIMIT least(apply_webhook_batch.max_rows, (
-				SELECT 16777216 / greatest(max(octet_length(n.body)), 32768)
-				FROM (SELECT i.body FROM canopy_summit.webhook i WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after
-					ORDER BY i.webhook_id LIMIT apply_webhook_batch.max_rows) AS n))) AS w;
+			LIMIT most) AS w;
 	applied := 0;
+	is_full := taken = most AND taken > 0;
 	IF events IS NULL THEN
 		RETURN;
 	END IF;
@@ -522,7 +525,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_webhook_batch(integer, bigint) IS
-	'applies stored webhooks with greater keys, oldest first, at most so many, but none that somebody else is applying; how many it took, their last key, and how many it applied or quarantined';
+	'applies stored webhooks with greater keys, oldest first, at most so many, but none that somebody else is applying; how many it took and applied or quarantined, their last key, and whether there may be more behind it';
 
 CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETURNS bigint
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE

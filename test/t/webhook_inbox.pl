@@ -22,6 +22,7 @@ subtest 'copies of one delivery' => \&copies;
 subtest 'callers' => \&callers;
 subtest 'hostile bodies' => \&hostile;
 subtest 'one that cannot be applied' => \&poison;
+subtest 'one that is as large as many' => \&large;
 subtest 'locks of whoever may connect' => \&strangers_locks;
 subtest 'one that somebody else applies' => \&held_subject;
 subtest 'notification' => \&notification;
@@ -201,6 +202,23 @@ sub poison
 }
 
 # No lock that SQL can name is in the way of applying.
+# A batch is bounded by the bytes of its bodies, but takes one in any case.
+sub large
+{
+	query($node, q{ALTER SYSTEM SET canopy_summit.receiver_max_body_size = '32MB'});
+	$node->reload;
+	wait_until('the setting counts', sub { query($node, 'SHOW canopy_summit.receiver_max_body_size') eq '32MB' });
+	is(query($node, q{SELECT outcome FROM wh('canopy', convert_to('{"event_type": "DATA_UPDATED", "pull_id": "large", "data": {"x": "' || repeat('x', 17000000) || '"}}', 'UTF8'))}),
+		'stored', 'one larger than a batch is stored');
+	is(receive($node, 'canopy', { event_type => 'COMPLETE', pull_id => 'behind it' }), '200 stored', 'and one behind it');
+	applied();
+	is(states(), 'applied 2', 'both are applied');
+	query($node, 'ALTER SYSTEM RESET canopy_summit.receiver_max_body_size');
+	$node->reload;
+	truncate_webhooks($node);
+	return;
+}
+
 sub strangers_locks
 {
 	query($node, 'CREATE ROLE stranger');
