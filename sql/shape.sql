@@ -34,6 +34,13 @@ SELECT name, extra FROM canopy.agent;
 SELECT count(*) FROM canopy.address;
 SELECT extra FROM canopy.pull WHERE pull_id = 'relay';
 SELECT * FROM pg_temp.drift('relay');
+-- Property data that is known stays, whichever way its list is given.
+SELECT version, changed FROM unnest(ARRAY['{"a": {"policy_id": "p", "dwellings": {"0": {"dwelling_id": "d", "property_data": {"source": "known"}}}}}',
+	'{"a": {"policy_id": "p", "dwellings": {"0": {"dwelling_id": "d", "dwelling_type": "HOUSE"}}}}', '[{"policy_id": "p", "dwellings": {"dwelling_id": "d"}}]',
+	'{"policy_id": "p", "dwellings": [{"dwelling_id": "d", "dwelling_type": "FLAT"}]}']) WITH ORDINALITY AS l(policies, number),
+	canopy_store_pull(jsonb_build_object('pull_id', 'carried', 'policies', l.policies::jsonb), fetched_at => '2026-01-01'::timestamptz + number * interval '1 s');
+SELECT pull -> 'policies' AS policies FROM canopy_summit.pull_version WHERE pull_id = 'carried' ORDER BY version;
+
 -- An element of a list without any known field is not a row.
 SELECT version FROM canopy_store_pull('{"pull_id": "unknown", "policies": [{"policy_id": "z"}, {"colour": "red"}, {}, null, {"Vehicles": [{"make": "Audi"}, {"x": 1}]}],
 	"answers": [{"consumer_flow_section_id": "s", "fields": [
@@ -50,6 +57,7 @@ SELECT version FROM canopy_store_pull('{"pull_id": "lenders", "policies": [
 	{"policy_id": "home", "dwellings": [
 		{"dwelling_id": "own", "mortgagee_name": "First Bank", "mortgage_loan_number": "L-1", "mortgagee_address": {"address_id": "ma"}, "mortgagees": []},
 		{"dwelling_id": "listed", "mortgagee_name": "First Bank", "mortgage_loan_number": "L-1", "mortgagees": [{"mortgagee_name": "FIRST BANK", "mortgage_loan_number": "L-1"}]},
+		{"dwelling_id": "in full", "mortgagee_name": "First Bank", "mortgage_loan_number": "L-1", "mortgagees": [{"mortgagee_name": "First Bank ISAOA ATIMA", "mortgage_loan_number": "L-1"}]},
 		{"dwelling_id": "by number", "mortgage_loan_number": "L-1", "Mortgagees": [{"mortgagee_name": "Other"}, {"mortgagee_name": "First Bank", "mortgage_loan_number": "L-1"}]},
 		{"dwelling_id": "two loans", "mortgagee_name": "First Bank", "mortgage_loan_number": "L-1", "mortgagees": {"mortgagee_name": "First Bank", "mortgage_loan_number": "L-2"}},
 		{"dwelling_id": "nothing in common", "mortgagee_name": "First Bank", "mortgagees": [{"mortgage_loan_number": "L-1"}]},

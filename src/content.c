@@ -214,7 +214,7 @@ object_field(JsonbContainer *object, const char *key)
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
 
-/* Calls back for every object in an array field of `parent`; nothing if the field is no array. */
+/* Calls back for every object in a list of `parent`, which may be an object of objects instead of an array. */
 static void
 each_object(JsonbContainer *parent, const char *list,
 			void (*visit)(JsonbContainer *object, void *argument), void *argument)
@@ -224,11 +224,13 @@ each_object(JsonbContainer *parent, const char *list,
 	JsonbIteratorToken token;
 	JsonbValue element;
 
-	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+	if (value == NULL || value->type != jbvBinary)
 		return;
+	if (JsonContainerIsObject(value->val.binary.data))
+		visit(value->val.binary.data, argument); /* in case it is the only element */
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && element.type == jbvBinary &&
+		if ((token == WJB_ELEM || token == WJB_VALUE) && element.type == jbvBinary &&
 			JsonContainerIsObject(element.val.binary.data))
 			visit(element.val.binary.data, argument);
 }
@@ -329,46 +331,45 @@ typedef struct Copy
 } Copy;
 
 static JsonbValue *copy_container(Copy *copy, JsonbContainer *container, int level,
-								  const char *id_field, const JsonbValue *carried);
+								  const char *id_field, bool is_list);
 
-/* Copy the value of one field, descending where a holder may be. */
+static bool
+is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+/* Copy the value of one field, descending where a holder may be; a list may be an object of its elements. */
 static void
-copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level)
+copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level, const char *id_field,
+		   bool is_list)
 {
 	const char *name = pnstrdup(key->val.string.val, key->val.string.len);
 
 	if (value->type == jbvBinary && level == 0 && strcmp(name, "policies") == 0)
 	{
-		copy_container(copy, value->val.binary.data, 1, NULL, NULL);
+		copy_container(copy, value->val.binary.data, 1, NULL, true);
 		return;
 	}
 	for (int i = 0; i < lengthof(property_holders); i++)
 		if (value->type == jbvBinary && level == 1 && strcmp(name, property_holders[i].list) == 0)
 		{
-			copy_container(copy, value->val.binary.data, 2, property_holders[i].id, NULL);
+			copy_container(copy, value->val.binary.data, 2, property_holders[i].id, true);
 			return;
 		}
-	pushJsonbValue(&copy->state, WJB_VALUE, value);
-}
-
-/* Copy one element of a list of policies or holders. */
-static void
-copy_element(Copy *copy, JsonbValue *element, int level, const char *id_field)
-{
-	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
-		pushJsonbValue(&copy->state, WJB_ELEM, element);
+	if (is_list && is_object(value))
+		copy_container(copy, value->val.binary.data, level, id_field, false);
 	else
-		copy_container(copy, element->val.binary.data, level, id_field,
-					   level == 2
-						   ? known_property_data(copy->known, element->val.binary.data, id_field)
-						   : NULL);
+		pushJsonbValue(&copy->state, WJB_VALUE, value);
 }
 
-/* Copy an array or object; an object gets `carried` as its property_data. */
+/* Copy an array or object; an object that is a holder gets the property data that is known. */
 static JsonbValue *
-copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_field,
-			   const JsonbValue *carried)
+copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_field, bool is_list)
 {
+	const JsonbValue *carried = level == 2 && JsonContainerIsObject(container)
+									? known_property_data(copy->known, container, id_field)
+									: NULL;
 	JsonbIterator *iterator = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
 	JsonbValue value;
@@ -384,10 +385,10 @@ copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_
 			pushJsonbValue(&copy->state, WJB_KEY, &name);
 			pushJsonbValue(&copy->state, WJB_VALUE, unconstify(JsonbValue *, carried));
 		}
-		if (token == WJB_ELEM)
-			copy_element(copy, &value, level, id_field);
+		if (token == WJB_ELEM && is_object(&value))
+			copy_container(copy, value.val.binary.data, level, id_field, false);
 		else if (token == WJB_VALUE)
-			copy_field(copy, &key, &value, level);
+			copy_field(copy, &key, &value, level, id_field, is_list);
 		else
 			result = pushJsonbValue(&copy->state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 		if (token == WJB_KEY)
@@ -411,5 +412,5 @@ content_carry_property_data(Jsonb *pull, Jsonb *previous)
 	if (known.count == 0)
 		return pull;
 	qsort(known.known, known.count, sizeof(Holder), holder_compare);
-	return JsonbValueToJsonb(copy_container(&copy, &pull->root, 0, NULL, NULL));
+	return JsonbValueToJsonb(copy_container(&copy, &pull->root, 0, NULL, false));
 }

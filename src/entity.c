@@ -250,10 +250,7 @@ map_add_column(EntityMap *map, Entity entity, int attribute)
 	}
 	for (int i = 0; i < ENTITY_COUNT; i++)
 		if (i != ENTITY_VEHICLE_DRIVER && strcmp(name, definitions[i].id_column) == 0)
-		{
 			map->inheritances[map->inheritance_count++] = (EntityInheritance){attribute, i};
-			field->inherited = true;
-		}
 }
 
 /* Note which fields are only reached through a group; of groups in groups the innermost counts. */

@@ -63,7 +63,6 @@ typedef struct EntityField
 	Entity child;   /* ENTITY_NONE = none */
 	bool group;     /* an object whose fields are columns <name>_<field> */
 	int prefix_len; /* of the group it is in, "<group>_"; 0 = none */
-	bool inherited; /* the column takes an ancestor's id */
 } EntityField;
 
 /* A column that takes the id of an ancestor unless the JSON has its own value. */

@@ -402,18 +402,19 @@ row_text(const Row *row, const char *name)
 	return TextDatumGetCString(row->values[field->attribute]);
 }
 
-/* Whether a listed lender is the one that the row above it names: what both say agrees, and something does. */
+/*
+ * Whether a listed lender is the one that the row above it names.  The number of the
+ * loan decides where both have one: the name is written in full there, and short here.
+ */
 static bool
 is_same_lender(const Row *listed, const char *name, const char *number)
 {
 	const char *listed_name = row_text(listed, "mortgagee_name");
 	const char *listed_number = row_text(listed, "mortgage_loan_number");
-	bool compared_names = name != NULL && listed_name != NULL;
-	bool compared_numbers = number != NULL && listed_number != NULL;
 
-	return (compared_names || compared_numbers) &&
-		   (!compared_names || pg_strcasecmp(name, listed_name) == 0) &&
-		   (!compared_numbers || strcmp(number, listed_number) == 0);
+	if (number != NULL && listed_number != NULL)
+		return strcmp(number, listed_number) == 0;
+	return name != NULL && listed_name != NULL && pg_strcasecmp(name, listed_name) == 0;
 }
 
 /* Note whether this row is the lender that the row above it names. */

@@ -131,8 +131,8 @@ sub add_lender
 	for my $lender (@listed)
 	{
 		my @theirs = map { leaf_text($lender, $_) } @columns;
-		my @both = grep { defined $own[$_] && defined $theirs[$_] } 0, 1;
-		return if @both && !grep { $_ ? $own[$_] ne $theirs[$_] : lc $own[$_] ne lc $theirs[$_] } @both;
+		my ($names, $numbers) = map { defined $own[$_] && defined $theirs[$_] } 0, 1;
+		return if $numbers ? $own[1] eq $theirs[1] : $names && lc $own[0] eq lc $theirs[0];
 	}
 	push @$objects, {
 		schema => 'Mortgagee', table => 'mortgagee', path => "$object->{path} as lender", extra => {}, parent => $object,
