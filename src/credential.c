@@ -37,8 +37,7 @@ credential_is(const Credential *credential, Oid server_oid, Oid owner_oid, const
 
 /* The credential of a role for a server, not yet read if it is new. */
 Credential *
-credential_find(HttpLoop *loop, Oid server_oid, Oid owner_oid, const char *server,
-				const char *owner)
+credential_find(Oid server_oid, Oid owner_oid, const char *server, const char *owner)
 {
 	Credential *credential;
 	MemoryContext context;

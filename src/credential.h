@@ -33,8 +33,8 @@ typedef struct Credential
 	List *waiting;      /* of the worker's flights */
 } Credential;
 
-extern Credential *credential_find(HttpLoop *loop, Oid server_oid, Oid owner_oid,
-								   const char *server, const char *owner);
+extern Credential *
+credential_find(Oid server_oid, Oid owner_oid, const char *server, const char *owner);
 extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
 extern bool credential_is_gone(const Credential *credential);

@@ -24,8 +24,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	flight->context = context;
 	flight->lane = lane;
 	flight->settlement.job = job;
-	flight->credential =
-		credential_find(worker->loop, job->server_oid, job->owner_oid, job->server, job->owner);
+	flight->credential = credential_find(job->server_oid, job->owner_oid, job->server, job->owner);
 	job->owner = MemoryContextStrdup(context, flight->credential->owner);
 	flight->started_at = GetCurrentTimestamp();
 	flight->environment =

@@ -47,11 +47,13 @@ static Statement statements[STATEMENT_COUNT] = {
 	[HOLDS_ADOPT] = {1, {INT8OID},
 		"UPDATE canopy_summit.server_hold h SET instance = $1, server_oid = f.server_oid,"
 		" owner_oid = f.owner_oid"
-		" FROM (SELECT i.ctid, canopy_summit.server_of(i.server_oid, i.server, i.instance),"
-		"   canopy_summit.owner_of(i.owner_oid, i.owner::name, i.instance)"
-		"  FROM canopy_summit.server_hold i WHERE i.instance <> $1 FOR UPDATE SKIP LOCKED)"
-		"  AS f (ctid, server_oid, owner_oid)"
-		" WHERE h.ctid = f.ctid AND f.server_oid <> 0 AND (f.owner_oid <> 0 OR h.owner = '')"
+		" FROM (SELECT DISTINCT ON (l.server_oid, l.owner_oid) l.* FROM"
+		"  (SELECT i.ctid, i.owner, canopy_summit.server_of(i.server_oid, i.server, i.instance),"
+		"    canopy_summit.owner_of(i.owner_oid, i.owner::name, i.instance)"
+		"   FROM canopy_summit.server_hold i WHERE i.instance <> $1 FOR UPDATE SKIP LOCKED)"
+		"   AS l (ctid, owner, server_oid, owner_oid)"
+		"  WHERE l.owner_oid <> 0 OR l.owner = '') AS f"
+		" WHERE h.ctid = f.ctid AND f.server_oid <> 0"
 		" AND NOT EXISTS (SELECT FROM canopy_summit.server_hold o WHERE o.instance = $1"
 		"  AND o.server_oid = f.server_oid AND o.owner_oid = f.owner_oid)"},
 	[HOLDS_DROP] = {1, {INT8OID},
@@ -129,10 +131,10 @@ hold_is_over(const Credential *credential, const bytea *hash)
 
 /* End the hold of a role if its credential is another one by now; true if it was.  Inside engine_begin(). */
 bool
-hold_end_if_over(HttpLoop *loop, const Hold *hold)
+hold_end_if_over(const Hold *hold)
 {
 	Credential *credential =
-		credential_find(loop, hold->server_oid, hold->owner_oid, hold->server, hold->owner);
+		credential_find(hold->server_oid, hold->owner_oid, hold->server, hold->owner);
 	Datum arguments[3] = {Int64GetDatum(instance_current()), ObjectIdGetDatum(hold->server_oid),
 						  ObjectIdGetDatum(hold->owner_oid)};
 

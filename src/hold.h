@@ -19,6 +19,6 @@ typedef struct Hold
 
 extern void hold_write(const Flight *flight);
 extern List *holds_read(void);
-extern bool hold_end_if_over(HttpLoop *loop, const Hold *hold);
+extern bool hold_end_if_over(const Hold *hold);
 
 #endif /* CANOPY_SUMMIT_HOLD_H */

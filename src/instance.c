@@ -19,14 +19,16 @@ PG_FUNCTION_INFO_V1(canopy_summit_instance);
 
 #define INSTANCE_FILE_MAX 4096 /* bytes that count */
 
-/* Append the content of the file that tells physical copies apart. */
-static void
-append_file(StringInfo out, const char *path)
+/* Append the content of the file that tells physical copies apart; false if it is not there and may be missing. */
+static bool
+append_file(StringInfo out, const char *path, bool missing_ok)
 {
 	FILE *file = AllocateFile(path, PG_BINARY_R);
 	char buffer[INSTANCE_FILE_MAX];
 	size_t len;
 
+	if (file == NULL && missing_ok)
+		return false;
 	if (file == NULL)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not open instance_file \"%s\": %m", path)));
@@ -37,15 +39,17 @@ append_file(StringInfo out, const char *path)
 						errmsg("could not read instance_file \"%s\": %m", path)));
 	FreeFile(file);
 	appendBinaryStringInfo(out, buffer, len);
+	return true;
 }
 
 /*
  * A digest of system identifier, database, the extension's schema, which is
  * another one when the extension was made anew, and the content of
  * instance_file, which is read at most once a second.  Inside a transaction.
+ * False if that file cannot be opened and may be missing, as on a standby.
  */
-int64
-instance_current(void)
+static bool
+instance_read(bool missing_ok, int64 *result)
 {
 	static TimestampTz read_at = 0;
 	static Oid read_for = InvalidOid;
@@ -54,18 +58,37 @@ instance_current(void)
 	Oid schema = get_namespace_oid("canopy_summit", false);
 	StringInfoData text;
 
+	*result = instance;
 	if (read_for == schema && now - read_at < USECS_PER_SEC)
-		return instance;
+		return true;
 	initStringInfo(&text);
 	appendStringInfo(&text, UINT64_FORMAT "/%u/%u/", GetSystemIdentifier(), MyDatabaseId, schema);
-	if (setting_instance_file[0] != '\0')
-		append_file(&text, setting_instance_file);
+	if (setting_instance_file[0] != '\0' && !append_file(&text, setting_instance_file, missing_ok))
+		return false;
 	instance =
 		(int64) DatumGetUInt64(hash_any_extended((const unsigned char *) text.data, text.len, 0));
 	read_at = now;
 	read_for = schema;
 	pfree(text.data);
+	*result = instance;
+	return true;
+}
+
+/* This instance.  Errors: those of files. */
+int64
+instance_current(void)
+{
+	int64 instance;
+
+	(void) instance_read(false, &instance);
 	return instance;
+}
+
+/* The same for what only shows: false if it cannot be told here. */
+bool
+instance_find(int64 *instance)
+{
+	return instance_read(true, instance);
 }
 
 /* What a job of an instance is marked with while it waits for arm() since a promotion. */

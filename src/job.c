@@ -76,7 +76,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"   AND (q.ordering_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"
 		"    WHERE e.ordering_key = q.ordering_key AND e.server_oid = q.server_oid AND e.owner_oid = q.owner_oid"
-		"     AND e.job_id < q.job_id"
+		"     AND e.job_id < q.job_id AND e.instance IN ($1, ~$1)"
 		"     AND e.state IN ('queued', 'running', 'in_doubt')))"
 		"   AND (q.dedupe_key IS NULL OR NOT EXISTS ("
 		"    SELECT FROM canopy_summit.job e"

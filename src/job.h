@@ -14,8 +14,8 @@
 #define JOB_BILLABLE_ATTEMPTS 2
 #define JOB_KEY_MAX           500         /* bytes; an index entry has to hold one */
 #define JOB_PARAMS_MAX        (64 * 1024) /* bytes as jsonb; they go into a URL and headers */
-#define JOB_BODY_MAX \
-	(64 * 1024 * 1024) /* bytes as jsonb; a worker has one, and a few copies, in memory */
+/* Bytes as jsonb; a document of 64 MB fits in base64, and a worker has a few copies of one body in memory. */
+#define JOB_BODY_MAX (100 * 1024 * 1024)
 
 /* For how long an Idempotency-Key is sent, in microseconds: Summit knows it for 24 hours. */
 #define JOB_KEY_LIFE (24 * USECS_PER_HOUR - 10 * USECS_PER_MINUTE)
@@ -119,6 +119,7 @@ typedef struct JobSpec
 
 /* instance.c */
 extern int64 instance_current(void);
+extern bool instance_find(int64 *instance);
 extern int64 instance_disarmed(int64 instance);
 extern void instance_notice_promotion(void);
 

@@ -147,7 +147,7 @@ lanes_read_holds(Worker *worker)
 
 		if (!OidIsValid(hold->owner_oid))
 			lane->is_held = true;
-		else if (!hold_end_if_over(worker->loop, hold))
+		else if (!hold_end_if_over(hold))
 		{
 			old = MemoryContextSwitchTo(worker->context);
 			lane->held_owners = lappend_oid(lane->held_owners, hold->owner_oid);

@@ -116,6 +116,9 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT 'job ' || j.job_id || ' (' || j.operation || ' to ' || j.server || ', of ' || j.owner || ') is ' || j.state
 		|| CASE
+			WHEN j.state = 'queued' AND (canopy_summit.server_of(j.server_oid, j.server, j.instance) = 0
+					OR canopy_summit.owner_of(j.owner_oid, j.owner, j.instance) = 0) THEN
+				': it was enqueued by another instance, and its server or role is not here; make it, then canopy_summit.arm() adopts the job'
 			WHEN j.state = 'queued' AND j.instance <> canopy_summit.instance() THEN
 				': it was enqueued by another instance, or before a promotion; canopy_summit.arm() adopts it'
 			WHEN j.state = 'queued' AND h.owner = '' THEN
@@ -142,6 +145,7 @@ BEGIN ATOMIC
 		LEFT JOIN LATERAL (
 			SELECT e.job_id FROM canopy_summit.job e
 			WHERE e.ordering_key = j.ordering_key AND e.server_oid = j.server_oid AND e.owner_oid = j.owner_oid AND e.job_id < j.job_id
+				AND e.instance IN (canopy_summit.instance(), ~canopy_summit.instance())
 				AND e.state IN ('queued', 'running', 'in_doubt')
 			ORDER BY e.job_id LIMIT 1) AS e ON true
 	WHERE j.job_id = explain_job.job_id;
@@ -203,7 +207,7 @@ CREATE VIEW canopy_summit.server_health AS
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
-	c.refused_webhooks, c.encoded_webhooks, coalesce(c.webhook_problem, r.problem) AS webhook_problem
+	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem
 FROM pg_catalog.pg_foreign_server s
 	JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, true) AS q

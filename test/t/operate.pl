@@ -17,6 +17,7 @@ subtest 'cancel' => \&cancel;
 subtest 'retry' => \&retry;
 subtest 'pause and resume' => \&pause;
 subtest 'wait' => \&wait_for;
+subtest 'what another instance has left' => \&foreign;
 subtest 'retention' => \&retention;
 subtest 'what an operator sees' => \&operator;
 done_testing();
@@ -102,6 +103,45 @@ sub wait_for
 	return;
 }
 
+# A job of instance 1, as a restore brings it; its key.
+sub restored_job
+{
+	my ($server, $owner, $more) = @_;
+	my %of = (ordering_key => 'NULL', server_oid => 1, owner_oid => 1, %{ $more // {} });
+	return query($node, qq{
+		INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts,
+			enqueued_at, ordering_key, server_oid, owner_oid)
+		SELECT nextval('canopy_summit.job_id_seq'), '$server', 'get-carriers', '{}', 5, now(), 10, '$owner', 'queued', 1, 0, 0,
+			now(), $of{ordering_key}, $of{server_oid}, $of{owner_oid} RETURNING job_id});
+}
+
+# What a restore brings waits for arm(), and for its server and role; and is in nobody's way.
+sub foreign
+{
+	my $user = query($node, 'SELECT current_user');
+	my ($server_oid, $owner_oid) = split /\|/, query($node, q{SELECT oid, current_user::regrole::oid FROM pg_foreign_server WHERE srvname = 'canopy'});
+	my ($of_role, $of_server) = (restored_job('canopy', 'not here yet'), restored_job('not here yet', $user));
+	my $namesake = restored_job('elsewhere', 'somebody', { ordering_key => q{'k'}, server_oid => $server_oid, owner_oid => $owner_oid });
+	my $own = enqueue($node, 'get-carriers', {}, undef, q{ordering_key => 'k'});
+
+	is(settled($node, $own), 'succeeded', 'a job waits for none of its ordering_key that another instance has, whatever its OIDs');
+	query($node, qq{INSERT INTO canopy_summit.server_hold (server, owner, reason, held_at, held_by, server_oid, owner_oid, instance)
+		SELECT 'canopy', '', 'paused there', now(), 'x', n, 0, n FROM generate_series(1, 2) n; SELECT canopy_summit.wake()});
+	soon_ok('a hold that two instances have left is one', sub { query($node, q{SELECT count(*) FROM canopy_summit.server_hold WHERE instance = canopy_summit.instance()}) });
+	query($node, q{DELETE FROM canopy_summit.server_hold; SELECT canopy_summit.wake()});
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'and the worker goes on');
+
+	is(as_operator('SELECT canopy_summit.arm()'), 0, 'arm() adopts no job whose server or role is not there');
+	like(as_operator("SELECT canopy_summit.explain_job($_)"), qr/its server or role is not here/, 'which explain_job() says') for $of_role, $of_server, $namesake;
+	create_canopy_server($node, $sandbox, server => '"not here yet"');
+	query($node, 'CREATE ROLE "not here yet"');
+	is(as_operator('SELECT canopy_summit.arm()'), 2, 'but once they are');
+	is(settled($node, $of_server), 'succeeded', 'the one is sent then');
+	is(settled($node, $of_role), 'failed', 'the other fails for want of a right');
+	query($node, "DELETE FROM canopy_summit.job WHERE job_id IN ($of_role, $of_server, $namesake, $own)");
+	return;
+}
+
 # What is finished for longer than the rules say goes, and nothing else.
 sub retention
 {
@@ -144,7 +184,7 @@ sub operator
 	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_attempt'), '>', 5, 'and attempts');
 	cmp_ok(as_operator('SELECT sum(jobs) FROM canopy_summit.job_stats'), '>', 5, 'and counts');
 	is(as_operator('SELECT count(*), bool_and(in_flight = 0 AND settled > 5 AND sent > 5) FROM canopy_summit.worker_status'), '1|t', 'and workers');
-	is(as_operator(q{SELECT sent > 5 AND succeeded > 5 AND failed = 3 AND in_doubt = 2 AND array_length(latency_ms, 1) = 18 FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'and servers');
+	is(as_operator(q{SELECT sent > 5 AND succeeded > 5 AND failed = 4 AND in_doubt = 2 AND array_length(latency_ms, 1) = 18 FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'and servers');
 	is(as_operator(q{SELECT (SELECT sum(n) FROM unnest(latency_ms) n) = sent FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'whose histogram holds every answer');
 	is(as_operator(q{SELECT sum(n) FROM canopy_summit.server_health, unnest(latency_ms) WITH ORDINALITY AS l(n, place) WHERE server = 'canopy' AND place >= 11}) >= 1, 1, 'that of a second in its place');
 	unlike(as_operator(join ';', map { "SELECT * FROM canopy_summit.$_" } qw(job_attempt job_stats worker_status server_health server_hold)), qr/\Q$pull_id\E|retry-\d/, 'nowhere what was sent');

@@ -89,7 +89,7 @@ subtest 'where a file may be' => sub {
 		$node->safe_psql('postgres', "ALTER SERVER canopy OPTIONS (SET ca_file '$case->[0]')");
 		is((sqlstates($node, $call))[0], $case->[1], "ca_file $case->[0]: $case->[1]");
 	}
-	for my $case ([ "$links/file", 'F0000' ], [ $file, undef ])
+	for my $case ([ "$links/file", 'F0000' ], [ "$links/gone", '58P01' ], [ $file, undef ])
 	{
 		$node->append_conf('postgresql.conf', "canopy_summit.instance_file = '$case->[0]'");
 		$node->reload;
@@ -97,6 +97,7 @@ subtest 'where a file may be' => sub {
 			$node->safe_psql('postgres', 'SELECT canopy_summit.server_environment(NULL); SHOW canopy_summit.instance_file') =~ /\Q$case->[0]/;
 		});
 		is(scalar sqlstate_of($node, 'SELECT canopy_summit.instance()'), $case->[1], "instance_file $case->[0]");
+		is(scalar sqlstate_of($node, 'SELECT canopy_summit.owner_name(10, NULL, 1)'), undef, 'what only shows works without it') if $case->[0] =~ /gone/;
 	}
 	$node->append_conf('postgresql.conf', q{canopy_summit.instance_file = ''});
 	$node->reload;
