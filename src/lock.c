@@ -120,7 +120,8 @@ group_is_free(const LOCKTAG *group, bool wait)
  * The same as lock_take() for keys of which a transaction may need any number: it
  * locks the first ones, and then the group that they belong to, as a whole.  Who
  * has a group still waits for whoever has one of its keys, and others who want
- * one wait, holding nothing of it meanwhile, until the group is free.
+ * one wait, without that one, until the group is free.  Two transactions of one
+ * group, at least one of them with so many keys, may be a deadlock whatever their order.
  */
 void
 lock_take_of(uint16 tag, uint64 group, uint64 key)
