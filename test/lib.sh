@@ -201,7 +201,7 @@ visibly() {
 # The newest line of a log, of a compiler's the file that it makes.
 report_progress() {
 	local line
-	while sleep 3; do
+	while sleep 3 && [ -e "$1" ]; do
 		line=$(tail -n 1 "$1" 2>/dev/null | sed 's/.* -o \([^ ]*\).*/\1/' | cut -c 1-100)
 		[ -z "$line" ] || say "  $line"
 	done

@@ -44,11 +44,12 @@ sub priority
 		enqueue($node, 'get-pull-by-id', { pullId => "p$priority-$_" }, undef, "server => 'single', priority => $priority") for 1 .. 3;
 	}
 	my $early = enqueue($node, 'get-pull-by-id', { pullId => 'p5-early' }, undef, q{server => 'single'});
-	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '1 hour' WHERE job_id = $early");
 	my @past = map { enqueue($node, 'get-pull-by-id', { pullId => 'past' }, undef, "server => 'single', run_at => $_") } q{now() - interval '1 hour'}, q{'-infinity'};
 	is(query($node, 'SELECT count(*) FROM canopy_summit.job WHERE run_at = enqueued_at AND job_id IN (' . join(', ', @past) . ')'), 2, 'nobody gets before others by naming a time that is past');
 	my $job_id = enqueue($node, 'get-pull-by-id', { pullId => 'later' }, undef, q{server => 'single', priority => 0, run_at => now() + interval '3 s'});
-	query($node, q{SELECT canopy_summit.resume_server('single')});
+	# As if they had just been enqueued: what has waited for ten seconds gets a turn before its priority's.
+	query($node, qq{UPDATE canopy_summit.job SET run_at = now() - CASE job_id WHEN $early THEN interval '2 ms' ELSE interval '1 ms' END
+		WHERE server = 'single' AND job_id <> $job_id; SELECT canopy_summit.resume_server('single')});
 	all_settled($node, q{server = 'single'});
 	@wanted = map { my $p = $_; ($p == 5 ? 'p5-early' : (), map { "p$p-$_" } 1 .. 3) } qw(0 3 5 7 9);
 	is_deeply([ grep { $_ ne 'later' } fetched('pulls/(p\d|later)') ], \@wanted, 'by priority, then run_at, then key');
