@@ -57,7 +57,7 @@ measure_receiver() {
 
 # receive CONNECTIONS: one round, whose figures are added to files.
 receive() {
-	local count=$((receiver_seconds * 16000)) before after rate p50 p99 errors stored
+	local count=$((receiver_seconds * 40000)) before after rate p50 p99 errors stored
 	python3 "$work/test/bench/receiver_requests.py" "$count" bench "$receiver_first" 1000 \
 		>"$run_dir/receiver_requests"
 	receiver_first=$((receiver_first + count))
