@@ -115,6 +115,9 @@ endif
 test:
 	$(here)/test/run
 
+flake:
+	$(here)/test/flake
+
 torture:
 	$(here)/test/torture.sh
 
