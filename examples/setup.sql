@@ -3,8 +3,8 @@
 --     CANOPY_CLIENT_ID=… CANOPY_CLIENT_SECRET=… CANOPY_TEAM_ID=… psql -f examples/setup.sql
 --
 -- Optional: CANOPY_WEBHOOK_SIGNING_SECRET, and CANOPY_API_BASE_URL for another API than Canopy's
--- own (superuser only). Run it as the role that will call the functions, or see README,
--- "Security". The secrets end in the catalog pg_user_mapping, which dumps contain; options
+-- own (superuser only). Run it as the role that will call the functions, or see
+-- doc/security.md. The secrets end in the catalog pg_user_mapping, which dumps contain; options
 -- client_secret_file and webhook_secret_file keep them in files instead.
 
 \set ON_ERROR_STOP on
