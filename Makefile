@@ -9,11 +9,17 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTE
 MODULE_big = canopy_summit
 OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 
-# The install script, in the order in which CREATE EXTENSION runs its parts.
-SQL_PARTS = $(addprefix $(here)/src/sql/, 00_schema.sql 10_server.sql 20_operation.sql 30_pull.sql \
-	40_entity.sql 50_view.sql 60_canopy.sql 64_identity.sql 65_job.sql 66_operate.sql 67_reconcile.sql 70_minimisation.sql \
-	71_certificate.sql 75_upload.sql 79_html.sql 80_webhook.sql 81_life_cycle.sql \
-	82_apply.sql 83_status.sql 84_arm.sql 90_privilege.sql)
+# The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
+# then what an upgrade script replays. src/sql/README.md says what goes where.
+SQL_HEAD = engine/head
+SQL_STATE = engine/schema_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
+	privacy/minimise_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
+	canopy/monitoring_state summit/upload_state summit/status_state
+SQL_CODE = base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
+	api/operation process/wake pull/pull pull/view job/job job/operate job/reconcile webhook/webhook \
+	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/status webhook/apply status/status \
+	engine/access
+SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 
 # pg_regress tests, in the order in which they run.
 REGRESS = server store coerce shape drift view link operation certificate html webhook
@@ -35,7 +41,7 @@ EXPORTS = src/exports.map
 DATA = $(notdir $(wildcard $(here)/$(EXTENSION)--*--*.sql))
 DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
-EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) tmp_check
+EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) replay.sql tmp_check
 
 .PHONY: all install installcheck test flake torture bench fuzz matrix demo play sandbox format check-format
 
@@ -78,8 +84,9 @@ $(EXPORTS): $(OBJS)
 	  echo 'local: *; };'; } >$@
 
 # A part or a test that nobody listed would be skipped in silence.
-ifneq ($(filter-out $(SQL_PARTS),$(wildcard $(here)/src/sql/*.sql)),)
-$(error not in SQL_PARTS: $(filter-out $(SQL_PARTS),$(wildcard $(here)/src/sql/*.sql)))
+SQL_FILES = $(wildcard $(here)/src/sql/*.sql $(here)/src/sql/*/*.sql)
+ifneq ($(filter-out $(SQL_PARTS),$(SQL_FILES)),)
+$(error not in SQL_PARTS: $(filter-out $(SQL_PARTS),$(SQL_FILES)))
 endif
 ifneq ($(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)/sql/*.sql))),)
 $(error not in REGRESS: $(filter-out $(REGRESS),$(patsubst $(here)/sql/%.sql,%,$(wildcard $(here)/sql/*.sql))))
@@ -88,6 +95,12 @@ endif
 # Out of the tree, $(BUILT_FOR) also keeps make from taking the tree's for its own.
 $(EXTENSION_SCRIPT): $(SQL_PARTS) $(here)/Makefile $(here)/$(EXTENSION).control $(BUILT_FOR)
 	cat $(SQL_PARTS) >$@
+
+# What an upgrade script ends with, after its changes of state: all that is replaceable, over what is there.
+SQL_REPLAYED = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_CODE))
+replay.sql: $(SQL_REPLAYED) $(here)/Makefile $(BUILT_FOR)
+	sed -e 's/^CREATE \(FUNCTION\|VIEW\|TRIGGER\)\>/CREATE OR REPLACE \1/' \
+	  -e '/^.echo/s/CREATE EXTENSION $(EXTENSION)/ALTER EXTENSION $(EXTENSION) UPDATE/' $(SQL_REPLAYED) >$@
 
 # pg_regress connects as the caller, and writes where make runs.
 .PHONY: check-caller

@@ -18,7 +18,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok SOON scaled test_seed
+  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok SOON scaled test_seed members
 );
 
 # Seconds that whatever is to happen at once may take, however busy the machine; and less than the minute
@@ -54,6 +54,35 @@ sub extension_settings
 	  : "extension_destdir = '$ENV{CANOPY_TREE}'";
 
 	return "dynamic_library_path = '$libraries:\$libdir'\n$extensions\n";
+}
+
+# Everything that the extension consists of, a definition a line.
+sub members
+{
+	return <<~'SQL';
+		SET search_path = '';
+		WITH member AS (
+			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+		relation AS (SELECT * FROM member JOIN pg_class c ON c.oid = objid WHERE classid = 'pg_class'::regclass)
+		SELECT to_json(line) FROM (
+			SELECT pg_get_functiondef(objid) FROM member WHERE classid = 'pg_proc'::regclass
+			UNION ALL SELECT objid::regclass || pg_get_viewdef(objid) FROM relation WHERE relkind = 'v'
+			UNION ALL SELECT concat_ws(' ', objid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
+					attstorage, attcompression, pg_get_expr(adbin, adrelid))
+				FROM relation JOIN pg_attribute a ON a.attrelid = objid AND attnum > 0
+					LEFT JOIN pg_attrdef f ON f.adrelid = attrelid AND f.adnum = attnum
+			UNION ALL SELECT concat_ws(' ', objid::regclass, reloptions, relacl, relreplident) FROM relation
+			UNION ALL SELECT concat_ws(' ', objid::regprocedure, proacl) FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
+			UNION ALL SELECT pg_get_indexdef(indexrelid) FROM relation JOIN pg_index i ON i.indrelid = objid
+			UNION ALL SELECT pg_get_constraintdef(n.oid) FROM member JOIN pg_constraint n ON objid IN (n.conrelid, n.contypid)
+			UNION ALL SELECT pg_get_triggerdef(t.oid) FROM relation JOIN pg_trigger t ON t.tgrelid = objid
+			UNION ALL SELECT concat_ws(' ', pg_describe_object(o.classoid, o.objoid, o.objsubid), o.description)
+				FROM member JOIN pg_description o ON o.objoid = objid AND o.classoid = classid
+			UNION ALL SELECT pg_describe_object(classid, objid, 0) FROM member
+			UNION ALL SELECT r::text FROM summit.minimisation_rule r) AS l(line)
+		ORDER BY line COLLATE "C"
+		SQL
 }
 
 # A running CanopyTest::Sandbox. Options: seed.

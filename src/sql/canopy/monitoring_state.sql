@@ -1,0 +1,111 @@
+-- canopy/monitoring_state.sql: what webhooks have told of monitorings, servicings, edits and documents.
+-- State; see progress_state.sql.
+
+CREATE TABLE canopy_summit.reconnect (
+	server text NOT NULL,
+	pull_id text NOT NULL,
+	initial_pull_id text,
+	monitoring_id text,
+	auth_status text,
+	reconnect_url text,
+	reconnect_token text,
+	signed_at timestamptz NOT NULL,
+	content_hash bytea NOT NULL
+);
+CREATE UNIQUE INDEX reconnect_key ON canopy_summit.reconnect (pull_id text_pattern_ops, server text_pattern_ops);
+ALTER TABLE canopy_summit.reconnect REPLICA IDENTITY USING INDEX reconnect_key;
+COMMENT ON TABLE canopy_summit.reconnect IS 'pulls of a monitoring that the consumer has to log in for; see view canopy.reconnect_needed';
+
+CREATE TABLE canopy_summit.monitoring (
+	server text NOT NULL,
+	monitoring_id text NOT NULL,
+	initial_pull_id text,
+	latest_pull_id text,
+	latest_at timestamptz NOT NULL,
+	latest_hash bytea NOT NULL
+);
+CREATE UNIQUE INDEX monitoring_key ON canopy_summit.monitoring (monitoring_id text_pattern_ops, server text_pattern_ops);
+ALTER TABLE canopy_summit.monitoring REPLICA IDENTITY USING INDEX monitoring_key;
+COMMENT ON TABLE canopy_summit.monitoring IS 'monitorings that webhooks have named';
+COMMENT ON COLUMN canopy_summit.monitoring.latest_pull_id IS 'pull of the newest webhook that named it';
+
+CREATE TABLE canopy_summit.monitoring_event (
+	webhook_id bigint NOT NULL,
+	ordinal integer NOT NULL,
+	server text NOT NULL,
+	monitoring_id text,
+	pull_id text NOT NULL,
+	type text,
+	changes jsonb,
+	documents jsonb,
+	signed_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX monitoring_event_key ON canopy_summit.monitoring_event (webhook_id, ordinal);
+ALTER TABLE canopy_summit.monitoring_event REPLICA IDENTITY USING INDEX monitoring_event_key;
+COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring has found; a webhook names one or a list of them';
+
+CREATE TABLE canopy_summit.servicing_action (
+	server text NOT NULL,
+	servicing_action_id text NOT NULL,
+	pull_id text NOT NULL,
+	original_pull_id text,
+	status text,
+	is_manual boolean,
+	validation_error_type text,
+	document_id text,
+	signed_at timestamptz NOT NULL,
+	content_hash bytea NOT NULL
+);
+CREATE UNIQUE INDEX servicing_action_key ON canopy_summit.servicing_action (servicing_action_id text_pattern_ops, server text_pattern_ops);
+ALTER TABLE canopy_summit.servicing_action REPLICA IDENTITY USING INDEX servicing_action_key;
+COMMENT ON TABLE canopy_summit.servicing_action IS 'newest state of each servicing action';
+COMMENT ON COLUMN canopy_summit.servicing_action.is_manual IS 'Canopy''s team has taken over';
+
+CREATE TABLE canopy_summit.servicing_status (
+	webhook_id bigint NOT NULL,
+	server text NOT NULL,
+	servicing_action_id text NOT NULL,
+	status text,
+	previous_status text,
+	is_manual boolean,
+	validation_error_type text,
+	document_id text,
+	signed_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX servicing_status_key ON canopy_summit.servicing_status (webhook_id);
+ALTER TABLE canopy_summit.servicing_status REPLICA IDENTITY USING INDEX servicing_status_key;
+COMMENT ON TABLE canopy_summit.servicing_status IS 'history of servicing actions, one a webhook';
+
+CREATE TABLE canopy_summit.data_update (
+	webhook_id bigint NOT NULL,
+	ordinal integer NOT NULL,
+	server text NOT NULL,
+	pull_id text NOT NULL,
+	type text,
+	data jsonb,
+	signed_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX data_update_key ON canopy_summit.data_update (webhook_id, ordinal);
+ALTER TABLE canopy_summit.data_update REPLICA IDENTITY USING INDEX data_update_key;
+COMMENT ON TABLE canopy_summit.data_update IS 'what consumers have edited: drivers, contact, demographics, answers';
+
+CREATE TABLE canopy_summit.document_validation (
+	server text NOT NULL,
+	document_validation_id text NOT NULL,
+	pull_id text NOT NULL,
+	status text,
+	completed_at timestamptz,
+	signed_at timestamptz NOT NULL,
+	content_hash bytea NOT NULL
+);
+CREATE UNIQUE INDEX document_validation_key ON canopy_summit.document_validation (document_validation_id text_pattern_ops, server text_pattern_ops);
+ALTER TABLE canopy_summit.document_validation REPLICA IDENTITY USING INDEX document_validation_key;
+COMMENT ON TABLE canopy_summit.document_validation IS 'verdicts on uploaded documents';
+
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.reconnect', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.monitoring', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.monitoring_event', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.servicing_action', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.servicing_status', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.data_update', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.document_validation', '');

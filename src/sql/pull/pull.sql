@@ -1,0 +1,26 @@
+-- pull/pull.sql: storing pulls.
+-- Replaceable.
+
+CREATE FUNCTION @extschema@.canopy_store_pull(pull jsonb, server name DEFAULT NULL,
+	fetched_at timestamptz DEFAULT pg_catalog.clock_timestamp(), OUT pull_id text, OUT version integer, OUT changed boolean,
+	OUT status text)
+AS 'MODULE_PATHNAME', 'canopy_summit_store_pull'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.canopy_store_pull(jsonb, name, timestamptz) IS
+	'stores a pull that came another way, bare or in the API''s envelope; fetched_at decides which state is current';
+
+CREATE FUNCTION @extschema@.canopy_remap() RETURNS bigint
+AS 'MODULE_PATHNAME', 'canopy_summit_remap'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.canopy_remap() IS
+	'makes every entity row again from the current versions, and added columns that are missing, after a restore or canopy_summit.add_column(); returns the number of pulls';
+
+CREATE VIEW canopy_summit.schema_drift AS
+SELECT v.server, d.kind, p.path, pg_catalog.count(*) AS versions,
+	   pg_catalog.min(v.stored_at) AS first_seen_at, pg_catalog.max(v.stored_at) AS last_seen_at
+FROM canopy_summit.pull_version v,
+	 LATERAL pg_catalog.jsonb_each(v.drift) AS d(kind, paths),
+	 LATERAL pg_catalog.jsonb_array_elements_text(d.paths) AS p(path)
+GROUP BY v.server, d.kind, p.path;
+COMMENT ON VIEW canopy_summit.schema_drift IS 'fields that the API sends and the entity tables do not expect, or the other way round';
+COMMENT ON COLUMN canopy_summit.schema_drift.kind IS 'new: no column; missing: in no object of the entity, where the version before had it; retyped: value does not fit its column; replaced: jsonb cannot hold the value';

@@ -1,0 +1,172 @@
+-- pull/view.sql: the views that analysts read, made from the entity tables.
+-- Replaceable.
+
+-- A column is shown as it is unless its type, or its row in added_column, says that it is personal.
+-- jsonb may hold anything, and is personal throughout.
+CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_attribute) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN twin.name IS NULL THEN format('%s AS %I', shown.value, attribute.attname)
+		ELSE format('%s AS %I, (%s * %s)::numeric(14,%s) AS %I', shown.value, attribute.attname,
+					shown.value, twin.factor, twin.digits, twin.name)
+		END
+	FROM (SELECT attribute.atttypid IN ('canopy_summit.personal_text'::regtype, 'canopy_summit.personal_integer'::regtype,
+				'jsonb'::regtype)
+			OR EXISTS (SELECT FROM canopy_summit.added_column a
+					   WHERE a.entity = view_column.entity AND a.column_name = attribute.attname AND a.personal)) AS p(is_personal),
+		LATERAL (SELECT CASE attribute.atttypid
+			WHEN 'canopy_summit.personal_text'::regtype THEN 'text'
+			WHEN 'canopy_summit.personal_integer'::regtype THEN 'integer'
+			WHEN 'text'::regtype THEN 'text'
+			ELSE format_type(attribute.atttypid, NULL) END) AS base(type),
+		LATERAL (SELECT CASE
+			WHEN NOT p.is_personal THEN format('e.%I', attribute.attname)
+			ELSE canopy_summit.masked(format('e.%I', attribute.attname), base.type)
+			END) AS shown(value),
+		LATERAL (SELECT
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 'per_mile_premium'
+				WHEN right(attribute.attname::text, 6) = '_cents' AND attribute.atttypid = 'bigint'::regtype THEN
+				left(attribute.attname::text, -6) END,
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN '0.001' ELSE '0.01' END,
+			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 3 ELSE 2 END) AS twin(name, factor, digits);
+END;
+COMMENT ON FUNCTION canopy_summit.view_column(text, pg_attribute) IS
+	'how a view shows a column of an entity table: bare, masked, or with its twin in whole units';
+
+CREATE FUNCTION canopy_summit.define_views(entity text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- The joins of an outer side that a query does not read cost it nothing.
+	source CONSTANT text := format(' FROM canopy_summit.%I e '
+		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity);
+	shared text := 'SELECT e.server, e.environment, e.pull_id, ';
+	columns text;
+BEGIN
+	SELECT string_agg(canopy_summit.view_column(entity, a), ', ' ORDER BY a.attnum) INTO STRICT columns
+	FROM pg_attribute a
+	WHERE a.attrelid = format('canopy_summit.%I', entity)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+		  AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
+		  AND (a.attname <> 'account_identifier' OR entity = 'pull');
+	IF entity <> 'pull' THEN
+		shared := shared || canopy_summit.masked(CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier', 'text')
+			|| ' AS account_identifier, '
+			|| canopy_summit.masked('(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id)', 'jsonb')
+			|| ' AS meta_data, ';
+	END IF;
+	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE e.is_current';
+	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity || '_all')
+		|| shared || 'e.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source;
+	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity,
+		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of each account''s newest pull with data');
+	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity || '_all',
+		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of every pull, is_current tells which the other view shows');
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of an entity from its table';
+
+SELECT canopy_summit.define_views(entity) FROM canopy_summit.entities() AS entity;
+
+-- The row is the request: adding it, by add_column() or by a restore, adds the column. A restore may
+-- switch triggers off, so that canopy_remap() has to find the rows whose columns are missing.
+CREATE FUNCTION canopy_summit.check_added_column(entity text, column_name text, type text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	names text[] := ARRAY[column_name];
+	name text;
+BEGIN
+	IF entity NOT IN (SELECT canopy_summit.entities()) THEN
+		RAISE EXCEPTION 'entity "%" does not exist', entity
+			USING ERRCODE = 'undefined_object',
+				  HINT = 'Entities are: ' || (SELECT string_agg(e, ', ') FROM canopy_summit.entities() e) || '.';
+	END IF;
+	IF type NOT IN ('text', 'text[]', 'boolean', 'integer', 'bigint', 'numeric', 'double precision', 'date',
+					'timestamp with time zone', 'jsonb') THEN
+		RAISE EXCEPTION 'type "%" cannot be read from JSON', type
+			USING ERRCODE = 'feature_not_supported',
+				  HINT = 'Types are: text, text[], boolean, integer, bigint, numeric, double precision, date, timestamptz, jsonb.';
+	END IF;
+	-- In the views, a column in cents has a twin in whole units, whose name has to do as well.
+	IF type = 'bigint' AND right(column_name, 6) = '_cents' THEN
+		names := names || left(column_name, -6);
+	END IF;
+	FOREACH name IN ARRAY names LOOP
+		IF name = '' OR octet_length(name) > 63 OR starts_with(name, 'declared_')
+			OR name IN ('ordinal', 'parent_ordinal', 'address_role', 'extra', 'per_mile_premium_tenth_of_cents',
+						'tableoid', 'cmax', 'xmax', 'cmin', 'xmin', 'ctid') THEN
+			RAISE EXCEPTION 'column name "%" cannot be used', column_name
+				USING ERRCODE = 'invalid_name',
+					  HINT = 'Use the name of a JSON field, of at most 63 bytes, that is none of the engine''s or the system''s own columns; '
+							 'before _cents it needs a name, too.';
+		END IF;
+		IF EXISTS (SELECT FROM pg_attribute a
+				   WHERE a.attrelid = format('canopy.%I', entity || '_all')::regclass AND NOT a.attisdropped AND a.attname = name) THEN
+			RAISE EXCEPTION 'column "%" of entity "%" already exists', name, entity
+				USING ERRCODE = 'duplicate_column',
+					  HINT = format($hint$See \d canopy.%I.$hint$, entity || '_all');
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.check_added_column(text, text, text) IS 'refuses what a column of an entity cannot be, and one that is there';
+
+CREATE FUNCTION canopy_summit.make_added_columns() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	missing record;
+BEGIN
+	FOR missing IN
+		SELECT c.entity, c.column_name, c.type FROM canopy_summit.added_column c
+		WHERE NOT EXISTS (SELECT FROM pg_attribute a
+						  WHERE a.attrelid = to_regclass(format('canopy_summit.%I', c.entity)) AND a.attnum > 0
+							  AND a.attname = c.column_name)
+	LOOP
+		PERFORM canopy_summit.check_added_column(missing.entity, missing.column_name, missing.type);
+		EXECUTE format('ALTER TABLE canopy_summit.%I ADD COLUMN %I %s', missing.entity, missing.column_name, missing.type);
+	END LOOP;
+	PERFORM canopy_summit.define_views(c.entity)
+	FROM (SELECT DISTINCT entity, column_name FROM canopy_summit.added_column) AS c
+	WHERE NOT EXISTS (SELECT FROM pg_attribute a
+					  WHERE a.attrelid = format('canopy.%I', c.entity || '_all')::regclass AND a.attname = c.column_name);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.make_added_columns() IS
+	'makes the columns of canopy_summit.added_column that are missing in tables or views; nothing if none is';
+
+CREATE FUNCTION canopy_summit.added_column_make() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM canopy_summit.make_added_columns();
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.added_column_make() IS 'trigger: adds the columns that new rows of canopy_summit.added_column name';
+CREATE TRIGGER added_column_make AFTER INSERT ON canopy_summit.added_column
+	FOR EACH STATEMENT EXECUTE FUNCTION canopy_summit.added_column_make();
+
+CREATE FUNCTION canopy_summit.add_column(entity text, column_name text, type regtype, personal boolean DEFAULT true)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type_name CONSTANT text := translate(format_type(type, NULL), '"', '');
+BEGIN
+	PERFORM canopy_summit.check_added_column(add_column.entity, add_column.column_name, type_name);
+	-- A row without its column came while triggers were off, as they may be now.
+	INSERT INTO canopy_summit.added_column
+	VALUES (add_column.entity, add_column.column_name, type_name, add_column.personal)
+	ON CONFLICT ON CONSTRAINT added_column_pkey DO UPDATE SET type = excluded.type, personal = excluded.personal;
+	PERFORM canopy_summit.make_added_columns();
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
+	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';

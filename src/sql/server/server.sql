@@ -1,0 +1,19 @@
+-- server/server.sql: what the options of a server say.
+-- Replaceable.
+
+CREATE FUNCTION canopy_summit.webhook_role(server_oid oid) RETURNS name
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'webhook_role')::name,
+		pg_catalog.pg_get_userbyid(s.srvowner))
+	FROM pg_catalog.pg_foreign_server s WHERE s.oid = webhook_role.server_oid;
+END;
+COMMENT ON FUNCTION canopy_summit.webhook_role(oid) IS 'role whose mapping has a server''s webhook_secret, and that fetches what webhooks ask for';
+
+CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'environment'), 'production')
+	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = server_environment.server;
+END;
+COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';

@@ -1,0 +1,66 @@
+-- summit/status_state.sql: what webhooks have told of certificates.
+-- State.
+
+CREATE SEQUENCE canopy_summit.policy_status_id_seq;
+COMMENT ON SEQUENCE canopy_summit.policy_status_id_seq IS 'keys of canopy_summit.policy_status';
+
+CREATE TABLE canopy_summit.policy_status (
+	policy_status_id bigint NOT NULL,
+	server text NOT NULL,
+	environment text NOT NULL,
+	policy_number text NOT NULL,
+	holder_name text,
+	property_id text,
+	unit_id text,
+	lease_id text,
+	tenant_id text,
+	status text NOT NULL,
+	status_at timestamptz NOT NULL,
+	policy_type text,
+	effective_date date,
+	expiry_date date,
+	reason_code text,
+	reason_detail text,
+	verified_at timestamptz,
+	lapsed_at timestamptz,
+	reinstated_at timestamptz,
+	coi_pdf_id text,
+	upload_id bigint
+);
+CREATE UNIQUE INDEX policy_status_key ON canopy_summit.policy_status (policy_status_id);
+ALTER TABLE canopy_summit.policy_status REPLICA IDENTITY USING INDEX policy_status_key;
+CREATE INDEX policy_status_policy_number ON canopy_summit.policy_status (policy_number text_pattern_ops, server text_pattern_ops);
+COMMENT ON TABLE canopy_summit.policy_status IS 'certificates as Summit''s webhooks say they are now: one row a policy and holder';
+COMMENT ON COLUMN canopy_summit.policy_status.status IS 'submitted, verified, lapsed or reinstated: of the event that occurred last';
+COMMENT ON COLUMN canopy_summit.policy_status.upload_id IS 'newest upload of the same policy and holder';
+
+CREATE TABLE canopy_summit.status_event (
+	webhook_id bigint NOT NULL,
+	policy_status_id bigint NOT NULL,
+	server text NOT NULL,
+	delivery_id text NOT NULL,
+	status text NOT NULL,
+	occurred_at timestamptz NOT NULL,
+	observed_at timestamptz,
+	actor text,
+	verifier text,
+	reason_code text,
+	reason_detail text,
+	checks jsonb,
+	holder_name text,
+	policy_type text,
+	effective_date date,
+	expiry_date date,
+	coi_pdf_id text
+);
+CREATE UNIQUE INDEX status_event_key ON canopy_summit.status_event (webhook_id);
+ALTER TABLE canopy_summit.status_event REPLICA IDENTITY USING INDEX status_event_key;
+CREATE INDEX status_event_policy ON canopy_summit.status_event (policy_status_id);
+COMMENT ON TABLE canopy_summit.status_event IS 'history of canopy_summit.policy_status, one a webhook';
+COMMENT ON COLUMN canopy_summit.status_event.observed_at IS 'when it was verified, lapsed or reinstated';
+COMMENT ON COLUMN canopy_summit.status_event.actor IS 'carrier, broker or system: from verifier';
+COMMENT ON COLUMN canopy_summit.status_event.expiry_date IS 'of a reinstated one the new';
+
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.policy_status_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.policy_status', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.status_event', '');

@@ -1,0 +1,57 @@
+-- summit/upload.sql: uploading certificates.
+-- Replaceable.
+
+CREATE FUNCTION canopy_summit.check_certificate(payload jsonb, coi bytea DEFAULT NULL, content_type text DEFAULT 'application/pdf',
+	OUT body jsonb, OUT warnings jsonb)
+AS 'MODULE_PATHNAME', 'canopy_summit_check_certificate'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION canopy_summit.check_certificate(jsonb, bytea, text) IS
+	'checks a payload as an upload does and returns the body that would be sent, with warnings as [{"field", "message"}]; sends and stores nothing';
+
+CREATE FUNCTION canopy_summit.upload_fill() RETURNS trigger
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_fill'
+LANGUAGE C;
+COMMENT ON FUNCTION canopy_summit.upload_fill() IS 'trigger: checks a payload, enqueues its upload, and absorbs one that is under way already';
+CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
+	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
+
+SELECT canopy_summit.define_view('summit.upload_status', $view$
+SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance) AS server,
+	canopy_summit.owner_name(u.owner_oid, u.owner, u.instance) AS owner,
+	CASE WHEN j.state = 'queued' THEN 'queued'
+		WHEN j.state = 'running' THEN 'sending'
+		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
+		WHEN j.state = 'succeeded' THEN 'accepted'
+		ELSE j.state::text END AS status,
+	mask_text(u.policy_number) AS policy_number,
+	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
+	mask_text(u.holder_name) AS holder_name,
+	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table,
+	mask_jsonb(u.source_key) AS source_key,
+	coalesce(mask_word(u.error_code), CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, CASE WHEN u.status = 'refused' THEN u.error_field ELSE mask_word(u.error_field) END AS error_field,
+	CASE WHEN u.status = 'refused' THEN u.error_message ELSE mask_text(u.error_message) END AS error_message,
+	mask_id(u.correlation_id) AS correlation_id, u.job_id, mask_id(u.summit_job_id) AS summit_job_id, j.attempts, j.outcome AS last_outcome,
+	u.uploaded_at, u.accepted_at, u.finished_at
+FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id$view$);
+COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
+COMMENT ON COLUMN summit.upload_status.source_key IS 'primary key of the row that was uploaded; NULL unless the reader has level pii_reader, because it may be personal';
+
+CREATE FUNCTION @extschema@.summit_upload_policy(payload jsonb, coi bytea DEFAULT NULL, content_type text DEFAULT 'application/pdf',
+	server name DEFAULT NULL, idempotency_key text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_policy'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.summit_upload_policy(jsonb, bytea, text, name, text) IS
+	'has a certificate uploaded to Summit after COMMIT; returns its upload_id, that of the first upload if the same body is under way; see view summit.upload_status';
+
+CREATE FUNCTION @extschema@.summit_upload_on_insert() RETURNS trigger
+AS 'MODULE_PATHNAME', 'canopy_summit_upload_on_insert'
+LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.summit_upload_on_insert() IS
+	'trigger, AFTER INSERT FOR EACH ROW on a table of your own: summit_upload_on_insert(''payload column'' [, ''coi column'' [, ''strict'' | ''defer'']]); defer keeps the row and records a refusal';
+
+CREATE FUNCTION @extschema@.summit_wait_for_upload(upload_id bigint, timeout interval DEFAULT '1 minute') RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_wait_for_upload'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.summit_wait_for_upload(bigint, interval) IS
+	'waits until an upload has come to an end, at most so long, and returns its status then';

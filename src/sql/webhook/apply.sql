@@ -1,0 +1,187 @@
+-- webhook/apply.sql: what a stored webhook changes.
+-- Replaceable. It comes after canopy/ and summit/, whose apply_* functions it calls.
+--
+-- Each apply_* function takes the events of a batch and leaves alone those that are not its own; without any it is
+-- not run, being strict. All of them compare with what is there before they overwrite it, so that neither order nor
+-- repetition matters. The caller has locked what the events are about: of a batch only those are taken that nobody
+-- else applies, and the others stay stored, so that one that waits holds up nobody.
+
+CREATE FUNCTION canopy_summit.webhook_payload(body bytea) RETURNS jsonb
+AS 'MODULE_PATHNAME', 'canopy_summit_webhook_payload'
+LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED COST 100;
+COMMENT ON FUNCTION canopy_summit.webhook_payload(bytea) IS 'the JSON of a webhook''s body, read as leniently as answers are; NULL if it is none';
+
+CREATE FUNCTION canopy_summit.lock_subjects(subjects text[], wait boolean) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_lock_subjects'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION canopy_summit.lock_subjects(text[], boolean) IS
+	'locks what events are about until the transaction ends, by locks that SQL cannot name; false if somebody else has one and it should not wait, or if the transaction has a thousand';
+
+CREATE FUNCTION canopy_summit.event_subjects(server text, subject text, delivery_key text, payload jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	-- Whose rows it changes. Only Summit's have a delivery_key.
+	SELECT array_agg(k.kind || ' ' || event_subjects.server || ' ' || k.id)
+	FROM (VALUES ('subject', event_subjects.subject),
+		('monitoring', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{monitoring,monitoring_id}' END),
+		('servicing', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{data,servicing_action_id}' END),
+		('validation', CASE WHEN event_subjects.delivery_key IS NULL THEN event_subjects.payload #>> '{data,document_validation_id}' END)) AS k(kind, id)
+	WHERE k.id IS NOT NULL;
+END;
+COMMENT ON FUNCTION canopy_summit.event_subjects(text, text, text, jsonb) IS 'what an event is about, as lock_subjects() takes it; NULL if nothing';
+
+-- A server of the same name is another one.
+CREATE FUNCTION canopy_summit.check_servers(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	gone text;
+BEGIN
+	SELECT e.server INTO gone FROM unnest(check_servers.events) AS e
+	WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.oid = e.server_oid) LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'server "%" was dropped', gone USING ERRCODE = 'undefined_object';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.check_servers(canopy_summit.inbox_event[]) IS 'error 42704 if the server of an event is gone';
+
+CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT canopy_summit.check_servers(apply_events.events);
+	-- Only Summit's have a delivery_key: neither provider speaks for the other, whatever it calls an event.
+	SELECT canopy_summit.apply_pull_progress(c.events), canopy_summit.apply_auth_status(c.events), canopy_summit.apply_monitoring(c.events),
+		canopy_summit.apply_servicing(c.events), canopy_summit.apply_updates(c.events), canopy_summit.apply_fetches(c.events)
+	FROM (SELECT array_agg(e) AS events FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NULL) AS c;
+	SELECT canopy_summit.apply_policy_status(array_agg(e)) FROM unnest(apply_events.events) AS e WHERE e.delivery_key IS NOT NULL;
+END;
+COMMENT ON FUNCTION canopy_summit.apply_events(canopy_summit.inbox_event[]) IS 'changes what events tell of, but not the webhooks'' state';
+
+-- Whoever listens is told, and an event is what a provider has written.
+CREATE FUNCTION canopy_summit.documented_event(event text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN event IN ('AUTH_STATUS', 'POLICY_AVAILABLE', 'POLICIES_AVAILABLE', 'COMPLETE', 'ERROR', 'DATA_UPDATED', 'MONITORING_EVENTS',
+		'MONITORING_RECONNECT', 'SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION', 'VALIDATION_COMPLETE',
+		'policy.submitted', 'policy.verified', 'policy.lapsed', 'policy.reinstated')
+	THEN event ELSE 'unknown' END;
+COMMENT ON FUNCTION canopy_summit.documented_event(text) IS 'an event that a provider documents; "unknown" for any other text';
+
+-- A row that a transaction has locked is updated by the same one, and not by a subtransaction of it: the two
+-- would make a multixact, whose index entries every scan of the stored ones would visit until the next vacuum.
+CREATE FUNCTION canopy_summit.webhooks_applied(events canopy_summit.inbox_event[]) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE canopy_summit.webhook w SET state = 'applied', applied_at = now(), problem = NULL
+	WHERE w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(webhooks_applied.events) AS e));
+	SELECT count(pg_notify('canopy_summit', json_build_object('webhook_id', e.webhook_id, 'server', e.server,
+		'event', canopy_summit.documented_event(e.event))::text))
+	FROM unnest(webhooks_applied.events) AS e;
+END;
+COMMENT ON FUNCTION canopy_summit.webhooks_applied(canopy_summit.inbox_event[]) IS
+	'notes that webhooks are applied, and tells on channel canopy_summit: {"webhook_id": 1, "server": "canopy", "event": "COMPLETE"}, event "unknown" if it is no documented one; returns how many';
+
+CREATE FUNCTION canopy_summit.apply_one(event canopy_summit.inbox_event) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	reason text;
+BEGIN
+	PERFORM canopy_summit.apply_events(ARRAY[apply_one.event]);
+	RETURN true;
+EXCEPTION
+	-- These go away by themselves: it stays stored.
+	WHEN lock_not_available OR transaction_rollback OR insufficient_resources OR system_error THEN
+		RETURN false;
+	WHEN OTHERS THEN
+		reason := SQLERRM;
+		UPDATE canopy_summit.webhook w SET state = 'quarantined', problem = reason WHERE w.webhook_id = apply_one.event.webhook_id;
+		RETURN false;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_one(canopy_summit.inbox_event) IS 'applies one event, or quarantines it with the reason; whether it was applied';
+
+-- What waits for a lock all the same, as a certificate does whose upload's row an administrator has locked, waits a moment.
+CREATE FUNCTION canopy_summit.apply_webhook_batch(max_rows integer, after bigint, OUT applied bigint, OUT taken integer,
+	OUT last_id bigint, OUT is_full boolean)
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms'
+AS $$
+DECLARE
+	events canopy_summit.inbox_event[];
+	able canopy_summit.inbox_event[];
+	-- One in any case, else some 16 MB of bodies at most: each is several times as large while it is applied.
+	most CONSTANT integer := least(max_rows, (
+		SELECT greatest(1, 16777216 / greatest(max(octet_length(n.body)), 32768))
+		FROM (SELECT i.body FROM canopy_summit.webhook i WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after
+			ORDER BY i.webhook_id LIMIT apply_webhook_batch.max_rows) AS n));
+BEGIN
+	-- The server's name is as the snapshot has it: a cache may lag behind a rename that the row came after.
+	SELECT array_agg((w.webhook_id, w.server_now, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
+		w.payload, w.server_oid_now)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
+	INTO events, taken, last_id
+	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload,
+				canopy_summit.server_of(i.server_oid, i.server, i.instance) AS server_oid_now,
+				coalesce((SELECT f.srvname::text FROM pg_foreign_server f
+					WHERE f.oid = canopy_summit.server_of(i.server_oid, i.server, i.instance)), i.server) AS server_now
+				FROM canopy_summit.webhook i
+				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
+			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server_now, s.subject, s.delivery_key, s.payload), false), true)
+			LIMIT most) AS w;
+	applied := 0;
+	is_full := taken = most AND taken > 0;
+	IF events IS NULL THEN
+		RETURN;
+	END IF;
+	BEGIN
+		PERFORM canopy_summit.apply_events(events);
+		able := events;
+	EXCEPTION WHEN OTHERS THEN
+		able := ARRAY(SELECT e FROM unnest(events) AS e WHERE canopy_summit.apply_one(e));
+	END;
+	applied := canopy_summit.webhooks_applied(able)
+		+ (SELECT count(*) FROM canopy_summit.webhook w WHERE w.state = 'quarantined'
+			AND w.webhook_id = ANY (ARRAY(SELECT e.webhook_id FROM unnest(events) AS e)));
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_webhook_batch(integer, bigint) IS
+	'applies stored webhooks with greater keys, oldest first, at most so many, but none that somebody else is applying; how many it took and applied or quarantined, their last key, and whether there may be more behind it';
+
+CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETURNS bigint
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT b.applied FROM canopy_summit.apply_webhook_batch(apply_webhooks.max_rows, 0) AS b;
+END;
+COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS
+	'applies stored webhooks, oldest first, at most so many, about a thousand a transaction; returns how many it applied or quarantined. Workers do this by themselves';
+
+CREATE FUNCTION canopy_summit.apply_webhook(webhook_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	webhook canopy_summit.webhook;
+	event canopy_summit.inbox_event;
+	payload jsonb;
+BEGIN
+	SELECT * INTO webhook FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id FOR UPDATE;
+	IF webhook.webhook_id IS NULL THEN
+		RAISE EXCEPTION 'webhook % does not exist', apply_webhook.webhook_id USING ERRCODE = 'no_data_found';
+	END IF;
+	payload := canopy_summit.webhook_payload(webhook.body);
+	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
+		event := (webhook.webhook_id, canopy_summit.server_name(webhook.server_oid, webhook.server, webhook.instance), webhook.event, webhook.subject,
+			webhook.delivery_key, webhook.content_hash, webhook.signed_at, webhook.instance, payload,
+			canopy_summit.server_of(webhook.server_oid, webhook.server, webhook.instance));
+		PERFORM canopy_summit.lock_subjects(canopy_summit.event_subjects(event.server, event.subject, event.delivery_key, payload), true);
+		IF canopy_summit.apply_one(event) THEN
+			PERFORM canopy_summit.webhooks_applied(ARRAY[event]);
+		END IF;
+	END IF;
+	RETURN (SELECT w.state FROM canopy_summit.webhook w WHERE w.webhook_id = apply_webhook.webhook_id);
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.apply_webhook(bigint) IS 'tries a quarantined webhook again; returns its state then';
