@@ -5,16 +5,18 @@ CREATE FUNCTION canopy_summit.apply_monitoring(events canopy_summit.inbox_event[
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, initial_pull_id, latest_pull_id, latest_at, latest_hash)
-	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')) e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'),
-		max(e.payload #>> '{monitoring,initial_pull_id}') OVER (PARTITION BY e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')),
+	SELECT DISTINCT ON (e.server, n.id) e.server, n.id,
+		max(e.payload #>> '{monitoring,initial_pull_id}') OVER (PARTITION BY e.server, n.id),
 		e.subject, e.signed_at, e.content_hash
-	FROM unnest(apply_monitoring.events) AS e
-	WHERE canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}') <> '' AND e.subject IS NOT NULL
-	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}'), e.signed_at DESC, e.content_hash DESC
+	FROM unnest(apply_monitoring.events) AS e,
+		LATERAL canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}') AS n(id)
+	WHERE n.id <> '' AND e.subject IS NOT NULL
+	ORDER BY e.server, n.id, e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (monitoring_id, server) DO UPDATE SET initial_pull_id = greatest(m.initial_pull_id, EXCLUDED.initial_pull_id),
-		latest_pull_id = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_pull_id ELSE m.latest_pull_id END,
-		latest_hash = CASE WHEN (EXCLUDED.latest_at, EXCLUDED.latest_hash) > (m.latest_at, m.latest_hash) THEN EXCLUDED.latest_hash ELSE m.latest_hash END,
-		latest_at = greatest(m.latest_at, EXCLUDED.latest_at);
+		(latest_pull_id, latest_at, latest_hash) = (
+			SELECT EXCLUDED.latest_pull_id, EXCLUDED.latest_at, EXCLUDED.latest_hash
+			WHERE canopy_summit.is_newer(EXCLUDED.latest_at, EXCLUDED.latest_hash, m.latest_at, m.latest_hash)
+			UNION ALL SELECT m.latest_pull_id, m.latest_at, m.latest_hash LIMIT 1);
 
 	-- Documented is one event as `data`; the answer to get-monitoring-events, which lists them, has been seen there, too.
 	INSERT INTO canopy_summit.monitoring_event (webhook_id, ordinal, server, monitoring_id, pull_id, type, changes, documents, signed_at)
@@ -39,7 +41,7 @@ BEGIN ATOMIC
 	ON CONFLICT (pull_id, server) DO UPDATE SET initial_pull_id = EXCLUDED.initial_pull_id, monitoring_id = EXCLUDED.monitoring_id,
 		auth_status = EXCLUDED.auth_status, reconnect_url = EXCLUDED.reconnect_url, reconnect_token = EXCLUDED.reconnect_token,
 		signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
-	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (r.signed_at, r.content_hash);
+	WHERE canopy_summit.is_newer(EXCLUDED.signed_at, EXCLUDED.content_hash, r.signed_at, r.content_hash);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_monitoring(canopy_summit.inbox_event[]) IS
 	'the monitoring that any event names; MONITORING_EVENTS: a change; MONITORING_RECONNECT: the consumer has to log in';
@@ -58,17 +60,18 @@ BEGIN ATOMIC
 
 	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, original_pull_id, status, is_manual,
 		validation_error_type, document_id, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}')) e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'), e.subject,
+	SELECT DISTINCT ON (e.server, n.id) e.server, n.id, e.subject,
 		e.payload #>> '{data,original_pull_id}', coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'),
 		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}',
 		e.signed_at, e.content_hash
-	FROM unnest(apply_servicing.events) AS e
+	FROM unnest(apply_servicing.events) AS e,
+		LATERAL canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}') AS n(id)
 	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
-	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'), e.signed_at DESC, e.content_hash DESC
+	ORDER BY e.server, n.id, e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, original_pull_id = EXCLUDED.original_pull_id,
 		status = EXCLUDED.status, is_manual = EXCLUDED.is_manual, validation_error_type = EXCLUDED.validation_error_type,
 		document_id = EXCLUDED.document_id, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
-	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (a.signed_at, a.content_hash);
+	WHERE canopy_summit.is_newer(EXCLUDED.signed_at, EXCLUDED.content_hash, a.signed_at, a.content_hash);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_servicing(canopy_summit.inbox_event[]) IS 'SERVICING_*: an action''s newest state, and its history';
 
@@ -85,16 +88,18 @@ BEGIN ATOMIC
 	ON CONFLICT (webhook_id, ordinal) DO NOTHING;
 
 	INSERT INTO canopy_summit.document_validation AS v (server, document_validation_id, pull_id, status, completed_at, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}')) e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}'),
-		e.subject, e.payload #>> '{data,status}', canopy_summit.time_or_null(e.payload #>> '{data,completed_at}'), e.signed_at, e.content_hash
-	FROM unnest(apply_updates.events) AS e
+	SELECT DISTINCT ON (e.server, n.id) e.server, n.id, e.subject,
+		e.payload #>> '{data,status}', canopy_summit.time_or_null(e.payload #>> '{data,completed_at}'), e.signed_at, e.content_hash
+	FROM unnest(apply_updates.events) AS e,
+		LATERAL canopy_summit.short_id(e.payload #>> '{data,document_validation_id}') AS n(id)
 	WHERE e.event = 'VALIDATION_COMPLETE'
-	ORDER BY e.server, canopy_summit.short_id(e.payload #>> '{data,document_validation_id}'), e.signed_at DESC, e.content_hash DESC
+	ORDER BY e.server, n.id, e.signed_at DESC, e.content_hash DESC
 	ON CONFLICT (document_validation_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, status = EXCLUDED.status,
 		completed_at = EXCLUDED.completed_at, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
-	WHERE (EXCLUDED.signed_at, EXCLUDED.content_hash) > (v.signed_at, v.content_hash);
+	WHERE canopy_summit.is_newer(EXCLUDED.signed_at, EXCLUDED.content_hash, v.signed_at, v.content_hash);
 END;
 COMMENT ON FUNCTION canopy_summit.apply_updates(canopy_summit.inbox_event[]) IS 'DATA_UPDATED: each edit; VALIDATION_COMPLETE: the verdict on a document';
+
 -- A consumer has to log in until something shows that they have, or that it is over: data, a final error, or
 -- a later pull of the same monitoring. Signatures have seconds: what is signed in the same one as a reconnect
 -- ends it only if it proves the login.

@@ -37,10 +37,10 @@ BEGIN ATOMIC
 		account_identifier = greatest(p.account_identifier::text, EXCLUDED.account_identifier::text),
 		initial_pull_id = greatest(p.initial_pull_id, EXCLUDED.initial_pull_id),
 		monitoring_id = greatest(p.monitoring_id, EXCLUDED.monitoring_id),
-		last_event = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event ELSE p.last_event END,
-		last_status = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_status ELSE p.last_status END,
-		last_event_hash = CASE WHEN (EXCLUDED.last_event_at, EXCLUDED.last_event_hash) > (p.last_event_at, p.last_event_hash) THEN EXCLUDED.last_event_hash ELSE p.last_event_hash END,
-		last_event_at = greatest(p.last_event_at, EXCLUDED.last_event_at),
+		(last_event, last_status, last_event_at, last_event_hash) = (
+			SELECT EXCLUDED.last_event, EXCLUDED.last_status, EXCLUDED.last_event_at, EXCLUDED.last_event_hash
+			WHERE canopy_summit.is_newer(EXCLUDED.last_event_at, EXCLUDED.last_event_hash, p.last_event_at, p.last_event_hash)
+			UNION ALL SELECT p.last_event, p.last_status, p.last_event_at, p.last_event_hash LIMIT 1),
 		policies_at = least(p.policies_at, EXCLUDED.policies_at),
 		completed_at = least(p.completed_at, EXCLUDED.completed_at),
 		error_type = CASE WHEN p.error_at IS NULL OR (EXCLUDED.error_at, EXCLUDED.error_type) > (p.error_at, p.error_type)

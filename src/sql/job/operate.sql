@@ -146,6 +146,7 @@ BEGIN ATOMIC
 	WHERE j.job_id = explain_job.job_id;
 END;
 COMMENT ON FUNCTION canopy_summit.explain_job(bigint) IS 'why a job is in its state, and what to do about it; NULL if there is no such job';
+
 CREATE FUNCTION canopy_summit.arm() RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
