@@ -5,10 +5,12 @@
  * The check is made on the address that is about to be connected to, so neither
  * a spelling nor a name server can get around it.  Pure; libcurl calls it.
  */
-#include "http.h"
+#include "postgres.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+
+#include "address.h"
 
 typedef struct Network
 {

@@ -1,85 +1,32 @@
 /*
  * call.c
- *	  Responses to answers, and one operation called synchronously.
+ *	  One operation called synchronously.
  *
  * A synchronous call locks and writes nothing before its answer is complete, so
  * a caller that waits here holds nobody up.
  */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "answer.h"
 #include "call.h"
-
-#include "common/base64.h"
-#include "utils/builtins.h"
-
-/* Whether the status is the success that the catalogue expects. */
-static bool
-is_success(const Operation *operation, int status)
-{
-	if (operation->envelope == ENVELOPE_REDIRECT)
-		return status == 302;
-	return (status >= 200 && status <= 299) ||
-		   (status == 500 && (operation->flags & OPERATION_ANSWERS_500));
-}
-
-/* The value inside {"success": true, "<field>": …}; the whole answer where the field is not. */
-static Jsonb *
-unwrap(const Operation *operation, Jsonb *json)
-{
-	JsonbValue *field;
-
-	if (operation->unwrap == NULL || !JB_ROOT_IS_OBJECT(json))
-		return json;
-	field = getKeyJsonValueFromContainer(&json->root, operation->unwrap, strlen(operation->unwrap),
-										 NULL);
-	return field == NULL ? json : JsonbValueToJsonb(field);
-}
-
-/* Whether the answer says of itself that it failed. */
-static bool
-says_failure(Jsonb *json)
-{
-	JsonbValue *success;
-
-	if (!JB_ROOT_IS_OBJECT(json))
-		return false;
-	success = getKeyJsonValueFromContainer(&json->root, "success", strlen("success"), NULL);
-	return success != NULL && success->type == jbvBool && !success->val.boolean;
-}
-
-static void
-push_member(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* A file as {"base64": …, "content_type": …}. */
-static Jsonb *
-file_json(const HttpResponse *response)
-{
-	JsonbParseState *state = NULL;
-	int size = pg_b64_enc_len(response->body_len) + 1;
-	char *base64 = palloc0(size);
-
-	if (pg_b64_encode((const void *) response->body, response->body_len, base64, size - 1) < 0)
-		elog(ERROR, "could not encode base64");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(&state, "base64", base64);
-	push_member(&state, "content_type",
-				response->content_type ? response->content_type : "application/octet-stream");
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
+#include "confidential.h"
+#include "connection.h"
+#include "failure.h"
+#include "operation.h"
+#include "perform.h"
+#include "request.h"
+#include "transfer.h"
+#include "url.h"
 
 /* Whether files may be downloaded from the host of the URL. */
 static bool
 is_download_host(const Connection *connection, const char *url)
 {
-	char *host = http_url_host(url);
+	char *host = url_host(url);
 	ListCell *cell;
 
 	foreach(cell, connection->download_hosts)
@@ -121,43 +68,6 @@ follow_download(const Connection *connection, const Operation *operation,
 }
 
 /*
- * The answer in a response, in the current memory context; NULL and *failure if
- * it has none.  A redirect to a file is an answer without JSON.
- */
-Answer *
-answer_read(const Operation *operation, const HttpResponse *response, Failure **failure)
-{
-	Answer *answer = palloc0(sizeof(Answer));
-	const char *problem;
-
-	answer->received = response->body;
-	answer->received_len = response->body_len;
-	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))
-	{
-		*failure = failure_describe(response);
-		return NULL;
-	}
-	if (operation->envelope == ENVELOPE_REDIRECT)
-		return answer;
-	if (operation->envelope == ENVELOPE_BINARY)
-	{
-		answer->json = file_json(response);
-		return answer;
-	}
-	answer->json = json_read(response->body, response->body_len, &answer->replaced, &problem);
-	if (answer->json == NULL)
-		*failure = failure_describe_unreadable(response, problem);
-	else if (says_failure(answer->json))
-		*failure = failure_describe(response);
-	else
-	{
-		answer->json = unwrap(operation, answer->json);
-		return answer;
-	}
-	return NULL;
-}
-
-/*
  * Call an operation and wait for its answer, in the current memory context.
  * Errors: those of connection_authenticate(), request_build() and http_start(),
  * 57014 and friends from the wait, and what failure_raise() makes of a failure.
@@ -181,6 +91,6 @@ call_operation(Connection *connection, const Operation *operation, Jsonb *params
 		failure_raise(connection, operation, failure);
 	answer->started_at = started_at;
 	if (operation->envelope == ENVELOPE_REDIRECT)
-		answer->json = file_json(follow_download(connection, operation, request, response));
+		answer->json = answer_of_file(follow_download(connection, operation, request, response));
 	return answer;
 }

@@ -6,17 +6,25 @@
  * the first problem is reported; at each object what does not belong there
  * comes before what does.
  */
-#include "certificate.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
-#include "confidential.h"
-#include "document.h"
-#include "field.h"
+#include "fmgr.h"
 #include "funcapi.h"
-#include "http.h"
-#include "minimise.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base64.h"
+#include "certificate.h"
+#include "confidential.h"
+#include "field.h"
+#include "file_type.h"
+#include "minimise.h"
+#include "request.h"
+#include "url.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_check_certificate);
 
@@ -302,7 +310,7 @@ check_content(const char *path, const char *bytes_path, const char *stated, cons
 		field_refuse(bytes_path,
 					 psprintf("must not be larger than %d kB", setting_max_document_size), NULL,
 					 "The limit is setting canopy_summit.max_document_size.");
-	found = document_content_type(bytes, len);
+	found = file_type_of(bytes, len);
 	if (found == NULL)
 		field_refuse(bytes_path, "is not a whole PDF, PNG or JPEG", NULL, NULL);
 	if (stated != NULL && strcmp(stated, found) != 0)
@@ -329,7 +337,7 @@ document_member(const char *path, JsonbContainer *document, const char *key)
 static const char *
 read_content_type(const char *path, const char *name, int len)
 {
-	const char *content_type = document_type_read(name, len);
+	const char *content_type = file_type_read(name, len);
 
 	if (content_type == NULL)
 		field_refuse(field_path(path, "content_type"),
@@ -347,10 +355,10 @@ read_base64(Reader *reader, const char *path, const char *content_type, const Js
 
 	if (content_type == NULL)
 		field_refuse(field_path(path, "content_type"), "is required", NULL, NULL);
-	if (!document_base64_decode(value->val.string.val, value->val.string.len, &bytes, &len))
+	if (!base64_decode(value->val.string.val, value->val.string.len, &bytes, &len))
 		field_refuse(bytes_path, "not base64", NULL, NULL);
 	(void) check_content(path, bytes_path, content_type, bytes, len);
-	push_member(reader, "base64", document_base64_encode(bytes, len));
+	push_member(reader, "base64", base64_encode(bytes, len));
 }
 
 /* Push the address of a document that Summit is to fetch. */
@@ -363,7 +371,7 @@ read_url(Reader *reader, const char *path, const JsonbValue *value)
 	if (value->val.string.len > FIELD_TEXT_MAX)
 		field_refuse(path, psprintf("must not be longer than %d bytes", FIELD_TEXT_MAX), NULL,
 					 NULL);
-	if (pg_strncasecmp(url, "https://", 8) != 0 || url[8] == '/' || http_url_host(url) == NULL)
+	if (pg_strncasecmp(url, "https://", 8) != 0 || url[8] == '/' || url_host(url) == NULL)
 		field_refuse(path, "must be an https URL with a host and without a user name", NULL, NULL);
 	push_member(reader, "url", url);
 }
@@ -410,7 +418,7 @@ read_coi(Reader *reader, const char *path)
 		stated = read_content_type(path, stated, strlen(stated));
 	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
 	push_member(reader, "content_type", check_content(path, path, stated, bytes, len));
-	push_member(reader, "base64", document_base64_encode(bytes, len));
+	push_member(reader, "base64", base64_encode(bytes, len));
 	(void) pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
 }
 

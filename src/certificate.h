@@ -5,9 +5,11 @@
 #ifndef CANOPY_SUMMIT_CERTIFICATE_H
 #define CANOPY_SUMMIT_CERTIFICATE_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/date.h"
+#include "utils/jsonb.h"
 
 /* Something that Summit takes and that should be better. */
 typedef struct CertificateWarning

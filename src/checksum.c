@@ -5,9 +5,12 @@
  * Pure.  Numbers come without the marks between their digits, letters in upper
  * case.
  */
-#include "checksum.h"
+#include "postgres.h"
 
 #include <ctype.h>
+
+#include "checksum.h"
+#include "confidential.h"
 
 /* Countries that have IBANs and how long theirs are (SWIFT IBAN registry, release 99). */
 static const char *const iban_lengths[] = {

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "confidential.h"
+
 /* Whether a number's check digits fit. */
 typedef bool (*ChecksumFits)(const char *number, int len);
 

@@ -6,17 +6,23 @@
  * raises an error, looks anything up or depends on a setting, so that shredding
  * a version again gives the same rows.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include <ctype.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "coerce.h"
+#include "json.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_date_or_null);
 PG_FUNCTION_INFO_V1(canopy_summit_time_or_null);

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "confidential.h"
+
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"

@@ -9,6 +9,10 @@
  * was raised.  What PostgreSQL refuses before it calls the function, such as a
  * literal that is no JSON, and what it does after, is beyond reach.
  */
+#include "postgres.h"
+
+#include "fmgr.h"
+
 #include "confidential.h"
 
 /* Whatever is being raised: a message of any level.  What breaks a constraint has the whole row for its detail. */

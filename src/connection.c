@@ -5,18 +5,25 @@
  * Whoever gets a Connection has USAGE on the server; whoever gets credentials
  * in it is the role the mapping is for.  Both are checked at every use.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "access/reloptions.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
-#include "compat.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "confidential.h"
+#include "connection.h"
+#include "option.h"
+#include "provider.h"
+#include "secret.h"
 
 #define CANOPY_BASE_URL "https://app.usecanopy.com/api/v1.0.0"
 #define CANOPY_AUTH_URL "https://app.usecanopy.com/oauth2"
@@ -30,6 +37,11 @@
  */
 #define CANOPY_TOLERANCE (8 * USECS_PER_HOUR)
 #define SUMMIT_TOLERANCE (5 * USECS_PER_MINUTE)
+
+char *setting_canopy_server;
+char *setting_summit_server;
+int setting_http_timeout;                /* ms */
+static int setting_http_connect_timeout; /* ms */
 
 static const char *
 provider_wrapper(Provider provider)
@@ -370,4 +382,26 @@ connection_webhook(const char *name)
 			source->secrets = secret_read_file(defGetString(option));
 	}
 	return source;
+}
+
+/* Which servers functions take when they are given none, and how long a request may take. */
+void
+connection_settings(void)
+{
+	DefineCustomStringVariable("canopy_summit.canopy_server",
+							   "Canopy server that functions use when they are given none.", NULL,
+							   &setting_canopy_server, "canopy", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.summit_server",
+							   "Summit server that functions use when they are given none.", NULL,
+							   &setting_summit_server, "summit", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.http_connect_timeout",
+							"Longest time to resolve, connect and agree on TLS.",
+							"The server option connect_timeout wins over it.",
+							&setting_http_connect_timeout, 10 * 1000, 1, 10 * 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.http_timeout",
+							"Longest time for one request, from start to last byte.",
+							"The server option timeout wins over it.", &setting_http_timeout,
+							60 * 1000, 1, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
+							NULL);
 }

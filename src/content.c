@@ -6,12 +6,18 @@
  * but the order of keys and of objects in arrays: the API gives its lists in no
  * promised order.  Pure.
  */
-#include "content.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
-#include "number.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/jsonb.h"
+
+#include "confidential.h"
+#include "content.h"
+#include "json.h"
+#include "number.h"
 
 /* Objects that may hold property_data: the list they are in, and their id. */
 static const struct

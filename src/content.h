@@ -6,9 +6,10 @@
 #ifndef CANOPY_SUMMIT_CONTENT_H
 #define CANOPY_SUMMIT_CONTENT_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "common/sha2.h"
+#include "utils/jsonb.h"
 
 #define CONTENT_HASH_LENGTH PG_SHA256_DIGEST_LENGTH
 

@@ -9,17 +9,23 @@
  * a second, so that a rotated secret or a revoked right counts at once.
  * Connections are never shared between credentials.
  */
-#include "credential.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
 #include "access/xact.h"
-#include "common/sha2.h"
-#include "identity.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "connection.h"
+#include "credential.h"
+#include "identity.h"
+#include "token.h"
 
 #define CREDENTIAL_AGE USECS_PER_SEC /* of what was read */
 

@@ -6,7 +6,13 @@
 #ifndef CANOPY_SUMMIT_CREDENTIAL_H
 #define CANOPY_SUMMIT_CREDENTIAL_H
 
-#include "call.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "connection.h"
+#include "loop.h"
 
 typedef struct Credential
 {
@@ -38,11 +44,5 @@ credential_find(Oid server_oid, Oid owner_oid, const char *server, const char *o
 extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
 extern bool credential_is_gone(const Credential *credential);
-
-/* oauth.c */
-extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);
-extern HttpRequest *oauth_request(const Credential *credential);
-extern Failure *oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now);
-extern void oauth_forget(Credential *credential);
 
 #endif /* CANOPY_SUMMIT_CREDENTIAL_H */

@@ -3,7 +3,7 @@
  *	  What background processes have to know of the database they are connected
  *	  to: whether it has the extension, and whether somebody waits for them to go.
  */
-#include "database.h"
+#include "postgres.h"
 
 #include "catalog/pg_database.h"
 #include "commands/extension.h"
@@ -11,6 +11,8 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
+
+#include "database.h"
 
 /*
  * Whether somebody waits to drop, rename, move or copy this database: then its

@@ -5,14 +5,22 @@
  * Called by the worker in the transaction that settles the job, after the
  * settle has counted: an effect without its settle, or twice, cannot be.
  */
-#include "effect.h"
+#include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "hold.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+
+#include "confidential.h"
+#include "effect.h"
+#include "flight.h"
+#include "hold.h"
+#include "job.h"
+#include "json.h"
+#include "operation.h"
+#include "pull.h"
+#include "reconcile.h"
 #include "redact.h"
-#include "upload.h"
-#include "utils/builtins.h"
+#include "upload_effect.h"
 
 /* Store a fetched pull. */
 static void
@@ -99,7 +107,7 @@ effect_apply(List *flights)
 		if (flight->holds_credential)
 			hold_write(flight);
 		if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
-			upkeep_reconciled(flight);
+			reconcile_conclude(flight->job, flight->answer->json);
 	}
 	for (int i = 0; i < lengthof(effects); i++)
 	{

@@ -6,7 +6,11 @@
 #ifndef CANOPY_SUMMIT_EFFECT_H
 #define CANOPY_SUMMIT_EFFECT_H
 
-#include "worker.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "flight.h"
 
 extern void effect_keep_answer(Flight *flight);
 extern void effect_apply(List *flights);

@@ -7,13 +7,16 @@
  * What happens inside must not depend on the user but for what was checked
  * before.  An error leaves all of it with the transaction.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
+
+#include "confidential.h"
+#include "engine.h"
+#include "privilege.h"
 
 /* Set until AtEOXact_GUC() of the level that the caller has made. */
 static void
@@ -70,11 +73,4 @@ engine_end(Engine *engine)
 	if (engine->nest_level > 0)
 		AtEOXact_GUC(false, engine->nest_level);
 	SetUserIdAndSecContext(engine->role, engine->security);
-}
-
-/* Bytes as a bytea. */
-Datum
-bytes_datum(const void *bytes, size_t len)
-{
-	return PointerGetDatum(cstring_to_text_with_len(bytes, len)); /* both are varlena */
 }

@@ -6,25 +6,31 @@
  * row.  A row that brings its job_id is a restored one: it stays as it is and
  * has no effect.
  */
-#include "job.h"
-#include "confidential.h"
-#include "new_row.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "commands/sequence.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
-#include "lock.h"
+#include "fmgr.h"
 #include "miscadmin.h"
-#include "shared.h"
-#include "upload.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+#include "confidential.h"
+#include "connection.h"
+#include "instance.h"
+#include "job.h"
+#include "lock.h"
+#include "new_row.h"
+#include "operation.h"
+#include "provider.h"
+#include "request.h"
+#include "upload.h"
+#include "wake.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_job_fill);
 
@@ -180,6 +186,6 @@ canopy_summit_job_fill_confidential(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	enqueue_fill(&row);
 	wake_at_commit(DatumGetTimestampTz(row.values[new_row_column(&row, "run_at")]));
-	shared_notice_absence();
+	wake_notice_absence();
 	return new_row_tuple(&row);
 }

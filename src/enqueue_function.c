@@ -6,13 +6,16 @@
  * They insert as the caller.  They are not SQL functions, because what is wrong
  * with an argument must not write the statement into the log.
  */
-#include "job.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "confidential.h"
+#include "fmgr.h"
 #include "funcapi.h"
-#include "statement.h"
 #include "utils/builtins.h"
+
+#include "confidential.h"
+#include "connection.h"
+#include "statement.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_enqueue);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_enqueue);

@@ -8,12 +8,13 @@
  * cached mapping is only valid until its relation changes; the plans follow by
  * themselves.
  */
-#include "entity.h"
+#include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "funcapi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -22,6 +23,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+
+#include "coerce.h"
+#include "confidential.h"
+#include "entity.h"
 
 /* A field named like a column of the engine has a column of its own with this prefix. */
 #define DECLARED "declared_"

@@ -10,10 +10,13 @@
 #ifndef CANOPY_SUMMIT_ENTITY_H
 #define CANOPY_SUMMIT_ENTITY_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "access/tupdesc.h"
 #include "utils/tuplestore.h"
+
+#include "coerce.h"
+#include "confidential.h"
 
 typedef enum Entity
 {
@@ -95,31 +98,12 @@ typedef struct EntityMap
 	int extra;
 } EntityMap;
 
-/* What the rows of a pull say about where they are from. */
-typedef struct RowOrigin
-{
-	const char *server;
-	const char *pull_id;
-	const char *environment;
-	const char *account; /* NULL = stands alone */
-	bool is_current;     /* views show them */
-} RowOrigin;
-
 /* The rows of one pull, a tuplestore each entity that has any. */
 typedef struct EntityRows
 {
 	Tuplestorestate *rows[ENTITY_COUNT];
 } EntityRows;
 
-/* Where a version differs from the table definitions; each a List of char * */
-typedef struct Drift
-{
-	List *added;   /* fields without a column */
-	List *retyped; /* fields whose value does not fit */
-	List *missing; /* columns that some object of the entity had, and none has now */
-} Drift;
-
-/* entity.c */
 extern const char *entity_name(Entity entity);
 extern void entity_begin(void);
 extern EntityMap *entity_use(Entity entity);
@@ -129,11 +113,5 @@ extern EntityField *entity_find_twin(Entity entity, const char *prefix, const ch
 extern void entity_write(Datum *keys, EntityRows *rows, bool replace);
 extern void entity_show(Datum *keys, bool is_current);
 extern void entity_discard(EntityRows *rows);
-
-/* missing.c */
-extern void missing_look(Jsonb *pull, bool **had);
-
-/* shred.c */
-extern EntityRows *shred(const RowOrigin *origin, Jsonb *pull, Jsonb *previous, Drift *drift);
 
 #endif /* CANOPY_SUMMIT_ENTITY_H */

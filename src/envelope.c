@@ -6,13 +6,20 @@
  * Canopy's envelope has neither an id nor a time; Summit's has a delivery_id,
  * and an attempt that rises from one delivery of it to the next.
  */
-#include "envelope.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
+
+#include "confidential.h"
+#include "envelope.h"
+#include "json.h"
+#include "provider.h"
 
 /* A member of an object that is an object; NULL if it is none. */
 static JsonbContainer *

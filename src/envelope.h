@@ -5,7 +5,9 @@
 #ifndef CANOPY_SUMMIT_ENVELOPE_H
 #define CANOPY_SUMMIT_ENVELOPE_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
+
+#include "provider.h"
 
 #define ENVELOPE_HASH_LENGTH 32
 #define ENVELOPE_NAME_MAX    200 /* bytes of an event's name, a pull's id, a policy's number */

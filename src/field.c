@@ -6,12 +6,21 @@
  * with it, also as COLUMN_NAME of the diagnostics.  What the field holds is in
  * no message, and the statement that brought it is kept out of the server log.
  */
-#include "field.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
+
+#include "coerce.h"
+#include "confidential.h"
+#include "field.h"
+#include "minimise.h"
 
 /* Raise the error for a field; detail and hint may be NULL. */
 void

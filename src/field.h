@@ -8,9 +8,15 @@
 #ifndef CANOPY_SUMMIT_FIELD_H
 #define CANOPY_SUMMIT_FIELD_H
 
-#include "compat.h"
-#include "minimise.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
 #include "utils/date.h"
+#include "utils/jsonb.h"
+
+#include "compat.h"
+#include "confidential.h"
+#include "minimise.h"
 
 #define FIELD_TEXT_MAX 4000 /* bytes; Summit documents no limit, and no real text is near it */
 

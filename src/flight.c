@@ -5,10 +5,28 @@
  * Nothing here runs inside a transaction.  A job that cannot be sent is
  * concluded at once; one that needs an access token waits for it.
  */
-#include "worker.h"
+#include "postgres.h"
 
-#include "utils/builtins.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "answer.h"
+#include "connection.h"
+#include "credential.h"
+#include "failure.h"
+#include "flight.h"
+#include "job.h"
+#include "lane.h"
+#include "loop.h"
+#include "operation.h"
+#include "request.h"
+#include "retry.h"
+#include "settle.h"
+#include "settlement.h"
+#include "token.h"
+#include "transfer.h"
+#include "worker.h"
 
 #define TOKEN_PAUSE         (5 * 1000) /* ms after a request for a token that failed, doubled each time */
 #define TOKEN_LONGEST_PAUSE (5 * 60 * 1000)

@@ -2,6 +2,15 @@
  * header.c
  *	  HTTP headers of a webhook, as they are read and as they are kept.
  */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+
+#include "confidential.h"
 #include "header.h"
 
 static bool
@@ -155,4 +164,96 @@ header_hide_credentials(Jsonb *headers)
 		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
 	return JsonbValueToJsonb(result);
+}
+
+/* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
+static JsonbValue
+header_text(const char *text, bool is_name)
+{
+	JsonbValue value = {.type = jbvString};
+	int len = strlen(text);
+	char *copy = is_name ? asc_tolower(text, len) : pnstrdup(text, len);
+
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true))
+		for (int i = 0; i < len; i++)
+			if (IS_HIGHBIT_SET(copy[i]))
+				copy[i] = '?';
+	value.val.string.val = copy;
+	value.val.string.len = len;
+	return value;
+}
+
+typedef struct Header
+{
+	JsonbValue name;
+	JsonbValue value;
+	int number; /* order of arrival */
+} Header;
+
+static int
+compare_headers(const void *a, const void *b)
+{
+	const Header *left = a;
+	const Header *right = b;
+	int order = strcmp(left->name.val.string.val, right->name.val.string.val);
+
+	return order != 0 ? order : left->number - right->number;
+}
+
+/* Take headers apart; how many there are. */
+static int
+headers_parse(const char *text, size_t len, Header **headers)
+{
+	const char *end = text + len;
+	const char *at = text;
+	int room = 16;
+	int count = 0;
+
+	*headers = palloc(room * sizeof(Header));
+	while (at < end)
+	{
+		Header *header;
+		const char *value = at + strlen(at) + 1;
+
+		if (count == room)
+			*headers = repalloc(*headers, (room *= 2) * sizeof(Header));
+		header = &(*headers)[count];
+		header->number = count++;
+		header->name = header_text(at, true);
+		header->value = header_text(value, false);
+		at = value + strlen(value) + 1;
+	}
+	return count;
+}
+
+/* Headers, "name\0value\0name\0value\0", as an object by lower-case name; one that came more than once is an array. */
+Jsonb *
+headers_json(const char *text, size_t len)
+{
+	JsonbParseState *state = NULL;
+	Header *headers;
+	int count = headers_parse(text, len, &headers);
+	int next;
+
+	qsort(headers, count, sizeof(Header), compare_headers);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i = next)
+	{
+		const char *name = headers[i].name.val.string.val;
+
+		for (next = i + 1; next < count; next++)
+			if (strcmp(headers[next].name.val.string.val, name) != 0)
+				break;
+		pushJsonbValue(&state, WJB_KEY, &headers[i].name);
+		if (next == i + 1)
+		{
+			pushJsonbValue(&state, WJB_VALUE, &headers[i].value);
+			continue;
+		}
+		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int k = i; k < next; k++)
+			pushJsonbValue(&state, WJB_ELEM, &headers[k].value);
+		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

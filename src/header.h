@@ -5,9 +5,14 @@
 #ifndef CANOPY_SUMMIT_HEADER_H
 #define CANOPY_SUMMIT_HEADER_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "confidential.h"
 
 extern const char *header_find(Jsonb *headers, const char *name);
+extern Jsonb *headers_json(const char *text, size_t len);
 extern bool header_is_encoded(Jsonb *headers);
 extern Jsonb *header_hide_credentials(Jsonb *headers);
 

@@ -8,15 +8,23 @@
  * it, also after a restart.  The digest is made with a random key that no level
  * can read: whoever reads holds cannot try secrets against them.
  */
-#include "hold.h"
+#include "postgres.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 #include "catalog/pg_type.h"
-#include "statement.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "credential.h"
+#include "flight.h"
+#include "hold.h"
+#include "instance.h"
+#include "statement.h"
 
 enum
 {

@@ -6,7 +6,11 @@
 #ifndef CANOPY_SUMMIT_HOLD_H
 #define CANOPY_SUMMIT_HOLD_H
 
-#include "worker.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "flight.h"
 
 typedef struct Hold
 {

@@ -12,14 +12,15 @@
  * libxml2 only reports tags and text; it builds no tree, and nothing here
  * recurses.  Code that it calls does not raise and does not allocate.
  */
-#include "html.h"
+#include "postgres.h"
 
 #include <libxml/HTMLparser.h>
 
-#include "compat.h"
-#include "confidential.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+
+#include "confidential.h"
+#include "html.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_sanitize_html);
 

@@ -7,15 +7,18 @@
  * nothing; in any other instance the OIDs mean nothing and the names count.
  * Nobody else decides between the two, but for what the inbox knows a delivery by (inbox.c).
  */
-#include "identity.h"
+#include "postgres.h"
 
-#include "commands/defrem.h"
+#include "fmgr.h"
 #include "foreign/foreign.h"
-#include "job.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+
+#include "confidential.h"
+#include "identity.h"
+#include "instance.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_server_of);
 PG_FUNCTION_INFO_V1(canopy_summit_owner_of);

@@ -5,7 +5,7 @@
 #ifndef CANOPY_SUMMIT_IDENTITY_H
 #define CANOPY_SUMMIT_IDENTITY_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 extern bool identity_is_own(int64 instance);
 extern char *identity_server_name(Oid server);

@@ -5,6 +5,12 @@
 #ifndef CANOPY_SUMMIT_INBOX_H
 #define CANOPY_SUMMIT_INBOX_H
 
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "connection.h"
 #include "envelope.h"
 
 /* What became of a delivery. */
@@ -45,11 +51,13 @@ typedef struct Delivery
 	int64 webhook_id; /* 0 = not stored */
 } Delivery;
 
-extern int setting_receiver_max_body_size; /* kB: canopy_summit.c */
+extern int setting_receiver_max_body_size; /* kB */
 
+extern void inbox_settings(void);
+extern void delivery_begin(Delivery *delivery, const char *server, Jsonb *headers, const char *body,
+						   size_t len);
+extern const char *delivery_verify(Delivery *delivery, const WebhookSource *source);
 extern void inbox_check(Delivery *delivery, const WebhookSource *source);
-extern void inbox_store(Delivery **deliveries, int count);
-extern void inbox_probe(size_t len);
 extern void inbox_count_refusal(const char *server, InboxOutcome outcome);
 extern int inbox_http_status(InboxOutcome outcome);
 extern const char *inbox_outcome_name(InboxOutcome outcome);

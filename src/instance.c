@@ -3,21 +3,26 @@
  *	  Which database this is, as jobs remember it, so that a copy of it sends
  *	  nothing that the original still sends.
  */
-#include "job.h"
+#include "postgres.h"
 
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "place.h"
 #include "storage/fd.h"
-#include "worker.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "instance.h"
+#include "place.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_instance);
 
 #define INSTANCE_FILE_MAX 4096 /* bytes that count */
+
+static char *setting_instance_file;
 
 /* Append the content of the file that tells physical copies apart; false if it is not there and may be missing. */
 static bool
@@ -98,45 +103,20 @@ instance_disarmed(int64 instance)
 	return ~instance;
 }
 
-/*
- * Have unsafe jobs wait for arm() if this server was a standby when they were
- * enqueued: what the old primary still sent is not known here.  A promotion
- * shows by a new timeline.  Inside engine_begin(), once in a worker's life.
- */
-void
-instance_notice_promotion(void)
-{
-	static const char *const read_sql = "SELECT timeline FROM canopy_summit.instance_state";
-	static const char *const write_sql =
-		"WITH state AS (DELETE FROM canopy_summit.instance_state)"
-		" INSERT INTO canopy_summit.instance_state (timeline) VALUES ($1)";
-	static const char *const disarm_sql =
-		"UPDATE canopy_summit.job SET instance = $3, outcome_code = 'unarmed',"
-		" outcome = 'the server was promoted: sent after canopy_summit.arm()'"
-		" WHERE state = 'queued' AND instance = $1 AND operation = ANY ($2)";
-	int timeline = (int) GetWALInsertionTimeLine();
-	Datum arguments[3] = {Int64GetDatum(instance_current()), operation_names(OPERATION_UNSAFE, 0),
-						  Int64GetDatum(instance_disarmed(instance_current()))};
-	bool isnull = true;
-	int known = 0;
-
-	if (SPI_execute(read_sql, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read canopy_summit.instance_state");
-	if (SPI_processed > 0)
-		known =
-			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (!isnull && known == timeline)
-		return;
-	(void) SPI_execute_with_args(write_sql, 1, (Oid[]){INT4OID}, (Datum[]){Int32GetDatum(timeline)},
-								 NULL, false, 0);
-	if (!isnull)
-		(void) SPI_execute_with_args(disarm_sql, 3, (Oid[]){INT8OID, TEXTARRAYOID, INT8OID},
-									 arguments, NULL, false, 0);
-}
-
 /* canopy_summit.instance() -> bigint */
 Datum
 canopy_summit_instance(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(instance_current());
+}
+
+/* What tells a copy from its original. */
+void
+instance_settings(void)
+{
+	DefineCustomStringVariable(
+		"canopy_summit.instance_file",
+		"File outside the data directory that tells this instance from its copies.",
+		"Jobs of another instance wait for canopy_summit.arm().", &setting_instance_file, "",
+		PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

@@ -7,17 +7,26 @@
  * If the transaction fails, each delivery gets one of its own, so that none is
  * refused for another's sake.
  */
-#include "intake.h"
+#include "postgres.h"
 
 #include "access/xact.h"
-#include "database.h"
 #include "mb/pg_wchar.h"
-#include "utils/formatting.h"
+#include "nodes/pg_list.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "worker.h"
+#include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "connection.h"
+#include "database.h"
+#include "header.h"
+#include "inbox.h"
+#include "inbox_store.h"
+#include "intake.h"
+#include "listener.h"
+#include "shared.h"
+#include "transaction.h"
 
 #define BATCH_MAX     200           /* deliveries of one transaction */
 #define TURN_BLOCK    (1024 * 1024) /* bytes */
@@ -130,22 +139,6 @@ complain(const char *what, const ErrorData *error)
 		return;
 	complained_at = now;
 	ereport(LOG, (errmsg("canopy_summit receiver could not %s: %s", what, failure_reason(error))));
-}
-
-/* Begin a transaction that only reads. */
-static void
-look_begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-look_end(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 }
 
 /* Note whether this library can work with the database, inside look_begin(). */
@@ -270,98 +263,6 @@ source_find(Intake *intake, const char *name)
 	return source;
 }
 
-/* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
-static JsonbValue
-header_text(const char *text, bool is_name)
-{
-	JsonbValue value = {.type = jbvString};
-	int len = strlen(text);
-	char *copy = is_name ? asc_tolower(text, len) : pnstrdup(text, len);
-
-	if (!pg_verify_mbstr(GetDatabaseEncoding(), copy, len, true))
-		for (int i = 0; i < len; i++)
-			if (IS_HIGHBIT_SET(copy[i]))
-				copy[i] = '?';
-	value.val.string.val = copy;
-	value.val.string.len = len;
-	return value;
-}
-
-typedef struct Header
-{
-	JsonbValue name;
-	JsonbValue value;
-	int number; /* order of arrival */
-} Header;
-
-static int
-compare_headers(const void *a, const void *b)
-{
-	const Header *left = a;
-	const Header *right = b;
-	int order = strcmp(left->name.val.string.val, right->name.val.string.val);
-
-	return order != 0 ? order : left->number - right->number;
-}
-
-/* Take headers apart; how many there are. */
-static int
-headers_parse(const Arrival *arrival, Header **headers)
-{
-	const char *end = arrival->headers + arrival->headers_len;
-	const char *at = arrival->headers;
-	int room = 16;
-	int count = 0;
-
-	*headers = palloc(room * sizeof(Header));
-	while (at < end)
-	{
-		Header *header;
-		const char *value = at + strlen(at) + 1;
-
-		if (count == room)
-			*headers = repalloc(*headers, (room *= 2) * sizeof(Header));
-		header = &(*headers)[count];
-		header->number = count++;
-		header->name = header_text(at, true);
-		header->value = header_text(value, false);
-		at = value + strlen(value) + 1;
-	}
-	return count;
-}
-
-/* Headers as an object by lower-case name; one that came more than once is an array. */
-static Jsonb *
-headers_json(const Arrival *arrival)
-{
-	JsonbParseState *state = NULL;
-	Header *headers;
-	int count = headers_parse(arrival, &headers);
-	int next;
-
-	qsort(headers, count, sizeof(Header), compare_headers);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < count; i = next)
-	{
-		const char *name = headers[i].name.val.string.val;
-
-		for (next = i + 1; next < count; next++)
-			if (strcmp(headers[next].name.val.string.val, name) != 0)
-				break;
-		pushJsonbValue(&state, WJB_KEY, &headers[i].name);
-		if (next == i + 1)
-		{
-			pushJsonbValue(&state, WJB_VALUE, &headers[i].value);
-			continue;
-		}
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-		for (int k = i; k < next; k++)
-			pushJsonbValue(&state, WJB_ELEM, &headers[k].value);
-		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
 /* Verify a webhook; its answer is INBOX_STORED if it may be stored. */
 static void
 item_verify(Intake *intake, Item *item)
@@ -373,7 +274,7 @@ item_verify(Intake *intake, Item *item)
 	if (source->answer == INBOX_STORED)
 	{
 		item->delivery = (Delivery){.server = pstrdup(source->webhook->server),
-									.headers = headers_json(arrival),
+									.headers = headers_json(arrival->headers, arrival->headers_len),
 									.body = arrival->body,
 									.body_len = arrival->body_len,
 									.received_at = arrival->received_at};

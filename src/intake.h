@@ -5,6 +5,10 @@
 #ifndef CANOPY_SUMMIT_INTAKE_H
 #define CANOPY_SUMMIT_INTAKE_H
 
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
 #include "listener.h"
 
 typedef struct Intake

@@ -5,7 +5,12 @@
 #ifndef CANOPY_SUMMIT_JOB_H
 #define CANOPY_SUMMIT_JOB_H
 
-#include "http.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
 #include "operation.h"
 
 #define JOB_PRIORITIES        10 /* 0 to 9 */
@@ -54,22 +59,6 @@ typedef enum JobState
 	JOB_CANCELLED
 } JobState;
 
-/* How an attempt is written down. */
-typedef struct Settlement
-{
-	const Job *job;
-	JobState state;
-	TimestampTz run_at; /* of a job that is queued again */
-	int attempts;       /* counted ones, with this */
-	const char *outcome;
-	const char *code; /* NULL = none */
-	int status;       /* 0 = none */
-	TimestampTz started_at;
-	const HttpResponse *response; /* NULL = was not sent */
-	Jsonb *answer;                /* to keep; NULL = none */
-	bool accepted;                /* out: the claim still stood */
-} Settlement;
-
 /* Where claims go on: behind the last job of each priority that was claimed. */
 typedef struct ClaimCursor
 {
@@ -117,25 +106,16 @@ typedef struct JobSpec
 	TimestampTz first_sent_at; /* of its key, by another job; 0 = never */
 } JobSpec;
 
-/* instance.c */
-extern int64 instance_current(void);
-extern bool instance_find(int64 *instance);
-extern int64 instance_disarmed(int64 instance);
-extern void instance_notice_promotion(void);
-
-/* job.c; the caller is inside engine_begin() */
+/* The caller is inside engine_begin() */
 extern int64 job_next_id(void);
 extern void job_check_size(const Jsonb *params, const Jsonb *body);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const ClaimOrder *order, MemoryContext parent);
 extern int64 job_bytes(const Job *job);
 extern int job_cancel_duplicates(List *jobs);
-extern void job_settle(List *settlements, int64 epoch);
 extern TimestampTz job_next_due(List *servers, TimestampTz now);
 extern List *job_servers(void);
 extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease);
-extern Datum operation_names(OperationClass class, int flag);
-extern void epoch_lock(int64 epoch);
 
 /*
  * What every statement that ends a job sets besides its state: a secret leaves

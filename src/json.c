@@ -7,17 +7,28 @@
  * no column holds (number.c), and replaces it, remembering the path.  What is wrong with
  * the input is returned, not raised.
  */
-#include "number.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
+#include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
+
+#include "confidential.h"
+#include "json.h"
+#include "number.h"
 
 #define REPLACED_MAX_PATHS 100  /* remembered; the bytes are kept anyway */
 #define PATH_MAX_LENGTH    1000 /* of what is remembered of a place, give or take a key */
 #define KEY_MAX_DIGITS     4    /* one after the other, in a key that is shown */
+
+CONFIDENTIAL_FUNCTION(canopy_summit_nested_json);
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
@@ -437,4 +448,16 @@ json_text_field(Jsonb *json, const char *key)
 	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
 		return NULL;
 	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* canopy_summit.nested_json(text) -> jsonb */
+static Datum
+canopy_summit_nested_json_confidential(PG_FUNCTION_ARGS)
+{
+	text *value = PG_GETARG_TEXT_PP(0);
+	Jsonb *json = json_read_nested(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+
+	if (json == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(json);
 }

@@ -3,17 +3,25 @@
  *	  The servers of a database as a worker sees them: their limits, their
  *	  holds, and how far their queue has been claimed.
  */
-#include "worker.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "hold.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "connection.h"
+#include "hold.h"
+#include "job.h"
+#include "lane.h"
+#include "shared.h"
+#include "throttle.h"
+#include "worker.h"
 
 /* Let every queued job with this run_at or a later one be claimed. */
 static void

@@ -6,17 +6,14 @@
  * It reads pg_database and nothing else.  Workers are started once and never
  * restarted by the postmaster: how one ended decides when the next may start.
  */
-#include "shared.h"
+#include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_database.h"
-#include "compat.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -24,12 +21,16 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/varlena.h"
-#include "worker.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "database_list.h"
+#include "launcher.h"
+#include "process.h"
+#include "receiver_launch.h"
+#include "shared.h"
 
 #define LAUNCHER_RESTART       5         /* s, after a crash of its own */
 #define LAUNCHER_LONGEST_SLEEP (10 * 60) /* s */
@@ -50,39 +51,6 @@ static List *children = NIL;
 /* Databases that canopy_summit.databases leaves out, a List of Oid; read every turn. */
 static List *refused = NIL;
 
-/*
- * A background worker as PostgreSQL is asked for it: a kind of ours, which has
- * the entry point canopy_summit_<kind>_main(), and when it starts again by itself.
- */
-BackgroundWorker
-process_describe(const char *kind, int restart_time)
-{
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = restart_time;
-	strlcpy(worker.bgw_library_name, "canopy_summit", BGW_MAXLEN);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "canopy_summit_%s_main", kind);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "canopy_summit %s", kind);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "canopy_summit %s", kind);
-	return worker;
-}
-
-/* Start such a process, whose end will wake this one.  Its handle, in TopMemoryContext; NULL if no worker slot is free. */
-BackgroundWorkerHandle *
-process_start(BackgroundWorker *worker)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	BackgroundWorkerHandle *handle;
-	bool started;
-
-	worker->bgw_notify_pid = MyProcPid;
-	started = RegisterDynamicBackgroundWorker(worker, &handle);
-	MemoryContextSwitchTo(old);
-	return started ? handle : NULL;
-}
-
 /* From _PG_init() in the postmaster: have the launcher started when the server takes writes. */
 void
 launcher_register(void)
@@ -98,84 +66,6 @@ launcher_detach(int code, Datum argument)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->launcher = -1;
 	LWLockRelease(shared->lock);
-}
-
-/* Whether setting canopy_summit.databases names the database, or nothing. */
-static bool
-database_is_served(const char *name)
-{
-	char *setting = pstrdup(setting_databases);
-	List *names = NIL;
-	ListCell *cell;
-
-	if (!SplitIdentifierString(setting, ',', &names) || names == NIL)
-		return true;
-	foreach(cell, names)
-		if (strcmp(lfirst(cell), name) == 0)
-			return true;
-	return false;
-}
-
-/*
- * The databases that may have the extension and are served, and those that are
- * not, Lists of Oid in the current memory context.
- */
-static void
-database_list(List **served, List **others)
-{
-	MemoryContext result = CurrentMemoryContext;
-	Relation relation;
-	TableScanDesc scan;
-	HeapTuple tuple;
-
-	*served = NIL;
-	*others = NIL;
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(relation, 0, NULL);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-		List **list = database_is_served(NameStr(database->datname)) ? served : others;
-		MemoryContext old;
-
-		if (!database->datallowconn || database->datistemplate || database->datconnlimit == -2)
-			continue;
-		old = MemoryContextSwitchTo(result);
-		*list = lappend_oid(*list, database->oid);
-		MemoryContextSwitchTo(old);
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(result);
-}
-
-/* Whether there is such a database that takes connections. */
-bool
-launcher_finds_database(const char *name)
-{
-	Relation relation;
-	TableScanDesc scan;
-	HeapTuple tuple;
-	bool found = false;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(relation, 0, NULL);
-	while (!found && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-
-		found = strcmp(NameStr(database->datname), name) == 0 && database->datallowconn &&
-				database->datconnlimit != -2;
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	CommitTransactionCommand();
-	return found;
 }
 
 /* Forget databases that are gone, and let a probe visit each of the others. */

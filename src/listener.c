@@ -8,7 +8,7 @@
  * client has so long for a complete request, however busy it looks, and when
  * connections are short the one that has taken longest makes room.
  */
-#include "listener.h"
+#include "postgres.h"
 
 #include <microhttpd.h>
 #include <signal.h>
@@ -16,10 +16,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "listener_head.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "head.h"
+#include "inbox.h"
+#include "listener.h"
+#include "listener_socket.h"
+#include "worker.h"
 
 #define OWN_DESCRIPTORS 3                  /* socket, epoll, wake-up */
 #define POOL_SIZE       (32 * 1024)        /* bytes of a connection for its headers */

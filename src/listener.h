@@ -5,10 +5,13 @@
 #ifndef CANOPY_SUMMIT_LISTENER_H
 #define CANOPY_SUMMIT_LISTENER_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/timestamp.h"
 
 #include "inbox.h"
-#include "lib/ilist.h"
+#include "listener_socket.h"
 
 /* How a request is answered: what became of a delivery, or one of these. */
 typedef enum HttpAnswer
@@ -36,25 +39,8 @@ typedef struct Arrival
 	TimestampTz received_at;
 } Arrival;
 
-/* Where and how to listen. */
-typedef struct ListenerPlan
-{
-	const char *address; /* an IP address, or localhost */
-	int port;
-	int max_connections;
-	int timeout;             /* ms until a request has to be complete */
-	const char *certificate; /* PEM; NULL = no TLS */
-	const char *key;
-} ListenerPlan;
-
 typedef struct Listener Listener;
 
-/* listener_socket.c */
-extern bool listener_address_is_valid(const char *address);
-extern bool listener_address_is_loopback(const char *address);
-extern int listener_socket(const ListenerPlan *plan);
-
-/* listener.c */
 extern Listener *listener_open(const ListenerPlan *plan);
 extern int listener_descriptor(const Listener *listener);
 extern long listener_timeout(Listener *listener, long longest);

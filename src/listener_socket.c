@@ -2,12 +2,14 @@
  * listener_socket.c
  *	  Addresses that the receiver can listen on, and the socket that does.
  */
-#include "listener.h"
+#include "postgres.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "listener_socket.h"
 
 #define BACKLOG 511
 

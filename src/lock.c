@@ -6,18 +6,20 @@
  * SQL can name none of these locks: whoever may only connect can neither take
  * one nor be in its way.
  */
-#include "lock.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
 #include "catalog/pg_type.h"
-#include "compat.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
+
+#include "compat.h"
+#include "lock.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_lock_subjects);
 

@@ -5,7 +5,7 @@
 #ifndef CANOPY_SUMMIT_LOCK_H
 #define CANOPY_SUMMIT_LOCK_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 /* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
 #define ORDERING_LOCKTAG   0xC501

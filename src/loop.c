@@ -8,18 +8,23 @@
  * look-ups inherit a mask with every signal blocked, so PostgreSQL's handlers
  * run in the backend's thread only.
  */
-#include "http.h"
+#include "postgres.h"
 
 #include <curl/curl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "compat.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
-#include "utils/memutils.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "loop.h"
+#include "sockets.h"
+#include "transfer.h"
 
 #define LOOP_EVENTS 64 /* sockets served by one wake-up */
 
@@ -60,7 +65,7 @@ loop_free(void *argument)
 	foreach(cell, loop->pools)
 		if (lfirst(cell) != NULL)
 			loop_close_pool(lfirst(cell));
-	http_sweep_sockets();
+	socket_sweep();
 	if (loop->epoll >= 0)
 	{
 		close(loop->epoll);

@@ -7,20 +7,27 @@
  * collation "C": a finding does not depend on the database's locale.  A text
  * passes through no message; findings name the rule.
  */
-#include "minimise.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
-#include "checksum.h"
 #include "common/unicode_norm.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "regex/regex.h"
-#include "statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+
+#include "checksum.h"
+#include "confidential.h"
+#include "engine.h"
+#include "minimise.h"
+#include "statement.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_rule_finds);
 

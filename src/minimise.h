@@ -5,7 +5,9 @@
 #ifndef CANOPY_SUMMIT_MINIMISE_H
 #define CANOPY_SUMMIT_MINIMISE_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
 
 /* What a rule found; never the text itself. */
 typedef struct MinimiseFinding

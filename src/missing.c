@@ -5,6 +5,13 @@
  *
  * Nothing is read of the values: the version was shredded when it came.
  */
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "confidential.h"
+#include "entity.h"
+#include "missing.h"
 #include "shape.h"
 
 static void look_at(bool **had, Entity entity, const char *prefix, JsonbContainer *object);

@@ -3,13 +3,18 @@
  *	  A row on its way into a table: read, completed and handed on by the
  *	  table's own BEFORE INSERT trigger.
  */
-#include "new_row.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
+
+#include "confidential.h"
+#include "new_row.h"
 
 /* Take the row that the trigger was called for.  Error: 39P01 if it is another kind of trigger. */
 void

@@ -5,9 +5,13 @@
 #ifndef CANOPY_SUMMIT_NEW_ROW_H
 #define CANOPY_SUMMIT_NEW_ROW_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "confidential.h"
 
 typedef struct NewRow
 {

@@ -6,13 +6,20 @@
  * Bytes are judged before they are parsed (json.c); jsonb that somebody else has
  * parsed is judged by value, and by the same rule.
  */
-#include "number.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
+#include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
+
+#include "json.h"
+#include "number.h"
 
 #define EXPONENT_MAX \
 	10000 /* beyond it only zeros would be within, and PostgreSQL has limits of its own */

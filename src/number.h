@@ -5,8 +5,10 @@
 #ifndef CANOPY_SUMMIT_NUMBER_H
 #define CANOPY_SUMMIT_NUMBER_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
 
 /*

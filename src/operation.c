@@ -2,10 +2,22 @@
  * operation.c
  *	  Look-ups in the catalogue of operations, and its view.
  */
-#include "operation.h"
+#include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "confidential.h"
+#include "operation.h"
+#include "privilege.h"
+#include "provider.h"
+#include "statement.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
 
@@ -172,4 +184,16 @@ canopy_summit_operations(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* The names of the operations of a class, or with a flag unless it is 0, as text[]. */
+Datum
+operation_names(OperationClass class, int flag)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < operation_count; i++)
+		if (flag != 0 ? operation_table[i].flags & flag : operation_table[i].class == class)
+			names = lappend(names, unconstify(char *, operation_table[i].name));
+	return statement_texts(names);
 }

@@ -5,7 +5,10 @@
 #ifndef CANOPY_SUMMIT_OPERATION_H
 #define CANOPY_SUMMIT_OPERATION_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
+
+#include "confidential.h"
+#include "provider.h"
 
 #define OPERATION_MAX_PARAMS 14
 
@@ -106,15 +109,7 @@ extern const int operation_count;
 extern const Operation *operation_lookup(const char *name);
 extern void operation_check_right(const Operation *operation);
 extern const Operation *operation_find(const char *name, Provider provider);
+extern Datum operation_names(OperationClass class, int flag);
 extern const char *param_type_name(ParamType type);
-
-/* request.c */
-extern void request_check(const Operation *operation, Jsonb *params, Jsonb *body);
-extern void
-request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params);
-struct HttpRequest;
-extern struct HttpRequest *
-request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);
-extern void request_append_encoded(StringInfo out, const char *text, int len);
 
 #endif /* CANOPY_SUMMIT_OPERATION_H */

@@ -5,7 +5,11 @@
  * Data only.  A parameter {teamId} is not listed: it comes from the server's
  * option.  Classes and flags are ours; all else is as documented.
  */
+#include "postgres.h"
+
+#include "confidential.h"
 #include "operation.h"
+#include "provider.h"
 
 /* clang-format off */
 const Operation operation_table[] = {

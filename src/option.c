@@ -8,7 +8,7 @@
  * redirect a server that others trust with their secrets by altering something
  * else on it.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
@@ -17,14 +17,20 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
-#include "confidential.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "place.h"
+#include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "option.h"
+#include "place.h"
+#include "provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_validator);

@@ -8,7 +8,7 @@
  * /proc/self/cwd is the data directory.  So what counts is the place of the file
  * that was opened.
  */
-#include "place.h"
+#include "postgres.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -16,6 +16,9 @@
 
 #include "common/relpath.h"
 #include "miscadmin.h"
+
+#include "confidential.h"
+#include "place.h"
 
 static const char *const kernel_directories[] = {"/proc", "/sys", "/dev"};
 

@@ -9,14 +9,28 @@
  * (shared_worker_turns()).  What one role has waiting of one operation is
  * bounded; beyond that no more such jobs of it are claimed.
  */
-#include "worker.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "drain.h"
+#include "flight.h"
+#include "job.h"
+#include "lane.h"
+#include "operation.h"
+#include "postpone.h"
+#include "settle.h"
+#include "settlement.h"
+#include "transaction.h"
+#include "transfer.h"
+#include "worker.h"
 
 #define PATIENCE_SHORT   "5ms" /* for a lock, while what others wait for is at stake */
 #define PATIENCE_USUAL   "1s"

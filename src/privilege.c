@@ -6,15 +6,18 @@
  * EXECUTE right: the marker functions canopy_summit.reads_pii() and
  * canopy_summit.is_admin() exist for that.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
-#include "compat.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
+
+#include "compat.h"
+#include "privilege.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_may_read_pii);
 

@@ -8,15 +8,25 @@
  * derived (entity rows, is_current) is written in the transaction of the
  * version it is derived from.  Callers have checked what the user may do.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "coerce.h"
+#include "content.h"
+#include "engine.h"
 #include "entity.h"
+#include "json.h"
 #include "lock.h"
 #include "number.h"
-#include "pull_sql.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "pull.h"
+#include "pull_row.h"
+#include "shred.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_remap);
 

@@ -6,29 +6,38 @@
  * No transaction is open while it waits.  What is complete when it has to go is
  * still stored and answered.
  */
-#include "intake.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
 #include "access/xact.h"
-#include "compat.h"
-#include "database.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "pgstat.h"
-#include "place.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "shared.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
-#include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-#include "worker.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "database.h"
+#include "database_list.h"
+#include "intake.h"
+#include "listener.h"
+#include "listener_socket.h"
+#include "place.h"
+#include "receiver.h"
+#include "receiver_launch.h"
+#include "secret.h"
+#include "shared.h"
+#include "transaction.h"
+#include "wake.h"
 
 #define FILE_MAX     (256 * 1024) /* bytes of a certificate chain */
 #define LAST_WORDS   500          /* ms that answers have to get away before the process goes */
@@ -36,6 +45,12 @@
 #define LOCK_TIMEOUT "250ms"      /* of a batch: others wait with it */
 
 PGDLLEXPORT pg_noreturn void canopy_summit_receiver_main(Datum argument);
+
+static char *setting_receiver_listen;
+static int setting_receiver_max_connections;
+static int setting_receiver_timeout; /* ms */
+static char *setting_receiver_tls_cert_file;
+static char *setting_receiver_tls_key_file;
 
 typedef struct Receiver
 {
@@ -74,7 +89,7 @@ receiver_detach(int code, Datum argument)
 	slot->pid = 0;
 	slot->database = InvalidOid;
 	LWLockRelease(shared->lock);
-	shared_wake_launcher();
+	wake_launcher();
 }
 
 /* Take the slot; there is never a second receiver. */
@@ -382,4 +397,50 @@ canopy_summit_receiver_main(Datum argument)
 	}
 	PG_END_TRY();
 	pg_unreachable();
+}
+
+/* Check hook of receiver_listen. */
+static bool
+check_listen(char **value, void **extra, GucSource source)
+{
+	if (listener_address_is_valid(*value))
+		return true;
+	GUC_check_errdetail("It must be an IP address, or localhost.");
+	return false;
+}
+
+/* Check hook of the names of files. */
+static bool
+check_file(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || is_absolute_path(*value))
+		return true;
+	GUC_check_errdetail("The path must be absolute.");
+	return false;
+}
+
+/* Where the receiver listens, to whom, and for how long. */
+void
+receiver_settings(void)
+{
+	DefineCustomStringVariable("canopy_summit.receiver_listen",
+							   "Address on which webhooks are received.",
+							   "Any but a loopback address needs TLS.", &setting_receiver_listen,
+							   "127.0.0.1", PGC_SIGHUP, 0, check_listen, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.receiver_max_connections",
+							"Most connections that the receiver has at once.", NULL,
+							&setting_receiver_max_connections, 256, 1, 10000, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.receiver_timeout",
+							"Time that a client has for a complete request.", NULL,
+							&setting_receiver_timeout, 30 * 1000, 1000, 60 * 60 * 1000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_tls_cert_file",
+							   "File with the receiver's certificate chain in PEM.",
+							   "Empty: no TLS.", &setting_receiver_tls_cert_file, "", PGC_SIGHUP, 0,
+							   check_file, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.receiver_tls_key_file",
+							   "File with the receiver's private key in PEM.", NULL,
+							   &setting_receiver_tls_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_file, NULL, NULL);
 }

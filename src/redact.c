@@ -7,13 +7,21 @@
  * of the field.  A secret that stands in another text of the answer, such as a
  * link that carries it, is taken out there as well.
  */
-#include "redact.h"
+#include "postgres.h"
 
 #include <ctype.h>
 
 #include "catalog/pg_collation.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/jsonb.h"
+
+#include "confidential.h"
+#include "operation.h"
+#include "redact.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_job_keeps);
 PG_FUNCTION_INFO_V1(canopy_summit_sends_secrets);

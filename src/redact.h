@@ -5,7 +5,9 @@
 #ifndef CANOPY_SUMMIT_REDACT_H
 #define CANOPY_SUMMIT_REDACT_H
 
-#include "operation.h"
+#include "postgres.h"
+
+#include "utils/jsonb.h"
 
 extern Jsonb *redact_answer(Jsonb *answer);
 

@@ -6,12 +6,26 @@
  * encoded for the place it goes to; a value can not become another segment,
  * parameter or header.
  */
-#include "operation.h"
+#include "postgres.h"
 
 #include "common/base64.h"
-#include "http.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+#include "coerce.h"
+#include "confidential.h"
+#include "connection.h"
+#include "json.h"
+#include "operation.h"
+#include "request.h"
+#include "transfer.h"
+#include "url.h"
+
+static int setting_max_response_size; /* kB */
+int setting_max_document_size;        /* kB */
 
 /* The parameter of this name and place; NULL if the operation has none. */
 static const OperationParam *
@@ -189,22 +203,6 @@ params_check(const Operation *operation, Jsonb *given, bool in_body)
 			param_refuse(operation, param->name, "is missing", in_body);
 }
 
-/* Append text percent-encoded: everything but RFC 3986's unreserved characters. */
-void
-request_append_encoded(StringInfo out, const char *text, int len)
-{
-	static const char unreserved[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-
-	for (int i = 0; i < len; i++)
-	{
-		if (text[i] != '\0' && strchr(unreserved, text[i]) != NULL)
-			appendStringInfoChar(out, text[i]);
-		else
-			appendStringInfo(out, "%%%02X", (unsigned char) text[i]);
-	}
-}
-
 /* Append the value of a {parameter} of the path as exactly one segment. */
 static void
 append_segment(StringInfo out, const Connection *connection, const Operation *operation,
@@ -226,7 +224,7 @@ append_segment(StringInfo out, const Connection *connection, const Operation *op
 			scalar_to_text(getKeyJsonValueFromContainer(&params->root, name, strlen(name), NULL));
 	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
 		param_refuse(operation, name, "cannot be empty, \".\" or \"..\"", false);
-	request_append_encoded(out, value, strlen(value));
+	url_append_encoded(out, value, strlen(value));
 }
 
 /* Base URL, path and query. */
@@ -260,7 +258,7 @@ build_url(const Connection *connection, const Operation *operation, Jsonb *param
 			continue;
 		text = scalar_to_text(value);
 		appendStringInfo(&url, "%c%s=", separator, param->name);
-		request_append_encoded(&url, text, strlen(text));
+		url_append_encoded(&url, text, strlen(text));
 		separator = '&';
 	}
 	return url.data;
@@ -382,7 +380,7 @@ append_object(StringInfo body, const char *boundary, const OperationParam *param
 		{
 			resetStringInfo(&name);
 			appendStringInfo(&name, "%s[", param->name);
-			request_append_encoded(&name, value.val.string.val, value.val.string.len);
+			url_append_encoded(&name, value.val.string.val, value.val.string.len);
 			appendStringInfoChar(&name, ']');
 		}
 		if (token != WJB_VALUE)
@@ -434,7 +432,7 @@ static void
 append_form_field(StringInfo out, const char *name, const char *value)
 {
 	appendStringInfo(out, "%s%s=", out->len > 0 ? "&" : "", name);
-	request_append_encoded(out, value, strlen(value));
+	url_append_encoded(out, value, strlen(value));
 }
 
 /* The body as application/x-www-form-urlencoded, with the client's credentials. */
@@ -544,4 +542,18 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 	request->max_size =
 		(size_t) (is_file ? setting_max_document_size : setting_max_response_size) * 1024;
 	return request;
+}
+
+/* How much is read, and sent. */
+void
+request_settings(void)
+{
+	DefineCustomIntVariable("canopy_summit.max_response_size",
+							"Largest response that is read, after decompression.", NULL,
+							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.max_document_size",
+							"Largest document that is downloaded or uploaded.", NULL,
+							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
 }

@@ -6,9 +6,13 @@
  * is neither safe, idempotent nor keyed is only repeated if the server cannot
  * have acted on it.
  */
-#include "retry.h"
+#include "postgres.h"
 
 #include "common/pg_prng.h"
+
+#include "operation.h"
+#include "retry.h"
+#include "transfer.h"
 
 #define RETRY_BASE        (2 * 1000)       /* ms: the first delay is up to this */
 #define RETRY_LONGEST     (10 * 60 * 1000) /* ms without a Retry-After */

@@ -5,7 +5,10 @@
 #ifndef CANOPY_SUMMIT_RETRY_H
 #define CANOPY_SUMMIT_RETRY_H
 
-#include "call.h"
+#include "postgres.h"
+
+#include "operation.h"
+#include "transfer.h"
 
 typedef enum RetryAction
 {

@@ -7,14 +7,17 @@
  * access for group or world, or owned by root with at most read for the group.
  * Nothing read from it may appear in a message.
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "place.h"
+#include "nodes/pg_list.h"
 #include "storage/fd.h"
+
+#include "place.h"
+#include "secret.h"
 
 #define SECRET_FILE_MAX 65536 /* bytes */
 

@@ -8,13 +8,26 @@
  * lock is postponed (postpone.c), and what fails for a reason of its own is
  * quarantined: the job is failed, its answer kept.
  */
-#include "effect.h"
+#include "postgres.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "upload.h"
-#include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "credential.h"
+#include "effect.h"
+#include "flight.h"
+#include "job.h"
+#include "operation.h"
+#include "retry.h"
+#include "settle.h"
+#include "settlement.h"
+#include "throttle.h"
+#include "token.h"
+#include "transfer.h"
+#include "upload_effect.h"
+#include "worker.h"
 
 #define SETTLE_TRIES 60 /* of one flight, seconds apart, that want of resources may cost */
 

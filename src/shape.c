@@ -5,6 +5,12 @@
  * A row has some field that its entity knows.  A list is an array, or an object
  * whose values are the rows (policy0, policy1, …).  Pure but for opening the maps.
  */
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "coerce.h"
+#include "entity.h"
 #include "shape.h"
 
 bool

@@ -6,6 +6,10 @@
 #ifndef CANOPY_SUMMIT_SHAPE_H
 #define CANOPY_SUMMIT_SHAPE_H
 
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
 #include "entity.h"
 
 extern bool shape_is_object(const JsonbValue *value);

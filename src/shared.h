@@ -9,9 +9,10 @@
 #ifndef CANOPY_SUMMIT_SHARED_H
 #define CANOPY_SUMMIT_SHARED_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "storage/lwlock.h"
+#include "utils/timestamp.h"
 
 #define SHARED_MAX_DATABASES 256
 #define SHARED_MAX_WORKERS   64 /* of all databases */
@@ -98,18 +99,15 @@ typedef struct SharedState
 	WorkerSlot workers[SHARED_MAX_WORKERS];
 } SharedState;
 
-extern int setting_workers; /* of a database: canopy_summit.c */
+extern int setting_workers; /* of a database */
 extern SharedState *shared; /* NULL = not in shared_preload_libraries */
 
+extern void shared_settings(void);
 extern void shared_initialize(void);
 extern DatabaseSlot *shared_database(Oid database, bool create);
 extern TimestampTz shared_back_off(TimestampTz now, int failures);
 extern void shared_worker_ended(WorkerSlot *worker);
 extern bool shared_worker_turns(int64 epoch, TimestampTz since);
 extern ServerCounters *shared_server(const char *server);
-extern void shared_wake_launcher(void);
-extern void wake_at_commit(TimestampTz run_at);
-extern void wake_for_webhooks(void);
-extern void shared_notice_absence(void);
 
 #endif /* CANOPY_SUMMIT_SHARED_H */

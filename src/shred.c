@@ -6,14 +6,22 @@
  * JSON raises an error.  Every field ends in its column, in rows of its own, or
  * in the row's extra; nothing is dropped.
  */
-#include "entity.h"
-#include "shape.h"
+#include "postgres.h"
 
-#include "access/htup_details.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
+
+#include "coerce.h"
+#include "confidential.h"
+#include "entity.h"
+#include "json.h"
+#include "missing.h"
+#include "shape.h"
+#include "shred.h"
 
 #define DRIFT_MAX_PATHS 200 /* of each kind */
 #define DEPTH_MAX       8   /* rows in rows: the entities' links end after half of them */

@@ -2,12 +2,17 @@
  * signature.c
  *	  Signatures of webhooks: read, verify, make.  See signature.h.
  */
-#include "signature.h"
+#include "postgres.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "signature.h"
 
 #define TIME_DIGITS   12  /* so that the time in microseconds fits into 64 bits */
 #define TIME_TEXT_MAX 20  /* bytes of any time in seconds */

@@ -13,6 +13,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/timestamp.h"
 
 #define SIGNATURE_LENGTH     32          /* bytes of a digest */
 #define SIGNATURE_MAX        10          /* of one header that are looked at */

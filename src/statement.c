@@ -4,15 +4,22 @@
  *
  * The caller is connected to SPI; rows are in SPI_tuptable.
  */
-#include "statement.h"
+#include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+
+#include "engine.h"
+#include "statement.h"
 
 /*
  * Plan a statement, and keep the plan.  This is where its indexes are chosen, if
@@ -155,4 +162,11 @@ statement_oids(List *oids)
 	foreach(cell, oids)
 		values[foreach_current_index(cell)] = ObjectIdGetDatum(lfirst_oid(cell));
 	return statement_array(values, NULL, list_length(oids), OIDOID);
+}
+
+/* Bytes as a bytea. */
+Datum
+bytes_datum(const void *bytes, size_t len)
+{
+	return PointerGetDatum(cstring_to_text_with_len(bytes, len)); /* both are varlena */
 }

@@ -5,9 +5,10 @@
 #ifndef CANOPY_SUMMIT_STATEMENT_H
 #define CANOPY_SUMMIT_STATEMENT_H
 
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "executor/spi.h"
+#include "nodes/pg_list.h"
 
 #define STATEMENT_ARGUMENTS 16
 
@@ -24,6 +25,7 @@ extern SPIPlanPtr statement_plan(Statement *statement);
 extern uint64 statement_run(Statement *statement, Datum *arguments, const char *nulls);
 extern uint64 statement_run_now(Statement *statement, Datum *arguments, const char *nulls);
 extern Datum statement_column(int column, bool *isnull);
+extern Datum bytes_datum(const void *bytes, size_t len);
 extern Datum statement_text(const char *text, char *null);
 extern Datum statement_array(Datum *values, bool *nulls, int count, Oid type);
 extern Datum statement_texts(List *texts);

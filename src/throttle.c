@@ -6,9 +6,12 @@
  * that say the server is out, and then lets one request through at growing
  * intervals, so that an outage costs a handful of probes.
  */
-#include "throttle.h"
+#include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "utils/timestamp.h"
+
+#include "throttle.h"
 
 #define BREAKER_FAILURES 5             /* in a row open it */
 #define BREAKER_FIRST    1000          /* ms it stays open the first time, then twice as long */

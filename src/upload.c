@@ -6,25 +6,37 @@
  * Every way in is an INSERT into summit.upload, whose trigger is the one
  * validator.  Nothing of a refused payload is kept.
  */
-#include "upload.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "certificate.h"
 #include "commands/sequence.h"
-#include "confidential.h"
+#include "fmgr.h"
 #include "miscadmin.h"
-#include "lock.h"
-#include "new_row.h"
-#include "shared.h"
-#include "statement.h"
+#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+#include "certificate.h"
+#include "confidential.h"
+#include "connection.h"
+#include "engine.h"
+#include "instance.h"
+#include "job.h"
+#include "json.h"
+#include "lock.h"
+#include "new_row.h"
+#include "provider.h"
+#include "statement.h"
+#include "upload.h"
+#include "wake.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_fill);
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_policy);
@@ -352,7 +364,7 @@ canopy_summit_upload_fill_confidential(PG_FUNCTION_ARGS)
 								   content_type);
 	if (upload_enqueue(&row, certificate, connection))
 	{
-		shared_notice_absence();
+		wake_notice_absence();
 		return new_row_tuple(&row);
 	}
 	ereport(NOTICE, (errmsg("the same payload is upload %lld already", (long long) absorbed_by)));

@@ -6,8 +6,11 @@
 #ifndef CANOPY_SUMMIT_UPLOAD_H
 #define CANOPY_SUMMIT_UPLOAD_H
 
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
 #include "new_row.h"
-#include "worker.h"
 
 /* The row of an app's table that an upload is for. */
 typedef struct UploadSource
@@ -18,15 +21,8 @@ typedef struct UploadSource
 		*refusal; /* the payload was refused and is only recorded; NULL = it was not tried yet */
 } UploadSource;
 
-/* upload.c */
 extern UploadSource *upload_source;
 extern void upload_hash(Jsonb *body, uint8 *hash);
 extern void upload_fill_job(NewRow *row);
-
-/* upload_effect.c */
-extern void upload_accepted(List *flights);
-extern void upload_ended(List *flights);
-extern void upload_polled(List *flights);
-extern bool upload_adopt_conflict(Flight *flight);
 
 #endif /* CANOPY_SUMMIT_UPLOAD_H */

@@ -3,22 +3,35 @@
  *	  What Summit's answers change in summit.upload, in the transaction that
  *	  settles the job: accepted, polled, verified, failed.
  */
-#include "upload.h"
+#include "postgres.h"
 
 #include <openssl/sha.h>
 
 #include "catalog/pg_type.h"
-#include "effect.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "shared.h"
+#include "nodes/pg_list.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "answer.h"
+#include "confidential.h"
+#include "failure.h"
+#include "flight.h"
+#include "job.h"
+#include "json.h"
+#include "settlement.h"
 #include "statement.h"
-#include "utils/builtins.h"
-#include "utils/snapmgr.h"
-#include "utils/wait_event.h"
+#include "transfer.h"
+#include "upload.h"
+#include "upload_effect.h"
+#include "wake.h"
 
 #define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
 #define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
+
+static int setting_upload_poll_limit; /* s */
 
 enum
 {
@@ -300,4 +313,14 @@ upload_polled(List *flights)
 					  NULL);
 		poll_announce();
 	}
+}
+
+/* For how long an upload is watched. */
+void
+upload_settings(void)
+{
+	DefineCustomIntVariable("canopy_summit.upload_poll_limit",
+							"Time after which an upload without an end becomes unresolved.", NULL,
+							&setting_upload_poll_limit, 24 * 60 * 60, 1, 30 * 24 * 60 * 60,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }

@@ -7,15 +7,18 @@
  * answer is false and never NULL, so that a missing header cannot slip through
  * "IF NOT".
  */
-#include "canopy_summit.h"
+#include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "confidential.h"
-#include "signature.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+
+#include "confidential.h"
+#include "signature.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_verify_webhook_sig);
 CONFIDENTIAL_FUNCTION(canopy_summit_explain_webhook_sig);
