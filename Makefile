@@ -7,7 +7,7 @@ EXTENSION = canopy_summit
 here := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(here)/$(EXTENSION).control)
 MODULE_big = canopy_summit
-OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
+OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/*/*.c)))
 
 # The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
 # then what an upgrade script replays. src/sql/README.md says what goes where.
@@ -32,7 +32,7 @@ WERROR ?=
 PG_CFLAGS = -Wall -Wextra $(WERROR) -MMD -MP \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
-PG_CPPFLAGS = -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
+PG_CPPFLAGS = -I$(here)/src -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
 	$(shell xml2-config --cflags 2>/dev/null || pkg-config --cflags libxml-2.0 2>/dev/null)
 SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2 -lmicrohttpd
 
@@ -67,7 +67,7 @@ $(OBJS) $(OBJS:.o=.bc): $(here)/Makefile $(BUILT_FOR)
 # Objects made for one PostgreSQL do not load into another: the file changes when PG_CONFIG does.
 $(BUILT_FOR): built_for := $(shell command -v $(PG_CONFIG)) $(VERSION)
 $(BUILT_FOR): always
-	@mkdir -p $(@D)
+	@mkdir -p $(sort $(@D) $(dir $(OBJS)))
 	@echo '$(built_for)' | cmp -s - $@ || echo '$(built_for)' >$@
 
 .PHONY: always
@@ -154,7 +154,7 @@ play:
 sandbox:
 	@$(here)/test/sandbox.sh
 
-C_SOURCES = $(wildcard $(here)/src/*.[ch] $(here)/test/fuzz/*.[ch])
+C_SOURCES = $(wildcard $(here)/src/*.[ch] $(here)/src/*/*.[ch] $(here)/test/fuzz/*.[ch])
 
 format:
 	clang-format -i $(C_SOURCES)

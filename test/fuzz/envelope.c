@@ -6,11 +6,11 @@
  * jsonb itself is PostgreSQL's: what it would be given is checked here, and then
  * an empty object takes its place.
  *
- * Links src/envelope.c src/json.c -lcrypto
+ * Links src/webhook/envelope.c src/base/json.c -lcrypto
  */
 #include "stub.h"
 
-#include "../../src/envelope.h"
+#include "webhook/envelope.h"
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/fmgrprotos.h"

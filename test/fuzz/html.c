@@ -5,11 +5,11 @@
  * The checker below reads the output by a grammar of its own, which is much
  * smaller than HTML: no parser can read anything else into what it accepts.
  *
- * Links src/html.c src/confidential.c -lxml2
+ * Links src/base/html.c src/base/confidential.c -lxml2
  */
 #include "stub.h"
 
-#include "../../src/html.h"
+#include "base/html.h"
 
 typedef struct Checker
 {

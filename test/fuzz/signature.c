@@ -5,11 +5,11 @@
  * The checker below goes through the header by itself, byte by byte, and says
  * what has to be found in it.
  *
- * Links src/signature.c -lcrypto
+ * Links src/webhook/signature.c -lcrypto
  */
 #include "stub.h"
 
-#include "../../src/signature.h"
+#include "webhook/signature.h"
 
 /* Exactly these bytes. */
 static bool

@@ -42,8 +42,8 @@ sub make_ok
 # One object stands for all: they have one rule.
 sub out_of_tree
 {
-	make_ok('out of the tree', $install_script, 'src/header.o');
-	ok(-s "$build/$_", "$_ is where make ran") for $install_script, 'src/header.o';
+	make_ok('out of the tree', $install_script, 'src/webhook/header.o');
+	ok(-s "$build/$_", "$_ is where make ran") for $install_script, 'src/webhook/header.o';
 	my ($success, $output) = make($top, '-n', 'all', 'install', 'installcheck');
 	ok($success, 'so can everything else be') || diag $output;
 	like($output, qr/--inputdir=\Q$top\E/, 'pg_regress reads the tree');
@@ -53,14 +53,14 @@ sub out_of_tree
 # An object is made again when pg_config is another one, and only then.
 sub other_server
 {
-	my $made = -M "$build/src/header.o";
+	my $made = -M "$build/src/webhook/header.o";
 	my $other = PostgreSQL::Test::Utils::tempdir('other') . '/pg_config';
 
-	make_ok('once more', 'src/header.o');
-	is(-M "$build/src/header.o", $made, 'the object is as it was');
+	make_ok('once more', 'src/webhook/header.o');
+	is(-M "$build/src/webhook/header.o", $made, 'the object is as it was');
 	symlink $pg_config, $other or die "could not make $other: $!";
-	my ($success, $output) = make($top, "PG_CONFIG=$other", '-n', 'src/header.o');
-	like($output, qr/-c -o src\/header\.o/, 'another pg_config has it made again');
+	my ($success, $output) = make($top, "PG_CONFIG=$other", '-n', 'src/webhook/header.o');
+	like($output, qr/-c -o src\/webhook\/header\.o/, 'another pg_config has it made again');
 	return;
 }
 
@@ -77,7 +77,7 @@ sub no_server
 # PostgreSQL's own clang may not be installed; any will do.
 sub bitcode
 {
-	make_ok('with_llvm=yes', 'with_llvm=yes', 'CLANG=clang', "src/$_.bc") for qw(header canopy_summit);
+	make_ok('with_llvm=yes', 'with_llvm=yes', 'CLANG=clang', "src/$_.bc") for qw(webhook/header canopy_summit);
 	return;
 }
 
@@ -96,7 +96,7 @@ sub upgrade_script
 	ok($success, 'clean') || diag $output;
 	ok(-e "$tree/$script", '… leaves it');
 	ok(!-e "$tree/$install_script", '… but no install script');
-	is_deeply([ grep { -e } glob "$tree/src/*.o $tree/src/*.d $tree/src/built_for" ], [], '… nor an object');
+	is_deeply([ grep { -e } glob "$tree/src/{,*/}*.{o,d} $tree/src/built_for" ], [], '… nor an object');
 	my @ignored = grep { /^!?\/canopy_summit--/ } split /\n/, slurp_file("$tree/.gitignore");
 	is_deeply(\@ignored, [ '/canopy_summit--*.sql', '!/canopy_summit--*--*.sql' ], 'git ignores what is made, and no more');
 	return;

@@ -1,0 +1,116 @@
+/*
+ * answer.c
+ *	  Responses to answers.
+ */
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "utils/jsonb.h"
+
+#include "api/answer.h"
+#include "api/failure.h"
+#include "base/json.h"
+#include "api/operation.h"
+#include "http/transfer.h"
+
+/* Whether the status is the success that the catalogue expects. */
+static bool
+is_success(const Operation *operation, int status)
+{
+	if (operation->envelope == ENVELOPE_REDIRECT)
+		return status == 302;
+	return (status >= 200 && status <= 299) ||
+		   (status == 500 && (operation->flags & OPERATION_ANSWERS_500));
+}
+
+/* The value inside {"success": true, "<field>": …}; the whole answer where the field is not. */
+static Jsonb *
+unwrap(const Operation *operation, Jsonb *json)
+{
+	JsonbValue *field;
+
+	if (operation->unwrap == NULL || !JB_ROOT_IS_OBJECT(json))
+		return json;
+	field = getKeyJsonValueFromContainer(&json->root, operation->unwrap, strlen(operation->unwrap),
+										 NULL);
+	return field == NULL ? json : JsonbValueToJsonb(field);
+}
+
+/* Whether the answer says of itself that it failed. */
+static bool
+says_failure(Jsonb *json)
+{
+	JsonbValue *success;
+
+	if (!JB_ROOT_IS_OBJECT(json))
+		return false;
+	success = getKeyJsonValueFromContainer(&json->root, "success", strlen("success"), NULL);
+	return success != NULL && success->type == jbvBool && !success->val.boolean;
+}
+
+static void
+push_member(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &value);
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* A file as {"base64": …, "content_type": …}. */
+Jsonb *
+answer_of_file(const HttpResponse *response)
+{
+	JsonbParseState *state = NULL;
+	int size = pg_b64_enc_len(response->body_len) + 1;
+	char *base64 = palloc0(size);
+
+	if (pg_b64_encode((const void *) response->body, response->body_len, base64, size - 1) < 0)
+		elog(ERROR, "could not encode base64");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_member(&state, "base64", base64);
+	push_member(&state, "content_type",
+				response->content_type ? response->content_type : "application/octet-stream");
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * The answer in a response, in the current memory context; NULL and *failure if
+ * it has none.  A redirect to a file is an answer without JSON.
+ */
+Answer *
+answer_read(const Operation *operation, const HttpResponse *response, Failure **failure)
+{
+	Answer *answer = palloc0(sizeof(Answer));
+	const char *problem;
+
+	answer->received = response->body;
+	answer->received_len = response->body_len;
+	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))
+	{
+		*failure = failure_describe(response);
+		return NULL;
+	}
+	if (operation->envelope == ENVELOPE_REDIRECT)
+		return answer;
+	if (operation->envelope == ENVELOPE_BINARY)
+	{
+		answer->json = answer_of_file(response);
+		return answer;
+	}
+	answer->json = json_read(response->body, response->body_len, &answer->replaced, &problem);
+	if (answer->json == NULL)
+		*failure = failure_describe_unreadable(response, problem);
+	else if (says_failure(answer->json))
+		*failure = failure_describe(response);
+	else
+	{
+		answer->json = unwrap(operation, answer->json);
+		return answer;
+	}
+	return NULL;
+}

@@ -1,0 +1,19 @@
+/*
+ * call.h
+ *	  One operation called synchronously.
+ */
+#ifndef CANOPY_SUMMIT_API_CALL_H
+#define CANOPY_SUMMIT_API_CALL_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "api/answer.h"
+#include "server/connection.h"
+#include "api/operation.h"
+
+extern Answer *
+call_operation(Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);
+
+#endif /* CANOPY_SUMMIT_API_CALL_H */

@@ -1,0 +1,199 @@
+/*
+ * operation.c
+ *	  Look-ups in the catalogue of operations, and its view.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base/confidential.h"
+#include "api/operation.h"
+#include "engine/privilege.h"
+#include "server/provider.h"
+#include "engine/statement.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_operations);
+
+static const char *const class_names[] = {
+	[OPERATION_SAFE] = "safe",
+	[OPERATION_IDEMPOTENT] = "idempotent",
+	[OPERATION_KEYED] = "keyed",
+	[OPERATION_UNSAFE] = "unsafe",
+};
+
+static const char *const auth_names[] = {
+	[OPERATION_AUTH_TEAM] = "team",
+	[OPERATION_AUTH_PULL_JWT] = "pull_jwt",
+	[OPERATION_AUTH_NONE] = "none",
+	[OPERATION_AUTH_BEARER] = "bearer",
+	[OPERATION_AUTH_CLIENT] = "client_credentials",
+};
+
+static const char *const envelope_names[] = {
+	[ENVELOPE_JSON] = "json",
+	[ENVELOPE_BINARY] = "binary",
+	[ENVELOPE_REDIRECT] = "redirect",
+};
+
+static const char *const place_names[] = {
+	[PARAM_PATH] = "path", [PARAM_QUERY] = "query",          [PARAM_HEADER] = "header",
+	[PARAM_BODY] = "body", [PARAM_CONFIRM] = "confirmation",
+};
+
+static const char *const type_names[] = {
+	[TYPE_TEXT] = "text",        [TYPE_INTEGER] = "integer", [TYPE_BOOLEAN] = "boolean",
+	[TYPE_MOMENT] = "date-time", [TYPE_OBJECT] = "object",   [TYPE_ARRAY] = "array",
+	[TYPE_FILE] = "file",        [TYPE_FILES] = "files",     [TYPE_ANY] = "any",
+};
+
+/* The word for a type of parameter. */
+const char *
+param_type_name(ParamType type)
+{
+	return type_names[type];
+}
+
+/* The operation of this name, which is unique over both APIs; NULL if there is none. */
+const Operation *
+operation_lookup(const char *name)
+{
+	for (int i = 0; i < operation_count; i++)
+		if (strcmp(operation_table[i].name, name) == 0)
+			return &operation_table[i];
+	return NULL;
+}
+
+/* The operation of this name.  Error: 22023 if the API has none. */
+const Operation *
+operation_find(const char *name, Provider provider)
+{
+	const Operation *operation = operation_lookup(name);
+
+	if (operation == NULL || operation->provider != provider)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("operation \"%s\" does not exist", name),
+						errhint("SELECT operation FROM canopy_summit.operation;")));
+	return operation;
+}
+
+/*
+ * Refuse an operation to a role that may not have it sent.  Uploads are for
+ * everybody who may enqueue.  Error: 42501.
+ */
+void
+operation_check_right(const Operation *operation)
+{
+	if ((operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE ||
+		 (operation->flags & OPERATION_SECRET)) &&
+		!privilege_is_admin())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for operation \"%s\"", operation->name),
+				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
+						 operation->class == OPERATION_SAFE ? "returns secrets"
+															: "changes something at the server")));
+}
+
+static void
+push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, token, &value);
+}
+
+/* The parameters as a JSON array of {name, in, type, required, values}. */
+static Datum
+params_json(const Operation *operation)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue boolean = {.type = jbvBool};
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		push_text(&state, WJB_KEY, "name");
+		push_text(&state, WJB_VALUE, param->name);
+		push_text(&state, WJB_KEY, "in");
+		push_text(&state, WJB_VALUE, place_names[param->place]);
+		push_text(&state, WJB_KEY, "type");
+		push_text(&state, WJB_VALUE, type_names[param->type]);
+		push_text(&state, WJB_KEY, "required");
+		boolean.val.boolean = param->required;
+		pushJsonbValue(&state, WJB_VALUE, &boolean);
+		if (param->values != NULL)
+		{
+			push_text(&state, WJB_KEY, "values");
+			push_text(&state, WJB_VALUE, param->values);
+		}
+		if (param->secret)
+		{
+			push_text(&state, WJB_KEY, "secret");
+			boolean.val.boolean = true;
+			pushJsonbValue(&state, WJB_VALUE, &boolean);
+		}
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+}
+
+/* canopy_summit.operations() -> setof record: the rows of view canopy_summit.operation */
+Datum
+canopy_summit_operations(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < operation_count; i++)
+	{
+		const Operation *operation = &operation_table[i];
+		const char *optional[3] = {operation->unwrap, operation->errors, operation->reconcile};
+		Datum values[16];
+		bool nulls[16] = {0};
+		int n = 0;
+
+		values[n++] = CStringGetTextDatum(operation->name);
+		values[n++] =
+			CStringGetTextDatum(operation->provider == PROVIDER_CANOPY ? "canopy" : "summit");
+		values[n++] = CStringGetTextDatum(operation->method);
+		values[n++] = CStringGetTextDatum(operation->path);
+		values[n++] = params_json(operation);
+		values[n++] = CStringGetTextDatum(auth_names[operation->auth]);
+		values[n++] = CStringGetTextDatum(class_names[operation->class]);
+		values[n++] = CStringGetTextDatum(envelope_names[operation->envelope]);
+		for (int k = 0; k < lengthof(optional); k++)
+		{
+			nulls[n] = optional[k] == NULL;
+			values[n++] = optional[k] ? CStringGetTextDatum(optional[k]) : (Datum) 0;
+		}
+		values[n++] = BoolGetDatum(operation->flags & OPERATION_BILLABLE);
+		values[n++] = BoolGetDatum(operation->flags & OPERATION_PERSONAL);
+		values[n++] = BoolGetDatum(operation->flags & OPERATION_SECRET);
+		values[n++] = BoolGetDatum(operation->flags & OPERATION_DESTRUCTIVE);
+		values[n++] = BoolGetDatum(operation->flags & OPERATION_DEPRECATED);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* The names of the operations of a class, or with a flag unless it is 0, as text[]. */
+Datum
+operation_names(OperationClass class, int flag)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < operation_count; i++)
+		if (flag != 0 ? operation_table[i].flags & flag : operation_table[i].class == class)
+			names = lappend(names, unconstify(char *, operation_table[i].name));
+	return statement_texts(names);
+}

@@ -1,0 +1,559 @@
+/*
+ * request.c
+ *	  Operation, parameters and body to an HTTP request.
+ *
+ * Pure: nothing is sent, read or stored.  Every value that a caller supplies is
+ * encoded for the place it goes to; a value can not become another segment,
+ * parameter or header.
+ */
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+#include "base/coerce.h"
+#include "base/confidential.h"
+#include "server/connection.h"
+#include "base/json.h"
+#include "api/operation.h"
+#include "api/request.h"
+#include "http/transfer.h"
+#include "http/url.h"
+
+static int setting_max_response_size; /* kB */
+int setting_max_document_size;        /* kB */
+
+/* The parameter of this name and place; NULL if the operation has none. */
+static const OperationParam *
+param_find(const Operation *operation, const JsonbValue *key, bool in_body)
+{
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+		if ((param->place == PARAM_BODY) == in_body && strlen(param->name) == key->val.string.len &&
+			memcmp(param->name, key->val.string.val, key->val.string.len) == 0)
+			return param;
+	return NULL;
+}
+
+/* "a, b (required)": the parameters or body fields of an operation, for hints. */
+static char *
+param_list(const Operation *operation, bool in_body)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+		if ((param->place == PARAM_BODY) == in_body)
+			appendStringInfo(&list, "%s%s%s", list.len > 0 ? ", " : "", param->name,
+							 param->required ? " (required)" : "");
+	return list.len > 0 ? list.data : "none";
+}
+
+/* Raise the error for a parameter that does not do. */
+static void
+param_refuse(const Operation *operation, const char *name, const char *problem, bool in_body)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("%s \"%s\" of operation \"%s\" %s", in_body ? "body field" : "parameter",
+						   name, operation->name, problem),
+					errhint("%s of this operation: %s.", in_body ? "Body fields" : "Parameters",
+							param_list(operation, in_body))));
+}
+
+/* A whole number, as JSON or as text. */
+static bool
+is_integer(const JsonbValue *value)
+{
+	Datum number;
+	bool isnull;
+
+	return value->type != jbvBool && value->type != jbvBinary &&
+		   coerce_value(COLUMN_BIGINT, unconstify(JsonbValue *, value), &number, &isnull) &&
+		   !isnull;
+}
+
+static bool
+is_boolean(const JsonbValue *value)
+{
+	return value->type == jbvBool ||
+		   (value->type == jbvString &&
+			((value->val.string.len == 4 && memcmp(value->val.string.val, "true", 4) == 0) ||
+			 (value->val.string.len == 5 && memcmp(value->val.string.val, "false", 5) == 0)));
+}
+
+static bool
+is_moment(const JsonbValue *value)
+{
+	Datum moment;
+	bool isnull;
+
+	return value->type == jbvString &&
+		   coerce_value(COLUMN_TIMESTAMPTZ, unconstify(JsonbValue *, value), &moment, &isnull) &&
+		   !isnull;
+}
+
+static bool
+type_fits(ParamType type, const JsonbValue *value)
+{
+	switch (type)
+	{
+		case TYPE_TEXT:
+			return value->type == jbvString;
+		case TYPE_INTEGER:
+			return is_integer(value);
+		case TYPE_BOOLEAN:
+			return is_boolean(value);
+		case TYPE_MOMENT:
+			return is_moment(value);
+		case TYPE_OBJECT:
+		case TYPE_FILE:
+			return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+		case TYPE_ARRAY:
+		case TYPE_FILES:
+			return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+		case TYPE_ANY:
+			return true;
+	}
+	return false;
+}
+
+/* A scalar as the text that is sent. */
+static char *
+scalar_to_text(const JsonbValue *value)
+{
+	Datum datum;
+	bool isnull;
+
+	if (!coerce_value(COLUMN_TEXT, unconstify(JsonbValue *, value), &datum, &isnull) || isnull)
+		return pstrdup("");
+	return TextDatumGetCString(datum);
+}
+
+/* Whether `value` is one of the words in a list separated by commas. */
+static bool
+is_listed(const char *value, const char *list)
+{
+	size_t len = strlen(value);
+
+	for (const char *word = list; word != NULL;
+		 word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
+		if (strcspn(word, ",") == len && strncmp(word, value, len) == 0)
+			return true;
+	return false;
+}
+
+/* Refuse what is unknown, of the wrong type or not an allowed value. */
+static void
+params_check_given(const Operation *operation, Jsonb *given, bool in_body)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&given->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	JsonbValue key = {.type = jbvNull};
+	const OperationParam *param;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = value;
+		if (token != WJB_VALUE)
+			continue;
+		param = param_find(operation, &key, in_body);
+		if (param == NULL)
+			param_refuse(operation, pnstrdup(key.val.string.val, key.val.string.len),
+						 "does not exist", in_body);
+		if (value.type == jbvNull)
+			continue;
+		if (!type_fits(param->type, &value))
+			param_refuse(operation, param->name,
+						 psprintf("must be of type %s", param_type_name(param->type)), in_body);
+		if (param->values != NULL && !is_listed(scalar_to_text(&value), param->values))
+			param_refuse(operation, param->name, psprintf("must be one of: %s", param->values),
+						 in_body);
+	}
+}
+
+/* The given value of a parameter; NULL if it is missing or JSON null. */
+static JsonbValue *
+param_value(Jsonb *given, const OperationParam *param)
+{
+	JsonbValue *value = given == NULL ? NULL
+									  : getKeyJsonValueFromContainer(&given->root, param->name,
+																	 strlen(param->name), NULL);
+
+	return value == NULL || value->type == jbvNull ? NULL : value;
+}
+
+/* Check parameters or body fields as a whole. */
+static void
+params_check(const Operation *operation, Jsonb *given, bool in_body)
+{
+	if (given != NULL && !JB_ROOT_IS_OBJECT(given))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s of operation \"%s\" must be a JSON object",
+							   in_body ? "body" : "parameters", operation->name)));
+	if (given != NULL)
+		params_check_given(operation, given, in_body);
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+		if (param->required && (param->place == PARAM_BODY) == in_body &&
+			param_value(given, param) == NULL)
+			param_refuse(operation, param->name, "is missing", in_body);
+}
+
+/* Append the value of a {parameter} of the path as exactly one segment. */
+static void
+append_segment(StringInfo out, const Connection *connection, const Operation *operation,
+			   Jsonb *params, const char *name)
+{
+	const char *value = NULL;
+
+	if (strcmp(name, "teamId") == 0)
+	{
+		value = connection->team_id;
+		if (value == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("server \"%s\" has no team_id", connection->server),
+							errhint("ALTER SERVER %s OPTIONS (ADD team_id '…');",
+									quote_identifier(connection->server))));
+	}
+	else
+		value =
+			scalar_to_text(getKeyJsonValueFromContainer(&params->root, name, strlen(name), NULL));
+	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+		param_refuse(operation, name, "cannot be empty, \".\" or \"..\"", false);
+	url_append_encoded(out, value, strlen(value));
+}
+
+/* Base URL, path and query. */
+static char *
+build_url(const Connection *connection, const Operation *operation, Jsonb *params)
+{
+	StringInfoData url;
+	char separator = '?';
+
+	initStringInfo(&url);
+	appendStringInfoString(&url, operation->auth == OPERATION_AUTH_CLIENT ? connection->auth_url
+																		  : connection->base_url);
+	for (const char *c = operation->path; *c; c++)
+	{
+		if (*c == '{')
+		{
+			size_t len = strcspn(c, "}");
+
+			append_segment(&url, connection, operation, params, pnstrdup(c + 1, len - 1));
+			c += len;
+		}
+		else
+			appendStringInfoChar(&url, *c);
+	}
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		JsonbValue *value = param->place == PARAM_QUERY ? param_value(params, param) : NULL;
+		char *text;
+
+		if (value == NULL)
+			continue;
+		text = scalar_to_text(value);
+		appendStringInfo(&url, "%c%s=", separator, param->name);
+		url_append_encoded(&url, text, strlen(text));
+		separator = '&';
+	}
+	return url.data;
+}
+
+/* Standard base64 without line breaks. */
+static char *
+encode_base64(const char *bytes, int len)
+{
+	int size = pg_b64_enc_len(len) + 1;
+	char *encoded = palloc0(size);
+
+	if (pg_b64_encode((const void *) bytes, len, encoded, size - 1) < 0)
+		elog(ERROR, "could not encode base64");
+	return encoded;
+}
+
+/* Exactly one auth scheme goes into a request (guide, section 1.2: mixed, the API ignores one of them). */
+static List *
+auth_headers(const Connection *connection, const Operation *operation)
+{
+	char *pair;
+
+	if (operation->auth == OPERATION_AUTH_BEARER)
+		return list_make1(psprintf("Authorization: Bearer %s", connection->access_token));
+	if (operation->auth != OPERATION_AUTH_TEAM)
+		return NIL;
+	if (connection->auth == AUTH_SCHEME_HEADER_PAIR)
+		return list_make2(psprintf("x-canopy-client-id: %s", connection->client_id),
+						  psprintf("x-canopy-client-secret: %s", connection->client_secret));
+	pair = psprintf("%s:%s", connection->client_id, connection->client_secret);
+	return list_make1(psprintf("Authorization: Basic %s", encode_base64(pair, strlen(pair))));
+}
+
+/* A text member of a file object. */
+static char *
+file_member(const Operation *operation, const OperationParam *param, JsonbContainer *file,
+			const char *name, const char *fallback)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(file, name, strlen(name), NULL);
+	char *text = value && value->type == jbvString
+					 ? pnstrdup(value->val.string.val, value->val.string.len)
+				 : fallback ? pstrdup(fallback)
+							: NULL;
+
+	if (text == NULL)
+		param_refuse(operation, param->name, "must have members content_type and base64", true);
+	for (char *c = text; *c; c++)
+		if ((unsigned char) *c < 0x20 || *c == '"' || *c == 0x7f)
+			param_refuse(operation, param->name,
+						 psprintf("has a control character or quote in its %s", name), true);
+	return text;
+}
+
+/* Append one part of a multipart form; `file` gives content type and name. */
+static void
+append_part(StringInfo body, const char *boundary, const char *name, const char *file_name,
+			const char *content_type, const char *bytes, int len)
+{
+	appendStringInfo(body, "--%s\r\nContent-Disposition: form-data; name=\"%s\"", boundary, name);
+	if (file_name != NULL)
+		appendStringInfo(body, "; filename=\"%s\"\r\nContent-Type: %s", file_name, content_type);
+	appendStringInfoString(body, "\r\n\r\n");
+	appendBinaryStringInfo(body, bytes, len);
+	appendStringInfoString(body, "\r\n");
+}
+
+static void
+append_file(StringInfo body, const char *boundary, const Operation *operation,
+			const OperationParam *param, JsonbContainer *file)
+{
+	char *base64 = file_member(operation, param, file, "base64", NULL);
+	int size = pg_b64_dec_len(strlen(base64));
+	char *bytes = palloc(size);
+	int len = pg_b64_decode(base64, strlen(base64), (void *) bytes, size);
+
+	if (len < 0)
+		param_refuse(operation, param->name, "must have valid base64", true);
+	append_part(body, boundary, param->name,
+				file_member(operation, param, file, "name", param->name),
+				file_member(operation, param, file, "content_type", NULL), bytes, len);
+}
+
+/* Append every file of an array. */
+static void
+append_files(StringInfo body, const char *boundary, const Operation *operation,
+			 const OperationParam *param, JsonbContainer *files)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(files);
+	JsonbIteratorToken token;
+	JsonbValue element;
+
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (!type_fits(TYPE_FILE, &element))
+			param_refuse(operation, param->name, "must be an array of files", true);
+		append_file(body, boundary, operation, param, element.val.binary.data);
+	}
+}
+
+/* An object as parts name[key], the deepObject style of OpenAPI. */
+static void
+append_object(StringInfo body, const char *boundary, const OperationParam *param,
+			  JsonbContainer *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	StringInfoData name;
+
+	initStringInfo(&name);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		char *text;
+
+		if (token == WJB_KEY)
+		{
+			resetStringInfo(&name);
+			appendStringInfo(&name, "%s[", param->name);
+			url_append_encoded(&name, value.val.string.val, value.val.string.len);
+			appendStringInfoChar(&name, ']');
+		}
+		if (token != WJB_VALUE)
+			continue;
+		text = value.type == jbvBinary
+				   ? JsonbToCString(NULL, value.val.binary.data, value.val.binary.len)
+				   : scalar_to_text(&value);
+		append_part(body, boundary, name.data, NULL, NULL, text, strlen(text));
+	}
+}
+
+/* The body as multipart/form-data; returns its content type. */
+static char *
+build_multipart(StringInfo out, const Operation *operation, Jsonb *body)
+{
+	uint8 random[16];
+	StringInfoData boundary;
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random bytes")));
+	initStringInfo(&boundary);
+	for (int i = 0; i < sizeof(random); i++)
+		appendStringInfo(&boundary, "%02x", random[i]);
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		JsonbValue *value = param->place == PARAM_BODY ? param_value(body, param) : NULL;
+
+		if (value == NULL)
+			continue;
+		if (param->type == TYPE_FILE)
+			append_file(out, boundary.data, operation, param, value->val.binary.data);
+		else if (param->type == TYPE_FILES)
+			append_files(out, boundary.data, operation, param, value->val.binary.data);
+		else if (param->type == TYPE_OBJECT)
+			append_object(out, boundary.data, param, value->val.binary.data);
+		else
+		{
+			char *text = scalar_to_text(value);
+
+			append_part(out, boundary.data, param->name, NULL, NULL, text, strlen(text));
+		}
+	}
+	appendStringInfo(out, "--%s--\r\n", boundary.data);
+	return psprintf("multipart/form-data; boundary=%s", boundary.data);
+}
+
+static void
+append_form_field(StringInfo out, const char *name, const char *value)
+{
+	appendStringInfo(out, "%s%s=", out->len > 0 ? "&" : "", name);
+	url_append_encoded(out, value, strlen(value));
+}
+
+/* The body as application/x-www-form-urlencoded, with the client's credentials. */
+static void
+build_form(StringInfo out, const Connection *connection, const Operation *operation, Jsonb *body)
+{
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		JsonbValue *value = param->place == PARAM_BODY ? param_value(body, param) : NULL;
+
+		if (value != NULL)
+			append_form_field(out, param->name, scalar_to_text(value));
+	}
+	if (operation->auth == OPERATION_AUTH_CLIENT)
+	{
+		append_form_field(out, "client_id", connection->client_id);
+		append_form_field(out, "client_secret", connection->client_secret);
+	}
+}
+
+/* Put the body into the request in the form the operation wants. */
+static void
+request_set_body(HttpRequest *request, const Connection *connection, const Operation *operation,
+				 Jsonb *body)
+{
+	StringInfoData out;
+	const char *content_type = "application/json";
+
+	if (body == NULL)
+		return;
+	initStringInfo(&out);
+	if (operation->content == CONTENT_MULTIPART)
+		content_type = build_multipart(&out, operation, body);
+	else if (operation->content == CONTENT_FORM)
+	{
+		build_form(&out, connection, operation, body);
+		content_type = "application/x-www-form-urlencoded";
+	}
+	else
+		(void) JsonbToCString(&out, &body->root, VARSIZE(body));
+	request->body = out.data;
+	request->body_len = out.len;
+	request->headers = lappend(request->headers, psprintf("Content-Type: %s", content_type));
+}
+
+/*
+ * Refuse parameters and body fields that are missing, unknown, of the wrong
+ * type or not an allowed value.  Error: 22023.
+ */
+void
+request_check(const Operation *operation, Jsonb *params, Jsonb *body)
+{
+	params_check(operation, params, false);
+	params_check(operation, body, true);
+}
+
+/* A destructive operation wants the id of what it destroys a second time, as "confirm".  Error: 22023. */
+void
+request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params)
+{
+	const char *doomed = connection->team_id;
+	const char *confirmed = json_text_field(params, "confirm");
+
+	if ((operation->flags & OPERATION_DESTRUCTIVE) == 0)
+		return;
+	if (operation->params[0].place == PARAM_PATH)
+		doomed = json_text_field(params, operation->params[0].name);
+	if (confirmed == NULL || doomed == NULL || strcmp(confirmed, doomed) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("operation \"%s\" is destructive and not confirmed", operation->name),
+				 errhint("Pass the id of what is to be destroyed as parameter \"confirm\" too.")));
+}
+
+/*
+ * The request for an operation, in the current memory context.  Errors, all
+ * 22023: a parameter or body field is missing, unknown, of the wrong type or
+ * not an allowed value; the server has no team_id.
+ */
+HttpRequest *
+request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body)
+{
+	HttpRequest *request = palloc0(sizeof(HttpRequest));
+	bool is_file = operation->envelope == ENVELOPE_BINARY;
+
+	request_check(operation, params, body);
+	request->method = operation->method;
+	request->url = build_url(connection, operation, params);
+	request->headers = list_make1(is_file ? "Accept: application/pdf, application/json"
+										  : "Accept: application/json");
+	request->headers = list_concat(request->headers, auth_headers(connection, operation));
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+	{
+		JsonbValue *value = param->place == PARAM_HEADER ? param_value(params, param) : NULL;
+
+		if (value != NULL)
+			request->headers =
+				lappend(request->headers, psprintf("%s: %s", param->name, scalar_to_text(value)));
+	}
+	request_set_body(request, connection, operation, body);
+	request->ca_file = connection->ca_file;
+	request->allow_private_addresses = connection->allow_private_addresses;
+	request->connect_timeout = connection->connect_timeout;
+	request->timeout = connection->timeout;
+	request->once =
+		operation->class == OPERATION_UNSAFE && operation->auth != OPERATION_AUTH_CLIENT;
+	request->max_size =
+		(size_t) (is_file ? setting_max_document_size : setting_max_response_size) * 1024;
+	return request;
+}
+
+/* How much is read, and sent. */
+void
+request_settings(void)
+{
+	DefineCustomIntVariable("canopy_summit.max_response_size",
+							"Largest response that is read, after decompression.", NULL,
+							&setting_max_response_size, 16 * 1024, 1, 255 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.max_document_size",
+							"Largest document that is downloaded or uploaded.", NULL,
+							&setting_max_document_size, 64 * 1024, 1, 180 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+/*
+ * list.c
+ *	  canopy_list_pulls(): what pulls the API has.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "engine/argument.h"
+#include "api/call.h"
+#include "base/coerce.h"
+#include "base/confidential.h"
+#include "server/connection.h"
+#include "api/operation.h"
+#include "api/params.h"
+#include "engine/privilege.h"
+#include "server/provider.h"
+#include "pull/pull.h"
+
+#define LIST_ID_SIZE 513 /* bytes that tell ids apart; longer ones cannot be stored */
+#define LIST_PAGE    100 /* the most that get-pulls gives at once */
+
+PG_FUNCTION_INFO_V1(canopy_summit_list_pulls);
+
+/* A field of a listed pull as a column's value. */
+static Datum
+listed_field(JsonbContainer *pull, const char *name, ColumnKind kind, bool *isnull)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(pull, name, strlen(name), NULL);
+	Datum datum = (Datum) 0;
+
+	*isnull = true;
+	if (value == NULL || !coerce_value(kind, value, &datum, isnull))
+		*isnull = true;
+	return datum;
+}
+
+/* One listed pull as a row of the result; metadata and account only for those who may read personal data. */
+static void
+list_put(ReturnSetInfo *result, const char *server, JsonbContainer *pull, const char *pull_id,
+		 bool reads_pii)
+{
+	Datum values[8];
+	bool nulls[8];
+
+	values[0] = CStringGetTextDatum(pull_id);
+	nulls[0] = false;
+	values[1] = listed_field(pull, "status", COLUMN_TEXT, &nulls[1]);
+	values[2] = listed_field(pull, "type", COLUMN_TEXT, &nulls[2]);
+	values[3] = listed_field(pull, "created_at", COLUMN_TIMESTAMPTZ, &nulls[3]);
+	values[4] = listed_field(pull, "account_identifier", COLUMN_TEXT, &nulls[4]);
+	if (!nulls[4] && !reads_pii)
+		values[4] = CStringGetTextDatum("***"); /* as the views show it */
+	values[5] = listed_field(pull, "meta_data", COLUMN_JSONB, &nulls[5]);
+	nulls[5] |= !reads_pii;
+	values[6] = listed_field(pull, "is_archived", COLUMN_BOOLEAN, &nulls[6]);
+	values[7] = BoolGetDatum(pull_is_stored(server, pull_id));
+	nulls[7] = false;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* The state of a listing over its pages. */
+typedef struct Listing
+{
+	ReturnSetInfo *result;
+	const char *server;
+	bool reads_pii;
+	int max_rows;
+	int rows;
+	HTAB *seen; /* pull ids: pages shift when pulls arrive meanwhile */
+} Listing;
+
+/* Take one page; the number of pulls in it, and in *fresh how many were not seen before. */
+static int
+list_take_page(Listing *listing, Jsonb *page, int *fresh)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue element;
+	int count = 0;
+
+	*fresh = 0;
+	if (!JB_ROOT_IS_ARRAY(page))
+		return 0;
+	iterator = JsonbIteratorInit(&page->root);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		char key[LIST_ID_SIZE] = "";
+		bool found;
+		bool isnull;
+		Datum id;
+
+		if (token != WJB_ELEM)
+			continue;
+		count++;
+		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
+			continue;
+		id = listed_field(element.val.binary.data, "pull_id", COLUMN_TEXT, &isnull);
+		if (isnull || listing->rows >= listing->max_rows)
+			continue;
+		strlcpy(key, TextDatumGetCString(id), sizeof(key));
+		hash_search(listing->seen, key, HASH_ENTER, &found);
+		if (found)
+			continue;
+		list_put(listing->result, listing->server, element.val.binary.data, TextDatumGetCString(id),
+				 listing->reads_pii);
+		listing->rows++;
+		(*fresh)++;
+	}
+	return count;
+}
+
+/* A moment as the API wants it, in UTC with milliseconds. */
+static const char *
+iso_moment(TimestampTz moment)
+{
+	struct pg_tm tm;
+	fsec_t fraction;
+
+	if (TIMESTAMP_NOT_FINITE(moment) || timestamp2tm(moment, NULL, &tm, &fraction, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (fraction / 1000));
+}
+
+/* The parameters of one page. */
+static Jsonb *
+list_params(FunctionCallInfo fcinfo, int limit, int offset)
+{
+	static const char *const names[] = {"since", "before"};
+	JsonbParseState *state = NULL;
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (!PG_ARGISNULL(i))
+			param_add_text(&state, names[i], iso_moment(PG_GETARG_TIMESTAMPTZ(i)));
+	param_add_text(&state, "limit", psprintf("%d", limit));
+	param_add_text(&state, "offset", psprintf("%d", offset));
+	return params_finish(&state);
+}
+
+/* canopy_list_pulls(since timestamptz, before timestamptz, max_rows int, server name) -> setof record */
+Datum
+canopy_summit_list_pulls(PG_FUNCTION_ARGS)
+{
+	Connection *connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
+	HASHCTL control = {.keysize = LIST_ID_SIZE,
+					   .entrysize = LIST_ID_SIZE,
+					   .hcxt = CurrentMemoryContext};
+	Listing listing = {.server = connection->server, .reads_pii = privilege_reads_pii()};
+	MemoryContext page;
+	MemoryContext old;
+	int offset = 0;
+	bool done;
+
+	listing.max_rows = PG_ARGISNULL(2) ? PG_INT32_MAX : PG_GETARG_INT32(2);
+	if (listing.max_rows < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"max_rows\" must not be negative")));
+	done = listing.max_rows == 0;
+	InitMaterializedSRF(fcinfo, 0);
+	listing.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	listing.seen =
+		hash_create("canopy_list_pulls", 256, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	page = AllocSetContextCreate(CurrentMemoryContext, "canopy_list_pulls page",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(page);
+	while (!done)
+	{
+		int limit = Min(LIST_PAGE, listing.max_rows - listing.rows);
+		int fresh;
+		int count;
+		Answer *answer = call_operation(connection, operation_find("get-pulls", PROVIDER_CANOPY),
+										list_params(fcinfo, limit, offset), NULL);
+
+		count = list_take_page(&listing, answer->json, &fresh);
+		offset += count;
+		done = count < limit || fresh == 0 || listing.rows >= listing.max_rows;
+		MemoryContextReset(page);
+	}
+	MemoryContextSwitchTo(old);
+	return (Datum) 0;
+}

@@ -1,0 +1,121 @@
+/*
+ * token.c
+ *	  Access tokens of Summit: OAuth 2.0 client credentials.
+ *
+ * A token lives in the worker's memory only, belongs to one credential, is
+ * renewed before it ends, and is asked for once however many jobs wait for it.
+ */
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "base/coerce.h"
+#include "credential/credential.h"
+#include "api/failure.h"
+#include "base/json.h"
+#include "api/operation.h"
+#include "server/provider.h"
+#include "api/request.h"
+#include "credential/token.h"
+#include "http/transfer.h"
+
+#define TOKEN_EARLY        60 /* s before its end that a token is no longer used, at most half its life */
+#define TOKEN_DEFAULT_LIFE 3600 /* s, where the answer does not say */
+#define TOKEN_LONGEST_LIFE (24 * 60 * 60)
+#define TOKEN_MAX_LENGTH   8192
+
+/* Whether the credential has a token that can still be sent. */
+bool
+oauth_token_is_fresh(const Credential *credential, TimestampTz now)
+{
+	return credential->token != NULL && now < credential->token_until;
+}
+
+/* The request for a token, in the current memory context.  Errors: those of request_build(). */
+HttpRequest *
+oauth_request(const Credential *credential)
+{
+	JsonbParseState *state = NULL;
+	const char *const members[][2] = {{"grant_type", "client_credentials"},
+									  {"scope", credential->connection->scope}};
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		JsonbValue value = {.type = jbvString};
+
+		value.val.string.val = unconstify(char *, members[i][0]);
+		value.val.string.len = strlen(members[i][0]);
+		pushJsonbValue(&state, WJB_KEY, &value);
+		value.val.string.val = unconstify(char *, members[i][1]);
+		value.val.string.len = strlen(members[i][1]);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return request_build(credential->connection, operation_find("create-token", PROVIDER_SUMMIT),
+						 NULL, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Whether the text can be sent in a header. */
+static bool
+token_is_fit(const char *token)
+{
+	if (token == NULL || *token == '\0' || strlen(token) > TOKEN_MAX_LENGTH)
+		return false;
+	for (const char *c = token; *c; c++)
+		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f)
+			return false;
+	return true;
+}
+
+/* The life of a token in seconds, as the answer says it. */
+static int64
+token_life(Jsonb *answer)
+{
+	JsonbValue *value =
+		getKeyJsonValueFromContainer(&answer->root, "expires_in", strlen("expires_in"), NULL);
+	Datum seconds;
+	bool isnull;
+
+	if (value == NULL || !coerce_value(COLUMN_BIGINT, value, &seconds, &isnull) || isnull)
+		return TOKEN_DEFAULT_LIFE;
+	return Max(0, Min(DatumGetInt64(seconds), TOKEN_LONGEST_LIFE));
+}
+
+/* Take the answer to oauth_request(); NULL, or why there is no token. */
+Failure *
+oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now)
+{
+	const Operation *operation = operation_find("create-token", PROVIDER_SUMMIT);
+	Failure *failure = NULL;
+	Answer *answer = answer_read(operation, response, &failure);
+	const char *token;
+	int64 life;
+
+	oauth_forget(credential);
+	if (answer == NULL)
+		return failure;
+	token = JB_ROOT_IS_OBJECT(answer->json) ? json_text_field(answer->json, "access_token") : NULL;
+	if (!token_is_fit(token))
+		return failure_describe_unreadable(response, "without a usable access_token");
+	life = token_life(answer->json);
+	credential->token = MemoryContextStrdup(credential->context, token);
+	credential->token_number++;
+	credential->token_until =
+		TimestampTzPlusMilliseconds(now, 1000 * (life - Min(TOKEN_EARLY, life / 2)));
+	return NULL;
+}
+
+/* Drop the token: it was refused, or the credential has changed. */
+void
+oauth_forget(Credential *credential)
+{
+	if (credential->token != NULL)
+	{
+		explicit_bzero(credential->token, strlen(credential->token));
+		pfree(credential->token);
+	}
+	credential->token = NULL;
+}

@@ -1,0 +1,18 @@
+/*
+ * argument.h
+ *	  Arguments of SQL functions.
+ */
+#ifndef CANOPY_SUMMIT_ENGINE_ARGUMENT_H
+#define CANOPY_SUMMIT_ENGINE_ARGUMENT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "base/confidential.h"
+
+extern const char *argument_text(FunctionCallInfo fcinfo, int number);
+extern const char *argument_name(FunctionCallInfo fcinfo, int number);
+extern const char *argument_required(FunctionCallInfo fcinfo, int number, const char *name);
+
+#endif /* CANOPY_SUMMIT_ENGINE_ARGUMENT_H */

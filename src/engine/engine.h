@@ -1,0 +1,22 @@
+/*
+ * engine.h
+ *	  As whom and how the engine's own statements run.
+ */
+#ifndef CANOPY_SUMMIT_ENGINE_ENGINE_H
+#define CANOPY_SUMMIT_ENGINE_ENGINE_H
+
+#include "postgres.h"
+
+typedef struct Engine
+{
+	Oid role;
+	int security;
+	int nest_level; /* of settings; 0 = none were made */
+} Engine;
+
+extern void engine_enter(Engine *engine);
+extern void engine_begin(Engine *engine);
+extern void engine_set_planner(void);
+extern void engine_end(Engine *engine);
+
+#endif /* CANOPY_SUMMIT_ENGINE_ENGINE_H */

@@ -1,0 +1,123 @@
+/*
+ * identity.c
+ *	  Which server and role a row is of, whatever they are called by now.
+ *
+ * A row keeps name and OID of both.  In the instance that made it the OID
+ * counts, so that a row goes along with what is renamed and a namesake inherits
+ * nothing; in any other instance the OIDs mean nothing and the names count.
+ * Nobody else decides between the two, but for what the inbox knows a delivery by (inbox.c).
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/confidential.h"
+#include "engine/identity.h"
+#include "engine/instance.h"
+
+PG_FUNCTION_INFO_V1(canopy_summit_server_of);
+PG_FUNCTION_INFO_V1(canopy_summit_owner_of);
+PG_FUNCTION_INFO_V1(canopy_summit_server_name);
+PG_FUNCTION_INFO_V1(canopy_summit_owner_name);
+PG_FUNCTION_INFO_V1(canopy_summit_server_oid);
+
+/* Whether the OIDs of a row are of this catalog; also if it waits for arm() since a promotion. */
+bool
+identity_is_own(int64 instance)
+{
+	int64 own = instance_current();
+
+	return instance == own || instance == instance_disarmed(own);
+}
+
+/* The name of a server in the current memory context; NULL if it is gone. */
+char *
+identity_server_name(Oid server)
+{
+	ForeignServer *found = GetForeignServerExtended(server, FSV_MISSING_OK);
+
+	return found ? found->servername : NULL;
+}
+
+/* The name of a role in the current memory context; NULL if it is gone. */
+char *
+identity_role_name(Oid role)
+{
+	return GetUserNameFromId(role, true);
+}
+
+/* Whether the row of the arguments (oid, name, instance bigint) was made here, and its OID counts. */
+static bool
+arguments_are_own(FunctionCallInfo fcinfo)
+{
+	return !PG_ARGISNULL(0) && !PG_ARGISNULL(2) && identity_is_own(PG_GETARG_INT64(2));
+}
+
+/* canopy_summit.server_of(server_oid oid, server text, instance bigint) -> oid */
+Datum
+canopy_summit_server_of(PG_FUNCTION_ARGS)
+{
+	if (arguments_are_own(fcinfo))
+		PG_RETURN_OID(PG_GETARG_OID(0));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_OID(InvalidOid);
+	PG_RETURN_OID(get_foreign_server_oid(text_to_cstring(PG_GETARG_TEXT_PP(1)), true));
+}
+
+/* canopy_summit.owner_of(owner_oid oid, owner name, instance bigint) -> oid */
+Datum
+canopy_summit_owner_of(PG_FUNCTION_ARGS)
+{
+	if (arguments_are_own(fcinfo))
+		PG_RETURN_OID(PG_GETARG_OID(0));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_OID(InvalidOid);
+	PG_RETURN_OID(get_role_oid(NameStr(*PG_GETARG_NAME(1)), true));
+}
+
+/* The same for what only shows names, which has to work where instance_file is not. */
+static bool
+arguments_seem_own(FunctionCallInfo fcinfo)
+{
+	int64 instance;
+
+	return instance_find(&instance) && arguments_are_own(fcinfo);
+}
+
+/* canopy_summit.server_name(server_oid oid, server text, instance bigint) -> text */
+Datum
+canopy_summit_server_name(PG_FUNCTION_ARGS)
+{
+	char *name = arguments_seem_own(fcinfo) ? identity_server_name(PG_GETARG_OID(0)) : NULL;
+
+	if (name != NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(name));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+}
+
+/* canopy_summit.owner_name(owner_oid oid, owner name, instance bigint) -> name */
+Datum
+canopy_summit_owner_name(PG_FUNCTION_ARGS)
+{
+	char *name = arguments_seem_own(fcinfo) ? identity_role_name(PG_GETARG_OID(0)) : NULL;
+
+	if (name != NULL)
+		PG_RETURN_DATUM(DirectFunctionCall1(namein, CStringGetDatum(name)));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+}
+
+/* canopy_summit.server_oid(server name) -> oid.  Error 42704: there is none. */
+Datum
+canopy_summit_server_oid(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(get_foreign_server_oid(NameStr(*PG_GETARG_NAME(0)), false));
+}

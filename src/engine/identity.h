@@ -1,0 +1,14 @@
+/*
+ * identity.h
+ *	  Which server and role a row is of, whatever they are called by now.
+ */
+#ifndef CANOPY_SUMMIT_ENGINE_IDENTITY_H
+#define CANOPY_SUMMIT_ENGINE_IDENTITY_H
+
+#include "postgres.h"
+
+extern bool identity_is_own(int64 instance);
+extern char *identity_server_name(Oid server);
+extern char *identity_role_name(Oid role);
+
+#endif /* CANOPY_SUMMIT_ENGINE_IDENTITY_H */

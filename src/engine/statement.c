@@ -1,0 +1,172 @@
+/*
+ * statement.c
+ *	  Running the engine's own SQL statements by kept plans.
+ *
+ * The caller is connected to SPI; rows are in SPI_tuptable.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "engine/engine.h"
+#include "engine/statement.h"
+
+/*
+ * Plan a statement, and keep the plan.  This is where its indexes are chosen, if
+ * the caller has not entered by engine_begin().
+ */
+static void
+statement_prepare(Statement *statement)
+{
+	int nest_level = NewGUCNestLevel();
+
+	engine_set_planner();
+	if (statement->plan == NULL)
+	{
+		/* Arrays of a few elements always look cheaper to a plan of their own, which costs more than it saves. */
+		SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->argument_count,
+											 statement->arguments, CURSOR_OPT_GENERIC_PLAN);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+		statement->plan = plan;
+	}
+	ReleaseCachedPlan(SPI_plan_get_cached_plan(statement->plan), CurrentResourceOwner);
+	AtEOXact_GUC(false, nest_level);
+}
+
+/* Whether PostgreSQL will use the plan as it is, and not make another: for other tables or another search path. */
+static bool
+statement_is_planned(const Statement *statement)
+{
+	CachedPlanSource *source;
+
+	if (statement->plan == NULL)
+		return false;
+	source = linitial(SPI_plan_get_plan_sources(statement->plan));
+	if (!source->is_valid || source->gplan == NULL)
+		return false;
+	/* A utility statement, such as LOCK, depends on no search path. */
+	return source->search_path == NULL || CachedPlanIsSimplyValid(source, source->gplan, NULL);
+}
+
+/*
+ * The kept plan of a statement.  Should it become invalid between here and its
+ * use, PostgreSQL plans it with the settings of the session, until the next time.
+ */
+SPIPlanPtr
+statement_plan(Statement *statement)
+{
+	if (!statement_is_planned(statement))
+		statement_prepare(statement);
+	return statement->plan;
+}
+
+static uint64
+result_rows(int result)
+{
+	if (result < 0)
+		elog(ERROR, "could not run a statement: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Run a statement; `nulls` is NULL or a character each argument.  Returns the rows processed. */
+uint64
+statement_run(Statement *statement, Datum *arguments, const char *nulls)
+{
+	return result_rows(SPI_execute_plan(statement_plan(statement), arguments, nulls, false, 0));
+}
+
+/*
+ * The same, but it sees what others have committed by now, whatever the
+ * transaction's snapshot, and what this very statement has done.
+ */
+uint64
+statement_run_now(Statement *statement, Datum *arguments, const char *nulls)
+{
+	SPIPlanPtr plan = statement_plan(statement);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int result =
+		SPI_execute_snapshot(plan, arguments, nulls, snapshot, InvalidSnapshot, false, true, 0);
+
+	UnregisterSnapshot(snapshot);
+	return result_rows(result);
+}
+
+/* A column of the first row of the last result. */
+Datum
+statement_column(int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* A text argument, and its character in `nulls`; NULL for NULL. */
+Datum
+statement_text(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* Values as an array; `nulls` is NULL or tells which are NULL. */
+Datum
+statement_array(Datum *values, bool *nulls, int count, Oid type)
+{
+	int dims[1] = {count};
+	int lower[1] = {1};
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(
+		construct_md_array(values, nulls, 1, dims, lower, type, length, by_value, align));
+}
+
+/* A List of char * as text[]; NULL for NULL. */
+Datum
+statement_texts(List *texts)
+{
+	int count = list_length(texts);
+	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(count, 1));
+	ListCell *cell;
+
+	foreach(cell, texts)
+	{
+		int i = foreach_current_index(cell);
+
+		nulls[i] = lfirst(cell) == NULL;
+		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(lfirst(cell));
+	}
+	return statement_array(values, nulls, count, TEXTOID);
+}
+
+/* A List of Oid as oid[]. */
+Datum
+statement_oids(List *oids)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(oids), 1));
+	ListCell *cell;
+
+	foreach(cell, oids)
+		values[foreach_current_index(cell)] = ObjectIdGetDatum(lfirst_oid(cell));
+	return statement_array(values, NULL, list_length(oids), OIDOID);
+}
+
+/* Bytes as a bytea. */
+Datum
+bytes_datum(const void *bytes, size_t len)
+{
+	return PointerGetDatum(cstring_to_text_with_len(bytes, len)); /* both are varlena */
+}

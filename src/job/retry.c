@@ -1,0 +1,139 @@
+/*
+ * retry.c
+ *	  The table of outcomes: what an attempt that ended so means for its job.
+ *
+ * Pure.  The API's error code decides before the status does; an operation that
+ * is neither safe, idempotent nor keyed is only repeated if the server cannot
+ * have acted on it.
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+
+#include "api/operation.h"
+#include "job/retry.h"
+#include "http/transfer.h"
+
+#define RETRY_BASE        (2 * 1000)       /* ms: the first delay is up to this */
+#define RETRY_LONGEST     (10 * 60 * 1000) /* ms without a Retry-After */
+#define RETRY_AFTER_LIMIT (6 * 60 * 60)    /* s: the longest Retry-After that is obeyed */
+
+/* Codes that are refused for good whatever the status, and those that are not. */
+static const struct
+{
+	const char *code;
+	RetryAction action;
+} code_actions[] = {
+	{"UNAUTHORIZED", RETRY_CREDENTIAL},
+	{"unauthorized", RETRY_CREDENTIAL},
+	{"INCORRECT_API_KEY_TYPE", RETRY_CREDENTIAL},
+	{"rate_limited", RETRY_AGAIN},
+	{"server_error", RETRY_AGAIN},
+	{"NOT_FOUND", RETRY_FAIL},
+	{"not_found", RETRY_FAIL},
+};
+
+/* What a whole response with this status means, before the class of the operation is asked. */
+static RetryAction
+status_action(int status)
+{
+	switch (status)
+	{
+		case 401:
+			return RETRY_CREDENTIAL;
+		case 408: /* the server waited for the request and did not get it */
+		case 425: /* too early */
+		case 429:
+		case 503:
+			return RETRY_AGAIN;
+		case 409:
+			return RETRY_CONFLICT;
+		default:
+			/* 1xx cannot end a response, 3xx is not followed, 2xx came with content that cannot be read */
+			return status >= 500 ? RETRY_AGAIN : RETRY_FAIL;
+	}
+}
+
+/* Whether the server says that it has not acted on the request. */
+static bool
+was_refused(int status)
+{
+	return status == 408 || status == 425 || status == 429 || status == 503;
+}
+
+/* What a transfer without a whole response means. */
+static RetryAction
+outcome_action(const HttpResponse *response)
+{
+	switch (response->outcome)
+	{
+		case HTTP_NOT_RESOLVED:
+		case HTTP_NOT_CONNECTED:
+		case HTTP_NOT_TRUSTED:
+		case HTTP_NO_RESOURCES:
+			return RETRY_OUTAGE;
+		case HTTP_ADDRESS_REFUSED:
+		case HTTP_TOO_LARGE:
+			return RETRY_FAIL;
+		default:
+			return response->was_sent ? RETRY_AGAIN : RETRY_OUTAGE;
+	}
+}
+
+/*
+ * What to do after an attempt.  `code` is the API's error code or NULL;
+ * `has_answer` says that the response was a success whose content could be read.
+ */
+RetryAction
+retry_decide(const Operation *operation, const HttpResponse *response, const char *code,
+			 bool has_answer)
+{
+	bool repeatable = operation->class != OPERATION_UNSAFE;
+	bool is_success = response->status >= 200 && response->status <= 299;
+	RetryAction action;
+
+	if (has_answer)
+		return RETRY_SUCCEED;
+	if (response->outcome != HTTP_COMPLETE)
+	{
+		action = outcome_action(response);
+		return repeatable || action == RETRY_OUTAGE || !response->was_sent ? action
+																		   : RETRY_IN_DOUBT;
+	}
+	if (is_success)
+		return !repeatable                          ? RETRY_IN_DOUBT
+			   : operation->class == OPERATION_SAFE ? RETRY_FAIL
+													: RETRY_AGAIN;
+	action = status_action(response->status);
+	for (int i = 0; code != NULL && i < lengthof(code_actions); i++)
+		if (strcmp(code_actions[i].code, code) == 0 && response->status != 429)
+			action = code_actions[i].action;
+	if (action == RETRY_CONFLICT && operation->class != OPERATION_KEYED)
+		action = RETRY_FAIL;
+	if (!repeatable && action == RETRY_AGAIN && !was_refused(response->status))
+		return RETRY_IN_DOUBT;
+	return action;
+}
+
+/* Whether the outcome says something about the server rather than about the request. */
+bool
+retry_is_outage(const HttpResponse *response)
+{
+	if (response->outcome == HTTP_COMPLETE)
+		return response->status == 502 || response->status == 503 || response->status == 504;
+	return response->outcome != HTTP_TOO_LARGE && response->outcome != HTTP_ADDRESS_REFUSED &&
+		   response->outcome != HTTP_NO_RESOURCES;
+}
+
+/*
+ * Milliseconds until the next attempt: exponential with full jitter, but never
+ * before the Retry-After (seconds, 0 = none), which is obeyed up to a limit.
+ */
+int64
+retry_delay(int attempts, long retry_after)
+{
+	int64 ceiling = Min((int64) RETRY_BASE << Min(Max(attempts - 1, 0), 16), RETRY_LONGEST);
+	int64 jitter = (int64) (pg_prng_double(&pg_global_prng_state) * ceiling);
+
+	return 1000 * (int64) Min(retry_after, RETRY_AFTER_LIMIT) + Max(jitter, 1);
+}

@@ -1,0 +1,15 @@
+/*
+ * process.h
+ *	  Background processes of ours.
+ */
+#ifndef CANOPY_SUMMIT_PROCESS_PROCESS_H
+#define CANOPY_SUMMIT_PROCESS_PROCESS_H
+
+#include "postgres.h"
+
+#include "postmaster/bgworker.h"
+
+extern BackgroundWorker process_describe(const char *kind, int restart_time);
+extern BackgroundWorkerHandle *process_start(BackgroundWorker *worker);
+
+#endif /* CANOPY_SUMMIT_PROCESS_PROCESS_H */

@@ -1,0 +1,367 @@
+/*
+ * pull_row.c
+ *	  The statements about pulls, as functions: prepared once a session, every
+ *	  name and operator qualified, so that no search_path matters.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "pull/content.h"
+#include "pull/pull.h"
+#include "pull/pull_row.h"
+#include "engine/statement.h"
+
+enum
+{
+	ACCOUNT_INSERT,
+	ACCOUNT_LOCK,
+	ACCOUNT_TOUCH,
+	STATE_PEEK,
+	STATE_LOCK,
+	STATE_INSERT,
+	STATE_CONFIRM,
+	STATE_ADVANCE,
+	STATE_CHOOSE,
+	STATE_LOCK_ALL,
+	ADDED_COLUMNS_MAKE,
+	STATE_CHOOSE_ALL,
+	STATE_LIST,
+	STATE_EXISTS,
+	VERSION_INSERT,
+	VERSION_NEXT,
+	VERSION_BEFORE,
+	VERSION_DOCUMENT,
+	STATEMENT_COUNT
+};
+
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	[ACCOUNT_INSERT] = {2, {TEXTOID, TEXTOID},
+		"INSERT INTO canopy_summit.account (server, account_identifier) VALUES ($1, $2)"
+		" ON CONFLICT (server, account_identifier) DO NOTHING"},
+	[ACCOUNT_LOCK] = {2, {TEXTOID, TEXTOID},
+		"SELECT 1 FROM canopy_summit.account WHERE server = $1 AND account_identifier = $2 FOR UPDATE"},
+	[ACCOUNT_TOUCH] = {2, {TEXTOID, TEXTOID},
+		"UPDATE canopy_summit.account SET server = server"
+		" WHERE server = $1 AND account_identifier = $2"},
+	[STATE_PEEK] = {2, {TEXTOID, TEXTOID},
+		"SELECT account_identifier FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
+	[STATE_LOCK] = {2, {TEXTOID, TEXTOID},
+		"SELECT version, content_hash, fetched_at, has_property_data, account_identifier,"
+		" created_at, is_data, is_current, environment"
+		" FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2 FOR UPDATE"},
+	[STATE_INSERT] = {11, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			BOOLOID, INT4OID, BYTEAOID, TIMESTAMPTZOID},
+		"INSERT INTO canopy_summit.pull_state (server, pull_id, environment, account_identifier,"
+		" created_at, is_data, is_current, has_property_data, version, content_hash, fetched_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+		" ON CONFLICT (server, pull_id) DO NOTHING"},
+	[STATE_CONFIRM] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+		"UPDATE canopy_summit.pull_state SET fetched_at = $3 WHERE server = $1 AND pull_id = $2"},
+	[STATE_ADVANCE] = {11, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+			BOOLOID, INT4OID, BYTEAOID, TIMESTAMPTZOID},
+		"UPDATE canopy_summit.pull_state"
+		" SET environment = $3, account_identifier = $4, created_at = $5, is_data = $6,"
+		" is_current = $7, has_property_data = $8, version = $9, content_hash = $10,"
+		" fetched_at = $11"
+		" WHERE server = $1 AND pull_id = $2"},
+	[STATE_CHOOSE] = {2, {TEXTOID, TEXTOID},
+		"UPDATE canopy_summit.pull_state s SET is_current = NOT s.is_current"
+		" WHERE s.server = $1 AND s.account_identifier = $2"
+		" AND s.is_current <> (s.is_data AND s.pull_id ="
+		" (SELECT n.pull_id FROM canopy_summit.pull_state n"
+		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
+		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"
+		" RETURNING s.pull_id, s.is_current"},
+	[STATE_LOCK_ALL] = {0, {0},
+		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
+	[ADDED_COLUMNS_MAKE] = {0, {0},
+		"SELECT canopy_summit.make_added_columns()"},
+	[STATE_CHOOSE_ALL] = {0, {0},
+		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
+		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"
+		" OVER (PARTITION BY server, account_identifier, is_data"
+		" ORDER BY created_at DESC NULLS LAST, pull_id COLLATE \"C\" DESC)) AS chosen"
+		" FROM canopy_summit.pull_state) c"
+		" WHERE s.server = c.server AND s.pull_id = c.pull_id AND s.is_current <> c.chosen"},
+	[STATE_LIST] = {0, {0},
+		"SELECT server, pull_id FROM canopy_summit.pull_state"},
+	[STATE_EXISTS] = {2, {TEXTOID, TEXTOID},
+		"SELECT 1 FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
+	[VERSION_INSERT] = {9, {TEXTOID, TEXTOID, INT4OID, BYTEAOID, TIMESTAMPTZOID, JSONBOID, JSONBOID,
+			BYTEAOID, NAMEOID},
+		"INSERT INTO canopy_summit.pull_version"
+		" (server, pull_id, version, content_hash, fetched_at, pull, drift, received, stored_by)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"},
+	[VERSION_NEXT] = {2, {TEXTOID, TEXTOID},
+		"SELECT version FROM canopy_summit.pull_version WHERE server = $1 AND pull_id = $2"
+		" ORDER BY version DESC LIMIT 1"},
+	[VERSION_BEFORE] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+		"SELECT version, content_hash FROM canopy_summit.pull_version"
+		" WHERE server = $1 AND pull_id = $2 AND fetched_at <= $3"
+		" ORDER BY fetched_at DESC, version DESC LIMIT 1"},
+	[VERSION_DOCUMENT] = {3, {TEXTOID, TEXTOID, INT4OID},
+		"SELECT pull FROM canopy_summit.pull_version"
+		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
+};
+/* clang-format on */
+
+static void
+hash_read(Datum datum, uint8 *hash)
+{
+	bytea *value = DatumGetByteaPP(datum);
+
+	if (VARSIZE_ANY_EXHDR(value) != CONTENT_HASH_LENGTH)
+		elog(ERROR, "content hash has an unexpected length");
+	memcpy(hash, VARDATA_ANY(value), CONTENT_HASH_LENGTH);
+}
+
+/*
+ * Whether there is a row of the pull, and its account, without a lock: what has
+ * to be locked first.
+ */
+bool
+state_peek(Datum *keys, const char **account)
+{
+	bool isnull;
+	Datum datum;
+
+	*account = NULL;
+	if (statement_run(&statements[STATE_PEEK], keys, NULL) == 0)
+		return false;
+	datum = statement_column(1, &isnull);
+	*account = isnull ? NULL : TextDatumGetCString(datum);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+/* Lock the row of a pull and read it; false if there is none. */
+bool
+state_lock(Datum *keys, PullState *state)
+{
+	bool isnull;
+	Datum datum;
+
+	if (statement_run(&statements[STATE_LOCK], keys, NULL) == 0)
+		return false;
+	state->version = DatumGetInt32(statement_column(1, &isnull));
+	hash_read(statement_column(2, &isnull), state->hash);
+	state->fetched_at = DatumGetTimestampTz(statement_column(3, &isnull));
+	state->has_property_data = DatumGetBool(statement_column(4, &isnull));
+	datum = statement_column(5, &isnull);
+	state->account = isnull ? NULL : TextDatumGetCString(datum);
+	datum = statement_column(6, &isnull);
+	state->has_created_at = !isnull;
+	state->created_at = isnull ? 0 : DatumGetTimestampTz(datum);
+	state->is_data = DatumGetBool(statement_column(7, &isnull));
+	state->is_current = DatumGetBool(statement_column(8, &isnull));
+	state->environment = TextDatumGetCString(statement_column(9, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+/* Lock the row of an account, making it if need be; true if it was not there before. */
+bool
+account_lock(const char *server, const char *account)
+{
+	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
+
+	if (statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0)
+		return true;
+	if (statement_run(&statements[ACCOUNT_LOCK], keys, NULL) == 0)
+		elog(ERROR, "account vanished");
+	SPI_freetuptable(SPI_tuptable);
+	return false;
+}
+
+/*
+ * Choose the pull that the views show: the newest of the account that counts.
+ * Returns the pulls for which that is a change, a List of PullTurn *; their
+ * entity rows are the caller's to change.  The caller has locked the account;
+ * touching its row makes a concurrent transaction with an older snapshot fail
+ * (40001) where it would choose on what it cannot see.
+ */
+List *
+account_choose(const char *server, const char *account)
+{
+	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
+	List *turns = NIL;
+
+	statement_run(&statements[ACCOUNT_TOUCH], keys, NULL);
+	statement_run(&statements[STATE_CHOOSE], keys, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+		PullTurn *turn = palloc(sizeof(PullTurn));
+		bool isnull;
+
+		turn->pull_id = TextDatumGetCString(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		turn->is_current = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+		turns = lappend(turns, turn);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return turns;
+}
+
+/* Insert one version. */
+void
+version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull, Jsonb *drift,
+			   const PullSource *source)
+{
+	Datum arguments[9] = {keys[0],
+						  keys[1],
+						  Int32GetDatum(version),
+						  bytes_datum(state->hash, CONTENT_HASH_LENGTH),
+						  TimestampTzGetDatum(source->fetched_at),
+						  JsonbPGetDatum(pull),
+						  JsonbPGetDatum(drift),
+						  (Datum) 0,
+						  DirectFunctionCall1(namein, CStringGetDatum(source->stored_by))};
+	char nulls[10] = "         ";
+
+	if (drift == NULL)
+		nulls[6] = 'n';
+	if (source->replaced == NIL || source->received == NULL)
+		nulls[7] = 'n';
+	else
+		arguments[7] = bytes_datum(source->received, source->received_len);
+	statement_run(&statements[VERSION_INSERT], arguments, nulls);
+}
+
+/* The number that the next version of a pull gets. */
+int
+version_next(Datum *keys)
+{
+	bool isnull;
+	int version = 0;
+
+	if (statement_run(&statements[VERSION_NEXT], keys, NULL) > 0)
+	{
+		version = DatumGetInt32(statement_column(1, &isnull));
+		SPI_freetuptable(SPI_tuptable);
+	}
+	return version + 1;
+}
+
+/* The JSON of one version. */
+Jsonb *
+version_document(Datum *keys, int version)
+{
+	Datum arguments[3] = {keys[0], keys[1], Int32GetDatum(version)};
+	bool isnull;
+	Jsonb *document;
+
+	if (statement_run(&statements[VERSION_DOCUMENT], arguments, NULL) == 0)
+		elog(ERROR, "version %d of pull \"%s\" is missing", version, TextDatumGetCString(keys[1]));
+	document = DatumGetJsonbPCopy(statement_column(1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return document;
+}
+
+/* Run a statement that writes the whole row of a pull. */
+static bool
+state_write(Statement *statement, Datum *keys, const PullState *state)
+{
+	Datum arguments[11] = {keys[0],
+						   keys[1],
+						   CStringGetTextDatum(state->environment),
+						   state->account ? CStringGetTextDatum(state->account) : (Datum) 0,
+						   TimestampTzGetDatum(state->created_at),
+						   BoolGetDatum(state->is_data),
+						   BoolGetDatum(state->is_current),
+						   BoolGetDatum(state->has_property_data),
+						   Int32GetDatum(state->version),
+						   bytes_datum(state->hash, CONTENT_HASH_LENGTH),
+						   TimestampTzGetDatum(state->fetched_at)};
+	char nulls[12] = "           ";
+
+	nulls[3] = state->account ? ' ' : 'n';
+	nulls[4] = state->has_created_at ? ' ' : 'n';
+	return statement_run(statement, arguments, nulls) > 0;
+}
+
+/* Write the row of a pull that has none yet; false if another transaction was first. */
+bool
+state_insert(Datum *keys, const PullState *state)
+{
+	return state_write(&statements[STATE_INSERT], keys, state);
+}
+
+/* Move the row of a pull on to a new current version. */
+void
+state_advance(Datum *keys, const PullState *state)
+{
+	state_write(&statements[STATE_ADVANCE], keys, state);
+}
+
+/* Let the views show the right pull of every account.  The caller has called state_lock_all(). */
+void
+account_choose_all(void)
+{
+	statement_run(&statements[STATE_CHOOSE_ALL], NULL, NULL);
+}
+
+/* Keep everybody from storing pulls until the end of the transaction. */
+void
+state_lock_all(void)
+{
+	statement_run(&statements[STATE_LOCK_ALL], NULL, NULL);
+}
+
+/*
+ * Make the added columns whose rows came while triggers were off.  The caller
+ * has called state_lock_all(): whoever stores a pull locks its state first, too.
+ */
+void
+added_columns_make(void)
+{
+	statement_run(&statements[ADDED_COLUMNS_MAKE], NULL, NULL);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Whether any version of the pull is stored. */
+bool
+state_exists(Datum *keys)
+{
+	bool exists = statement_run(&statements[STATE_EXISTS], keys, NULL) > 0;
+
+	SPI_freetuptable(SPI_tuptable);
+	return exists;
+}
+
+/* Note that a newer request answered with the current version. */
+void
+state_confirm(Datum *keys, TimestampTz fetched_at)
+{
+	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
+
+	statement_run(&statements[STATE_CONFIRM], arguments, NULL);
+}
+
+/* A cursor over (server, pull_id) of every pull. */
+Portal
+state_open_cursor(void)
+{
+	return SPI_cursor_open(NULL, statement_plan(&statements[STATE_LIST]), NULL, NULL, false);
+}
+
+/* The version that was current at a moment, and its hash; false if there was none. */
+bool
+version_before(Datum *keys, TimestampTz fetched_at, int *version, uint8 *hash)
+{
+	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
+	bool isnull;
+
+	if (statement_run(&statements[VERSION_BEFORE], arguments, NULL) == 0)
+		return false;
+	*version = DatumGetInt32(statement_column(1, &isnull));
+	hash_read(statement_column(2, &isnull), hash);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}

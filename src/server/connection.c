@@ -1,0 +1,407 @@
+/*
+ * connection.c
+ *	  Foreign server and user mapping to a Connection.
+ *
+ * Whoever gets a Connection has USAGE on the server; whoever gets credentials
+ * in it is the role the mapping is for.  Both are checked at every use.
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/confidential.h"
+#include "server/connection.h"
+#include "server/option.h"
+#include "server/provider.h"
+#include "server/secret.h"
+
+#define CANOPY_BASE_URL "https://app.usecanopy.com/api/v1.0.0"
+#define CANOPY_AUTH_URL "https://app.usecanopy.com/oauth2"
+#define SUMMIT_SCOPE    "policies:write policies:read webhooks:read"
+#define MAX_CONNECTIONS 16
+
+/*
+ * Microseconds.  Summit asks for 5 minutes.  Canopy's retries run for 7.2 hours,
+ * and whether they are signed again is not documented (docs.usecanopy.com,
+ * "webhook retries").
+ */
+#define CANOPY_TOLERANCE (8 * USECS_PER_HOUR)
+#define SUMMIT_TOLERANCE (5 * USECS_PER_MINUTE)
+
+char *setting_canopy_server;
+char *setting_summit_server;
+int setting_http_timeout;                /* ms */
+static int setting_http_connect_timeout; /* ms */
+
+static const char *
+provider_wrapper(Provider provider)
+{
+	return provider == PROVIDER_CANOPY ? "canopy_api" : "summit_api";
+}
+
+/* Raise the error for a role without a right to the server. */
+static void
+connection_check_right(const ForeignServer *server)
+{
+	if (aclcheck_server(server->serverid, GetUserId()) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for foreign server %s", server->servername),
+						errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;",
+								quote_identifier(server->servername),
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}
+
+/* The server by name, with a hint that prints the statement to run if there is none. */
+static ForeignServer *
+connection_find_server(const char *name, Provider provider)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	const char *wrapper = provider_wrapper(provider);
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER %s%s", quote_identifier(name),
+						 wrapper,
+						 provider == PROVIDER_CANOPY
+							 ? " OPTIONS (team_id '…');"
+							 : " OPTIONS (base_url 'https://…', auth_url 'https://…');")));
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, wrapper) != 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\"", name,
+							   wrapper),
+						errhint("Name another server, or change setting canopy_summit.%s_server.",
+								provider == PROVIDER_CANOPY ? "canopy" : "summit")));
+	connection_check_right(server);
+	return server;
+}
+
+/* Which API a server speaks, by its wrapper.  Error 42809: it is not one of ours. */
+static Provider
+connection_provider_of(const ForeignServer *server)
+{
+	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
+		return PROVIDER_CANOPY;
+	if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
+						server->servername, provider_wrapper(PROVIDER_CANOPY),
+						provider_wrapper(PROVIDER_SUMMIT))));
+	return PROVIDER_SUMMIT;
+}
+
+/* The server by name, of whichever of our wrappers, and the API that it speaks. */
+static ForeignServer *
+connection_find_any_server(const char *name, Provider *provider)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER canopy_api OPTIONS (…);",
+						 quote_identifier(name))));
+	*provider = connection_provider_of(server);
+	return server;
+}
+
+/* Which API the server speaks.  Errors: 42704 no such server, 42809 it is not one of ours. */
+Provider
+connection_provider(const char *name)
+{
+	Provider provider;
+
+	(void) connection_find_any_server(name, &provider);
+	return provider;
+}
+
+static char *
+without_trailing_slash(const char *url)
+{
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	return pnstrdup(url, len);
+}
+
+static AuthScheme
+auth_scheme(const char *value)
+{
+	if (strcmp(value, "header_pair") == 0)
+		return AUTH_SCHEME_HEADER_PAIR;
+	if (strcmp(value, "app") == 0)
+		return AUTH_SCHEME_APP;
+	return AUTH_SCHEME_BASIC;
+}
+
+/* Take one server option; the validator has already checked it. */
+static void
+connection_set_option(Connection *connection, const char *name, char *value)
+{
+	if (strcmp(name, "environment") == 0)
+		connection->environment = value;
+	else if (strcmp(name, "base_url") == 0)
+		connection->base_url = without_trailing_slash(value);
+	else if (strcmp(name, "auth_url") == 0)
+		connection->auth_url = without_trailing_slash(value);
+	else if (strcmp(name, "scope") == 0)
+		connection->scope = value;
+	else if (strcmp(name, "max_connections") == 0)
+		(void) parse_int(value, &connection->max_connections, 0, NULL);
+	else if (strcmp(name, "requests_per_second") == 0)
+		(void) parse_real(value, &connection->requests_per_second, 0, NULL);
+	else if (strcmp(name, "ca_file") == 0)
+		connection->ca_file = value;
+	else if (strcmp(name, "download_hosts") == 0)
+		connection->download_hosts = option_parse_hosts(value);
+	else if (strcmp(name, "allow_private_addresses") == 0)
+		connection->allow_private_addresses = option_parse_boolean(name, value);
+	else if (strcmp(name, "auth") == 0)
+		connection->auth = auth_scheme(value);
+	else if (strcmp(name, "team_id") == 0)
+		connection->team_id = value;
+	else if (strcmp(name, "public_alias") == 0)
+		connection->public_alias = value;
+	else if (strcmp(name, "link_metadata_prefix") == 0)
+		connection->link_metadata_prefix = value;
+	else if (strcmp(name, "with_property_data") == 0)
+		connection->with_property_data = option_parse_boolean(name, value);
+	else if (strcmp(name, "connect_timeout") == 0)
+		connection->connect_timeout = option_parse_duration(name, value);
+	else if (strcmp(name, "timeout") == 0)
+		connection->timeout = option_parse_duration(name, value);
+}
+
+/* A server as a Connection.  Error 22023: it has no base_url. */
+static Connection *
+connection_of(const ForeignServer *server, Provider provider)
+{
+	Connection *connection = palloc0(sizeof(Connection));
+	ListCell *cell;
+
+	connection->server_oid = server->serverid;
+	connection->server = server->servername;
+	connection->provider = provider;
+	connection->environment = "production";
+	connection->base_url = provider == PROVIDER_CANOPY ? CANOPY_BASE_URL : NULL;
+	connection->auth_url = provider == PROVIDER_CANOPY ? CANOPY_AUTH_URL : NULL;
+	connection->scope = provider == PROVIDER_CANOPY ? "" : SUMMIT_SCOPE;
+	connection->max_connections = MAX_CONNECTIONS;
+	connection->link_metadata_prefix = "ccmeta-";
+	connection->connect_timeout = setting_http_connect_timeout;
+	connection->timeout = setting_http_timeout;
+	foreach(cell, server->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		connection_set_option(connection, option->defname, defGetString(option));
+	}
+	if (connection->base_url == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("server \"%s\" has no base_url", connection->server),
+						errhint("ALTER SERVER %s OPTIONS (ADD base_url 'https://…');",
+								quote_identifier(connection->server))));
+	return connection;
+}
+
+/*
+ * The server as a Connection without credentials, in the current memory
+ * context.  NULL means the setting's server.  Errors: 42704 no such server,
+ * 42809 a server of another wrapper, 42501 no USAGE, 22023 no base_url.
+ */
+Connection *
+connection_open(const char *name, Provider provider)
+{
+	const char *setting =
+		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
+
+	return connection_of(connection_find_server(name ? name : setting, provider), provider);
+}
+
+/*
+ * The same for a server that is known already, whatever it is called by now;
+ * `name` is what to call it if it is gone, which is error 42704.
+ */
+Connection *
+connection_open_oid(Oid oid, const char *name)
+{
+	ForeignServer *server = GetForeignServerExtended(oid, FSV_MISSING_OK);
+	Provider provider;
+
+	if (server == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						OidIsValid(oid) ? errmsg("server \"%s\" was dropped", name)
+										: errmsg("server \"%s\" does not exist", name)));
+	provider = connection_provider_of(server);
+	connection_check_right(server);
+	return connection_of(server, provider);
+}
+
+/* Options of a role's mapping, else PUBLIC's; false if neither is there. */
+static bool
+mapping_options(Oid server, Oid role, List **options, bool *is_public)
+{
+	HeapTuple tuple;
+	Datum datum;
+	bool isnull;
+
+	tuple =
+		SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
+	*is_public = !HeapTupleIsValid(tuple);
+	if (*is_public)
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(server));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	datum = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
+	*options = isnull ? NIL : untransformRelOptions(datum);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* Options of the current role's mapping; an error with the statement to run if it has none. */
+static List *
+connection_mapping_options(const Connection *connection, bool *is_public)
+{
+	List *options;
+
+	if (!mapping_options(connection->server_oid, GetUserId(), &options, is_public))
+	{
+		const char *role = quote_identifier(GetUserNameFromId(GetUserId(), false));
+
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("role \"%s\" has no user mapping for server \"%s\"",
+					GetUserNameFromId(GetUserId(), false), connection->server),
+			 errhint(
+				 "CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '…', client_secret_file '/…');",
+				 role, quote_identifier(connection->server))));
+	}
+	return options;
+}
+
+/*
+ * Put client_id and client_secret of the current role into the Connection; of
+ * a file with several secrets the first.  Errors: 42704 no mapping, 22023 an
+ * option is missing, 0A000 for auth 'app', and those of secret_read_file().
+ */
+void
+connection_authenticate(Connection *connection)
+{
+	ListCell *cell;
+	const char *missing;
+	bool is_public;
+
+	if (connection->auth == AUTH_SCHEME_APP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("server \"%s\" uses auth 'app', which is not supported yet",
+							   connection->server),
+						errhint("ALTER SERVER %s OPTIONS (SET auth 'basic');",
+								quote_identifier(connection->server))));
+	foreach(cell, connection_mapping_options(connection, &is_public))
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "client_id") == 0)
+			connection->client_id = defGetString(option);
+		else if (strcmp(option->defname, "client_secret") == 0)
+			connection->client_secret = defGetString(option);
+		else if (strcmp(option->defname, "client_secret_file") == 0)
+			connection->client_secret = linitial(secret_read_file(defGetString(option)));
+	}
+	missing = connection->client_id == NULL       ? "client_id"
+			  : connection->client_secret == NULL ? "client_secret_file"
+												  : NULL;
+	if (missing != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("user mapping for server \"%s\" has no %s", connection->server, missing),
+				 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD %s '…');",
+						 is_public ? "PUBLIC"
+								   : quote_identifier(GetUserNameFromId(GetUserId(), false)),
+						 quote_identifier(connection->server), missing)));
+}
+
+/*
+ * What the webhooks of a server are verified with: the secrets in the mapping
+ * of its webhook_role, which is the server's owner unless an option names
+ * another.  Nobody's right to the server matters here.  Errors: 42704 no such
+ * server, 42809 it is none of ours, and those of secret_read_file().
+ */
+WebhookSource *
+connection_webhook(const char *name)
+{
+	WebhookSource *source = palloc0(sizeof(WebhookSource));
+	ForeignServer *server;
+	List *options = NIL;
+	Oid role;
+	bool is_public;
+	ListCell *cell;
+
+	server = connection_find_any_server(name, &source->provider);
+	source->environment = "production";
+	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
+	source->server_oid = server->serverid;
+	source->server = server->servername;
+	role = server->owner;
+	foreach(cell, server->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "environment") == 0)
+			source->environment = defGetString(option);
+		else if (strcmp(option->defname, "webhook_role") == 0)
+			role = get_role_oid(defGetString(option), true);
+		else if (strcmp(option->defname, "webhook_tolerance") == 0)
+			source->tolerance = option_parse_tolerance(option->defname, defGetString(option));
+	}
+	if (!OidIsValid(role) || !mapping_options(server->serverid, role, &options, &is_public))
+		return source;
+	foreach(cell, options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "webhook_secret") == 0)
+			source->secrets = list_make1(defGetString(option));
+		else if (strcmp(option->defname, "webhook_secret_file") == 0)
+			source->secrets = secret_read_file(defGetString(option));
+	}
+	return source;
+}
+
+/* Which servers functions take when they are given none, and how long a request may take. */
+void
+connection_settings(void)
+{
+	DefineCustomStringVariable("canopy_summit.canopy_server",
+							   "Canopy server that functions use when they are given none.", NULL,
+							   &setting_canopy_server, "canopy", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("canopy_summit.summit_server",
+							   "Summit server that functions use when they are given none.", NULL,
+							   &setting_summit_server, "summit", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.http_connect_timeout",
+							"Longest time to resolve, connect and agree on TLS.",
+							"The server option connect_timeout wins over it.",
+							&setting_http_connect_timeout, 10 * 1000, 1, 10 * 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("canopy_summit.http_timeout",
+							"Longest time for one request, from start to last byte.",
+							"The server option timeout wins over it.", &setting_http_timeout,
+							60 * 1000, 1, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
+							NULL);
+}

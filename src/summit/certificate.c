@@ -1,0 +1,572 @@
+/*
+ * certificate.c
+ *	  Summit's payload: checked field by field, and made canonical.
+ *
+ * The tables below are the shape; their order is the document order in which
+ * the first problem is reported; at each object what does not belong there
+ * comes before what does.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base/base64.h"
+#include "summit/certificate.h"
+#include "base/confidential.h"
+#include "summit/field.h"
+#include "base/file_type.h"
+#include "privacy/minimize.h"
+#include "api/request.h"
+#include "http/url.h"
+
+CONFIDENTIAL_FUNCTION(canopy_summit_check_certificate);
+
+typedef enum FieldType
+{
+	FIELD_TEXT, /* free text, subject to data minimisation */
+	FIELD_WORD, /* one of `words` */
+	FIELD_DATE,
+	FIELD_AMOUNT,
+	FIELD_DAYS,
+	FIELD_BOOLEAN,
+	FIELD_OBJECT,
+	FIELD_DOCUMENT
+} FieldType;
+
+typedef struct Reader
+{
+	Certificate *certificate;
+	List *rules;
+	JsonbParseState *state; /* the body, as far as it is made */
+	bytea *coi;             /* becomes documents.coi_pdf; NULL = none */
+	const char *coi_content_type;
+} Reader;
+
+typedef struct Field
+{
+	const char *name;
+	FieldType type;
+	bool required;
+	bool is_array;                                   /* of values of this type */
+	bool holds_coi;                                  /* the argument coi goes here, or below */
+	size_t result;                                   /* its place in Certificate; 0 = none */
+	const char *const *words;                        /* of a word */
+	const struct Field *fields;                      /* of an object */
+	void (*check)(Reader *reader, const char *path); /* with what was read before; may be NULL */
+	const char *warning;                             /* if it is missing; NULL = nothing to say */
+} Field;
+
+#define RESULT(member) .result = offsetof(Certificate, member)
+
+static void check_expiry(Reader *reader, const char *path);
+
+static const char *const policy_types[] = {"CGL", "Property", "E&O", "D&O", "Cyber", NULL};
+
+static const Field limits_fields[] = {
+	{"per_occurrence", FIELD_AMOUNT},
+	{"aggregate", FIELD_AMOUNT},
+	{NULL},
+};
+
+static const Field broker_fields[] = {
+	{"name", FIELD_TEXT},
+	{"phone", FIELD_TEXT},
+	{"email", FIELD_TEXT},
+	{NULL},
+};
+
+static const Field policy_fields[] = {
+	{"policy_number", FIELD_TEXT, .required = true, RESULT(policy_number)},
+	{"insurer_name", FIELD_TEXT, .required = true, RESULT(insurer_name)},
+	{"policy_type", FIELD_WORD, .required = true, RESULT(policy_type), .words = policy_types},
+	{"effective_date", FIELD_DATE, .required = true, RESULT(effective_date)},
+	{"expiry_date", FIELD_DATE, .required = true, RESULT(expiry_date), .check = check_expiry},
+	{"limits", FIELD_OBJECT, .fields = limits_fields},
+	{"cancellation_notice_days", FIELD_DAYS},
+	{"endorsements", FIELD_TEXT, .is_array = true},
+	{"broker", FIELD_OBJECT, .fields = broker_fields},
+	{NULL},
+};
+
+static const Field reference_ids_fields[] = {
+	{"property_id", FIELD_TEXT, .required = true, RESULT(property_id)},
+	{"unit_id", FIELD_TEXT, RESULT(unit_id),
+	 .warning = "is missing; without it the certificate is not routed to a unit"},
+	{"lease_id", FIELD_TEXT, RESULT(lease_id),
+	 .warning = "is missing; without it the certificate is not routed to a lease"},
+	{"tenant_id", FIELD_TEXT, RESULT(tenant_id),
+	 .warning = "is missing; without it the certificate is not routed to a tenant"},
+	{NULL},
+};
+
+static const Field holder_fields[] = {
+	{"name", FIELD_TEXT, .required = true, RESULT(holder_name)},
+	{"address", FIELD_TEXT},
+	{"email", FIELD_TEXT},
+	{"contact_phone", FIELD_TEXT},
+	{"additional_insured", FIELD_BOOLEAN, .required = true},
+	{"waiver_of_subrogation", FIELD_BOOLEAN, .required = true},
+	{"reference_ids", FIELD_OBJECT, .required = true, .fields = reference_ids_fields},
+	{NULL},
+};
+
+/* How these are read is in read_document(). */
+static const Field document_fields[] = {
+	{"content_type", FIELD_TEXT},
+	{"base64", FIELD_TEXT},
+	{"url", FIELD_TEXT},
+	{NULL},
+};
+
+static const Field documents_fields[] = {
+	{"coi_pdf", FIELD_DOCUMENT, .holds_coi = true, .fields = document_fields},
+	{"endorsements", FIELD_DOCUMENT, .is_array = true, .fields = document_fields},
+	{NULL},
+};
+
+static const Field certificate_fields[] = {
+	{"policy", FIELD_OBJECT, .required = true, .fields = policy_fields},
+	{"certificate_holder", FIELD_OBJECT, .required = true, .fields = holder_fields},
+	{"documents", FIELD_OBJECT, .holds_coi = true, .fields = documents_fields},
+	{NULL},
+};
+
+static JsonbValue *
+read_fields(Reader *reader, const Field *fields, const char *path, JsonbContainer *object);
+
+static bool
+is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+}
+
+static bool
+is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+		   !JsonContainerIsScalar(value->val.binary.data);
+}
+
+static JsonbValue *
+object_get(JsonbContainer *object, const char *key)
+{
+	return getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
+}
+
+/* Whether nothing is given: null, a blank text, an empty array, an object of nothing else. */
+static bool
+is_missing(const Field *field, const JsonbValue *value)
+{
+	int known = 0;
+
+	if (value == NULL || value->type == jbvNull)
+		return true;
+	if (value->type == jbvString)
+		return field_trim(value).val.string.len == 0;
+	if (field->is_array)
+		return is_array(value) && JsonContainerSize(value->val.binary.data) == 0;
+	if (field->fields == NULL || !is_object(value))
+		return false;
+	for (const Field *child = field->fields; child->name != NULL; child++)
+	{
+		JsonbValue *member = object_get(value->val.binary.data, child->name);
+
+		if (!is_missing(child, member))
+			return false;
+		known += member != NULL;
+	}
+	return known == JsonContainerSize(value->val.binary.data);
+}
+
+/* Whether a key can be named in a message: a word, and not a number in disguise. */
+static bool
+key_is_plain(const char *key)
+{
+	int digits = 0;
+
+	for (const char *c = key; *c != '\0'; c++)
+	{
+		if (!isalnum((unsigned char) *c) && *c != '_' && *c != '-')
+			return false;
+		digits += isdigit((unsigned char) *c) != 0;
+	}
+	return strlen(key) <= 40 && digits <= 4;
+}
+
+/* "a, b": the fields of an object, for hints. */
+static char *
+field_list(const Field *fields)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (const Field *field = fields; field->name != NULL; field++)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", field->name);
+	return list.data;
+}
+
+/* Refuse a key that a rule forbids or that Summit does not know. */
+static void
+check_key(Reader *reader, const Field *fields, const char *path, const JsonbValue *value)
+{
+	const char *key = pnstrdup(value->val.string.val, value->val.string.len);
+	const char *key_path = field_path(path, key);
+	MinimiseFinding finding;
+	bool known = false;
+
+	for (const Field *field = fields; field->name != NULL; field++)
+		known |= strcmp(field->name, key) == 0;
+	if (value->val.string.len <= FIELD_TEXT_MAX &&
+		minimise_key(reader->rules, key_path, key, value->val.string.len, known, &finding))
+		field_refuse_finding(key_is_plain(key) ? key_path : field_path(path, "(a key)"), &finding);
+	if (!known)
+		field_refuse(key_is_plain(key) ? key_path : field_path(path, "(a key)"),
+					 "is not a field that Summit knows", NULL,
+					 psprintf("Fields here are: %s.", field_list(fields)));
+}
+
+static void
+check_keys(Reader *reader, const Field *fields, const char *path, JsonbContainer *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+			check_key(reader, fields, path, &value);
+}
+
+static void
+check_expiry(Reader *reader, const char *path)
+{
+	if (reader->certificate->expiry_date <= reader->certificate->effective_date)
+		field_refuse(path, "must be after effective_date", NULL, NULL);
+}
+
+/* Push a key, which the caller follows with its value. */
+static void
+push_key(Reader *reader, const char *key)
+{
+	JsonbValue value = {.type = jbvString,
+						.val.string = {.len = strlen(key), .val = unconstify(char *, key)}};
+
+	(void) pushJsonbValue(&reader->state, WJB_KEY, &value);
+}
+
+/* Push a member that is a string. */
+static void
+push_member(Reader *reader, const char *key, const char *text)
+{
+	JsonbValue value = {.type = jbvString,
+						.val.string = {.len = strlen(text), .val = unconstify(char *, text)}};
+
+	push_key(reader, key);
+	(void) pushJsonbValue(&reader->state, WJB_VALUE, &value);
+}
+
+/* Check and push one scalar, and keep it in the result if it has a place there. */
+static void
+read_scalar(Reader *reader, const Field *field, const char *path, const JsonbValue *value,
+			JsonbIteratorToken token)
+{
+	void *result = (char *) reader->certificate + field->result;
+	JsonbValue read = *value;
+
+	if (field->type == FIELD_TEXT)
+		read = field_text(reader->rules, path, value);
+	else if (field->type == FIELD_WORD)
+		read = field_word(field->words, path, value);
+	else if (field->type == FIELD_DATE)
+		*(DateADT *) result = field_date(path, value);
+	else if (field->type == FIELD_AMOUNT)
+		field_check_amount(path, value);
+	else if (field->type == FIELD_DAYS)
+		read = field_days(path, value);
+	else if (value->type != jbvBool)
+		field_refuse(path, "must be true or false", NULL, NULL);
+	if (field->result != 0 && read.type == jbvString && field->type != FIELD_DATE)
+		*(const char **) result = pnstrdup(read.val.string.val, read.val.string.len);
+	if (field->check != NULL)
+		field->check(reader, path);
+	(void) pushJsonbValue(&reader->state, token, &read);
+}
+
+/* The bytes of a document must be what they are said to be; returns that. */
+static const char *
+check_content(const char *path, const char *bytes_path, const char *stated, const char *bytes,
+			  size_t len)
+{
+	const char *found;
+
+	if (len > (size_t) setting_max_document_size * 1024)
+		field_refuse(bytes_path,
+					 psprintf("must not be larger than %d kB", setting_max_document_size), NULL,
+					 "The limit is setting canopy_summit.max_document_size.");
+	found = file_type_of(bytes, len);
+	if (found == NULL)
+		field_refuse(bytes_path, "is not a whole PDF, PNG or JPEG", NULL, NULL);
+	if (stated != NULL && strcmp(stated, found) != 0)
+		field_refuse(field_path(path, "content_type"), "does not agree with the content",
+					 psprintf("The content is %s.", found), NULL);
+	return found;
+}
+
+/* A member of a document that must be text; NULL if it is missing. */
+static JsonbValue *
+document_member(const char *path, JsonbContainer *document, const char *key)
+{
+	JsonbValue *value = object_get(document, key);
+
+	if (is_missing(&document_fields[0], value))
+		return NULL;
+	if (value->type != jbvString)
+		field_refuse(field_path(path, key), "must be text", NULL, NULL);
+	*value = field_trim(value);
+	return value;
+}
+
+/* The content type that a document states. */
+static const char *
+read_content_type(const char *path, const char *name, int len)
+{
+	const char *content_type = file_type_read(name, len);
+
+	if (content_type == NULL)
+		field_refuse(field_path(path, "content_type"),
+					 "must be one of: application/pdf, image/png, image/jpeg", NULL, NULL);
+	return content_type;
+}
+
+/* Push the content of a document that came in base64. */
+static void
+read_base64(Reader *reader, const char *path, const char *content_type, const JsonbValue *value)
+{
+	const char *bytes_path = field_path(path, "base64");
+	char *bytes;
+	int len;
+
+	if (content_type == NULL)
+		field_refuse(field_path(path, "content_type"), "is required", NULL, NULL);
+	if (!base64_decode(value->val.string.val, value->val.string.len, &bytes, &len))
+		field_refuse(bytes_path, "not base64", NULL, NULL);
+	(void) check_content(path, bytes_path, content_type, bytes, len);
+	push_member(reader, "base64", base64_encode(bytes, len));
+}
+
+/* Push the address of a document that Summit is to fetch. */
+static void
+read_url(Reader *reader, const char *path, const JsonbValue *value)
+{
+	const char *url = pnstrdup(value->val.string.val, value->val.string.len);
+
+	path = field_path(path, "url");
+	if (value->val.string.len > FIELD_TEXT_MAX)
+		field_refuse(path, psprintf("must not be longer than %d bytes", FIELD_TEXT_MAX), NULL,
+					 NULL);
+	if (pg_strncasecmp(url, "https://", 8) != 0 || url[8] == '/' || url_host(url) == NULL)
+		field_refuse(path, "must be an https URL with a host and without a user name", NULL, NULL);
+	push_member(reader, "url", url);
+}
+
+/* A document is {content_type, base64} or {content_type, url}; beside a URL the type may be missing. */
+static void
+read_document(Reader *reader, const char *path, const JsonbValue *value, JsonbIteratorToken token)
+{
+	JsonbContainer *document;
+	JsonbValue *stated, *base64, *url;
+	const char *content_type = NULL;
+
+	if (!is_object(value))
+		field_refuse(path, "must be an object", NULL, NULL);
+	document = value->val.binary.data;
+	check_keys(reader, document_fields, path, document);
+	stated = document_member(path, document, "content_type");
+	base64 = document_member(path, document, "base64");
+	url = document_member(path, document, "url");
+	if ((base64 == NULL) == (url == NULL))
+		field_refuse(path, "must have either base64 or url", NULL, NULL);
+	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
+	if (stated != NULL)
+	{
+		content_type = read_content_type(path, stated->val.string.val, stated->val.string.len);
+		push_member(reader, "content_type", content_type);
+	}
+	if (base64 != NULL)
+		read_base64(reader, path, content_type, base64);
+	else
+		read_url(reader, path, url);
+	(void) pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+}
+
+/* The argument coi as the document at this path. */
+static void
+read_coi(Reader *reader, const char *path)
+{
+	const char *bytes = VARDATA_ANY(reader->coi);
+	int len = VARSIZE_ANY_EXHDR(reader->coi);
+	const char *stated = reader->coi_content_type;
+
+	if (stated != NULL)
+		stated = read_content_type(path, stated, strlen(stated));
+	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
+	push_member(reader, "content_type", check_content(path, path, stated, bytes, len));
+	push_member(reader, "base64", base64_encode(bytes, len));
+	(void) pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+}
+
+/* Check and push one value, a member or an element as `token` says. */
+static void
+read_value(Reader *reader, const Field *field, const char *path, const JsonbValue *value,
+		   JsonbIteratorToken token)
+{
+	if (field->type == FIELD_DOCUMENT)
+		read_document(reader, path, value, token);
+	else if (field->type == FIELD_OBJECT)
+	{
+		if (!is_object(value))
+			field_refuse(path, "must be an object", NULL, NULL);
+		(void) read_fields(reader, field->fields, path, value->val.binary.data);
+	}
+	else
+		read_scalar(reader, field, path, value, token);
+}
+
+static void
+read_array(Reader *reader, const Field *field, const char *path, const JsonbValue *value)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue element;
+	int index = 0;
+
+	if (!is_array(value))
+		field_refuse(path, "must be an array", NULL, NULL);
+	(void) pushJsonbValue(&reader->state, WJB_BEGIN_ARRAY, NULL);
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			read_value(reader, field, psprintf("%s[%d]", path, index++), &element, WJB_ELEM);
+	(void) pushJsonbValue(&reader->state, WJB_END_ARRAY, NULL);
+}
+
+/* Note or refuse that a field is missing. */
+static void
+read_missing(Reader *reader, const Field *field, const char *path)
+{
+	CertificateWarning *warning;
+
+	if (field->required)
+		field_refuse(path, "is required", NULL, NULL);
+	if (field->warning == NULL)
+		return;
+	warning = palloc(sizeof(CertificateWarning));
+	warning->field = path;
+	warning->text = field->warning;
+	reader->certificate->warnings = lappend(reader->certificate->warnings, warning);
+}
+
+/* Check and push an object, NULL being one without members; returns the container it is in. */
+static JsonbValue *
+read_fields(Reader *reader, const Field *fields, const char *path, JsonbContainer *object)
+{
+	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
+	if (object != NULL)
+		check_keys(reader, fields, path, object);
+	for (const Field *field = fields; field->name != NULL; field++)
+	{
+		const char *child = field_path(path, field->name);
+		JsonbValue *value = object ? object_get(object, field->name) : NULL;
+		bool missing = is_missing(field, value);
+		bool takes_coi = field->holds_coi && reader->coi != NULL;
+
+		if (missing && !takes_coi)
+		{
+			read_missing(reader, field, child);
+			continue;
+		}
+		push_key(reader, field->name);
+		if (takes_coi && field->type == FIELD_DOCUMENT)
+		{
+			if (!missing)
+				field_refuse(child, "is given twice, in the payload and as argument coi", NULL,
+							 NULL);
+			read_coi(reader, child);
+		}
+		else if (missing)
+			(void) read_fields(reader, field->fields, child, NULL);
+		else if (field->is_array)
+			read_array(reader, field, child, value);
+		else
+			read_value(reader, field, child, value, WJB_VALUE);
+	}
+	return pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+}
+
+/*
+ * The certificate that a payload in Summit's shape is, in the current memory
+ * context.  `coi` becomes its documents.coi_pdf, if given; `content_type` says
+ * what it is meant to be, NULL = whatever it is.  Errors, all 22023 with the
+ * path of the field: the shape, a document, or data minimisation.
+ */
+Certificate *
+certificate_read(Jsonb *payload, bytea *coi, const char *content_type)
+{
+	Reader reader = {.certificate = palloc0(sizeof(Certificate)), .rules = minimise_rules()};
+
+	if (!JB_ROOT_IS_OBJECT(payload))
+		field_refuse("payload", "must be an object", NULL, NULL);
+	reader.coi = coi;
+	reader.coi_content_type = content_type;
+	reader.certificate->body =
+		JsonbValueToJsonb(read_fields(&reader, certificate_fields, "", &payload->root));
+	return reader.certificate;
+}
+
+/* Warnings as [{"field", "message"}]. */
+static Jsonb *
+warnings_to_jsonb(List *warnings)
+{
+	Reader reader = {0};
+	ListCell *cell;
+
+	(void) pushJsonbValue(&reader.state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, warnings)
+	{
+		const CertificateWarning *warning = lfirst(cell);
+
+		(void) pushJsonbValue(&reader.state, WJB_BEGIN_OBJECT, NULL);
+		push_member(&reader, "field", warning->field);
+		push_member(&reader, "message", warning->text);
+		(void) pushJsonbValue(&reader.state, WJB_END_OBJECT, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&reader.state, WJB_END_ARRAY, NULL));
+}
+
+/* canopy_summit.check_certificate(payload jsonb, coi bytea, content_type text) -> record */
+static Datum
+canopy_summit_check_certificate_confidential(PG_FUNCTION_ARGS)
+{
+	Certificate *certificate;
+	TupleDesc descriptor;
+	Datum values[2];
+	bool nulls[2] = {false, false};
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("payload cannot be NULL")));
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	certificate =
+		certificate_read(PG_GETARG_JSONB_P(0), PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1),
+						 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	values[0] = JsonbPGetDatum(certificate->body);
+	values[1] = JsonbPGetDatum(warnings_to_jsonb(certificate->warnings));
+	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+}

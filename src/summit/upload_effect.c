@@ -1,0 +1,326 @@
+/*
+ * upload_effect.c
+ *	  What Summit's answers change in summit.upload, in the transaction that
+ *	  settles the job: accepted, polled, verified, failed.
+ */
+#include "postgres.h"
+
+#include <openssl/sha.h>
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "base/confidential.h"
+#include "api/failure.h"
+#include "worker/flight.h"
+#include "job/job.h"
+#include "base/json.h"
+#include "job/settlement.h"
+#include "engine/statement.h"
+#include "http/transfer.h"
+#include "summit/upload.h"
+#include "summit/upload_effect.h"
+#include "process/wake.h"
+
+#define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
+#define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
+
+static int setting_upload_poll_limit; /* s */
+
+enum
+{
+	UPLOAD_ACCEPT,
+	UPLOAD_END_BY_JOB,
+	UPLOAD_END,
+	UPLOAD_POLL,
+	STATEMENT_COUNT
+};
+
+/*
+ * Polls are for uploads whose webhook does not come: they are sent last, the
+ * first after a second, each later one after half the time that has passed.
+ */
+#define POLL_COLUMNS                                                                             \
+	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
+	" instance, server_oid, owner_oid, max_attempts, state, fence, attempts, enqueued_at,"       \
+	" follows)"                                                                                  \
+	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
+	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
+
+/* An upload is failed, and its job not finished, once retry_job() has queued it again. */
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	[UPLOAD_ACCEPT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
+		"WITH a AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS a(job_id, summit_job_id)),"
+		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
+		"  status = CASE WHEN a.summit_job_id IS NULL THEN 'unresolved' ELSE 'accepted' END,"
+		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id' END,"
+		"  error_code = NULL, error_field = NULL, correlation_id = NULL, accepted_at = now(),"
+		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
+		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
+		"  RETURNING u.job_id, u.summit_job_id)"
+		POLL_COLUMNS " now() + interval '1 second', j.instance, j.server_oid, j.owner_oid, 10,"
+		" 'queued', 0, 0, now(), j.job_id"
+		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		" WHERE a.summit_job_id IS NOT NULL"},
+	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+			TEXTARRAYOID},
+		"UPDATE summit.upload u SET status = 'failed', error_code = a.code, error_field = a.field,"
+		" error_message = a.message, correlation_id = a.correlation_id, finished_at = now()"
+		" FROM unnest($1, $2, $3, $4, $5) AS a(job_id, code, field, message, correlation_id)"
+		" WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"},
+	[UPLOAD_END] = {6, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+			TEXTARRAYOID},
+		"UPDATE summit.upload u SET status = a.status, error_code = a.code,"
+		" error_field = a.field, error_message = a.message, correlation_id = a.correlation_id,"
+		" finished_at = now()"
+		" FROM unnest($1, $2, $3, $4, $5, $6)"
+		"  AS a(job_id, status, code, field, message, correlation_id)"
+		" JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		" WHERE u.job_id = j.follows AND u.summit_job_id = j.params ->> 'jobId'"
+		" AND u.status = 'accepted'"},
+	[UPLOAD_POLL] = {2, {INT8ARRAYOID, INT4OID},
+		"WITH a AS MATERIALIZED (SELECT j.job_id, u.upload_id, u.summit_job_id, u.accepted_at,"
+		"   now() > u.accepted_at + make_interval(secs => $2) AS is_over"
+		"  FROM unnest($1) AS i(job_id) JOIN canopy_summit.job j ON j.job_id = i.job_id"
+		"  JOIN summit.upload u ON u.job_id = j.follows AND u.summit_job_id = j.params ->> 'jobId'"
+		"  WHERE u.status = 'accepted'),"
+		" ended AS (UPDATE summit.upload u SET status = 'unresolved', finished_at = now(),"
+		"  error_message = 'no end within canopy_summit.upload_poll_limit'"
+		"  FROM a WHERE u.upload_id = a.upload_id AND a.is_over)"
+		POLL_COLUMNS " now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
+		" interval '15 minutes'), j.instance, j.server_oid, j.owner_oid, 10, 'queued', 0, 0,"
+		" now(), j.follows"
+		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
+};
+/* clang-format on */
+
+/* Have the worker look for the polls that were just enqueued. */
+static void
+poll_announce(void)
+{
+	wake_at_commit(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), POLL_FIRST));
+}
+
+/* The keys of the flights' jobs. */
+static Datum
+job_column(List *flights)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(flights), 1));
+	ListCell *cell;
+
+	foreach(cell, flights)
+		values[foreach_current_index(cell)] = Int64GetDatum(((Flight *) lfirst(cell))->job->job_id);
+	return statement_array(values, NULL, list_length(flights), INT8OID);
+}
+
+/* A text member of an object, cut to what is kept; NULL if it is none. */
+static char *
+member_text(JsonbContainer *object, const char *name)
+{
+	JsonbValue *value =
+		object ? getKeyJsonValueFromContainer(object, name, strlen(name), NULL) : NULL;
+
+	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+		return NULL;
+	return pnstrdup(value->val.string.val,
+					pg_mbcliplen(value->val.string.val, value->val.string.len, MESSAGE_MAX));
+}
+
+/* Summit's error objects {code, field, message, correlation_id} as columns, one entry a flight. */
+typedef struct ErrorColumns
+{
+	List *code; /* of char *, NULL = none */
+	List *field;
+	List *message;
+	List *correlation_id;
+} ErrorColumns;
+
+static void
+error_append(ErrorColumns *columns, char *code, char *field, char *message, char *correlation_id)
+{
+	columns->code = lappend(columns->code, code);
+	columns->field = lappend(columns->field, field);
+	columns->message = lappend(columns->message, message);
+	columns->correlation_id = lappend(columns->correlation_id, correlation_id);
+}
+
+/* Append the error object of an answer; what it does not say is said by the settlement. */
+static void
+error_take(ErrorColumns *columns, Jsonb *json, const Settlement *settlement)
+{
+	JsonbValue *error = failure_error_object(json);
+	JsonbContainer *object = error ? error->val.binary.data : NULL;
+	char *code = member_text(object, "code");
+	char *message = member_text(object, "message");
+
+	if (code == NULL && settlement->code != NULL)
+		code = pstrdup(settlement->code);
+	if (message == NULL)
+		message = pstrdup(settlement->outcome);
+	error_append(columns, code, member_text(object, "field"), message,
+				 member_text(object, "correlation_id"));
+}
+
+/* The job_id in an answer of Summit, wherever it is; NULL if there is none. */
+static char *
+answer_job_id(Jsonb *json)
+{
+	JsonbValue *error = failure_error_object(json);
+	char *job_id;
+
+	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
+		return NULL;
+	job_id = member_text(&json->root, "job_id");
+	return job_id || error == NULL ? job_id : member_text(error->val.binary.data, "job_id");
+}
+
+/* upload-policy succeeded: remember Summit's jobs, and watch them. */
+void
+upload_accepted(List *flights)
+{
+	List *summit_job_ids = NIL;
+	ListCell *cell;
+
+	foreach(cell, flights)
+		summit_job_ids =
+			lappend(summit_job_ids, answer_job_id(((Flight *) lfirst(cell))->answer->json));
+	statement_run(&statements[UPLOAD_ACCEPT],
+				  (Datum[]){job_column(flights), statement_texts(summit_job_ids)}, NULL);
+	poll_announce();
+}
+
+/* upload-policy failed for good: keep Summit's errors, field by field. */
+void
+upload_ended(List *flights)
+{
+	ErrorColumns errors = {0};
+	ListCell *cell;
+
+	foreach(cell, flights)
+	{
+		const Settlement *settlement = &((Flight *) lfirst(cell))->settlement;
+		const HttpResponse *response = settlement->response;
+		const char *problem;
+		Jsonb *json = response && response->outcome == HTTP_COMPLETE
+						  ? json_read(response->body, response->body_len, NULL, &problem)
+						  : NULL;
+
+		error_take(&errors, json, settlement);
+	}
+	statement_run(&statements[UPLOAD_END_BY_JOB],
+				  (Datum[]){job_column(flights), statement_texts(errors.code),
+							statement_texts(errors.field), statement_texts(errors.message),
+							statement_texts(errors.correlation_id)},
+				  NULL);
+}
+
+/*
+ * A 409: the key is known there.  Its job is ours if what was sent is what the
+ * key was made for, and this is not the first time that we send it, or else
+ * somebody before us used the key for something else; then the answer counts as
+ * accepted.
+ */
+bool
+upload_adopt_conflict(Flight *flight)
+{
+	const HttpResponse *response = flight->settlement.response;
+	const char *problem;
+	uint8 hash[SHA256_DIGEST_LENGTH];
+	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
+
+	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
+		(flight->job->fence <= 1 && response->sends <= 1 &&
+		 flight->job->first_sent_at == flight->job->claimed_at))
+		return false;
+	upload_hash(flight->job->body, hash);
+	if (memcmp(hash, flight->job->request_hash, sizeof(hash)) != 0)
+		return false;
+	flight->answer = palloc0(sizeof(Answer));
+	flight->answer->json = json;
+	flight->answer->started_at = flight->started_at;
+	return true;
+}
+
+/* Whether a job's status is one of these words. */
+static bool
+is_one_of(const char *status, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (status != NULL && pg_strcasecmp(status, *words) == 0)
+			return true;
+	return false;
+}
+
+/* What the end of a poll says of the upload; NULL = nothing yet. */
+static const char *
+poll_end(const Flight *flight)
+{
+	static const char *const good[] = {"verified", "completed", "succeeded", NULL};
+	static const char *const bad[] = {"failed", "rejected", "error", NULL};
+	Jsonb *json = flight->answer ? flight->answer->json : NULL;
+	const char *status = json && JB_ROOT_IS_OBJECT(json) ? json_text_field(json, "status") : NULL;
+
+	if (flight->settlement.state != JOB_SUCCEEDED)
+		return "unresolved";
+	return is_one_of(status, good) ? "verified" : is_one_of(status, bad) ? "failed" : NULL;
+}
+
+/* get-job ended: the uploads have come to their ends, or are polled again, or are given up. */
+void
+upload_polled(List *flights)
+{
+	ErrorColumns errors = {0};
+	List *statuses = NIL;
+	List *ended = NIL;
+	List *pending = NIL;
+	ListCell *cell;
+
+	foreach(cell, flights)
+	{
+		Flight *flight = lfirst(cell);
+		const char *status = poll_end(flight);
+
+		if (status == NULL)
+		{
+			pending = lappend(pending, flight);
+			continue;
+		}
+		ended = lappend(ended, flight);
+		statuses = lappend(statuses, unconstify(char *, status));
+		if (strcmp(status, "verified") == 0)
+			error_append(&errors, NULL, NULL, NULL, NULL);
+		else
+			error_take(&errors, flight->answer ? flight->answer->json : NULL, &flight->settlement);
+	}
+	if (ended != NIL)
+		statement_run(&statements[UPLOAD_END],
+					  (Datum[]){job_column(ended), statement_texts(statuses),
+								statement_texts(errors.code), statement_texts(errors.field),
+								statement_texts(errors.message),
+								statement_texts(errors.correlation_id)},
+					  NULL);
+	if (pending != NIL)
+	{
+		statement_run(&statements[UPLOAD_POLL],
+					  (Datum[]){job_column(pending), Int32GetDatum(setting_upload_poll_limit)},
+					  NULL);
+		poll_announce();
+	}
+}
+
+/* For how long an upload is watched. */
+void
+upload_settings(void)
+{
+	DefineCustomIntVariable("canopy_summit.upload_poll_limit",
+							"Time after which an upload without an end becomes unresolved.", NULL,
+							&setting_upload_poll_limit, 24 * 60 * 60, 1, 30 * 24 * 60 * 60,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}

@@ -1,0 +1,245 @@
+/*
+ * upload_on_insert.c
+ *	  summit_upload_on_insert(): uploads what an app inserts into a table of its
+ *	  own, and keeps the row's primary key with the upload.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+#include "base/confidential.h"
+#include "engine/statement.h"
+#include "summit/upload.h"
+
+CONFIDENTIAL_FUNCTION(canopy_summit_upload_on_insert);
+
+/* Raise the error for a trigger that was created wrongly. */
+static void
+trigger_refuse(const char *problem)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+		 errmsg("summit_upload_on_insert() %s", problem),
+		 errhint(
+			 "CREATE TRIGGER … AFTER INSERT ON … FOR EACH ROW EXECUTE FUNCTION "
+			 "summit_upload_on_insert('payload column' [, 'coi column' [, 'strict' | 'defer']]);")));
+}
+
+/* The value of the column that an argument names, which must have this type; '' is no coi column. */
+static Datum
+trigger_column(const TriggerData *trigger, int argument, Oid type, bool *isnull)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	const char *name;
+	int number;
+
+	*isnull = true;
+	if (argument >= trigger->tg_trigger->tgnargs)
+		return (Datum) 0;
+	name = trigger->tg_trigger->tgargs[argument];
+	if (name[0] == '\0' && argument > 0)
+		return (Datum) 0;
+	number = SPI_fnumber(descriptor, name);
+	if (number <= 0)
+		trigger_refuse(psprintf("names column \"%s\", which the table does not have", name));
+	if (getBaseType(TupleDescAttr(descriptor, number - 1)->atttypid) != type)
+		trigger_refuse(
+			psprintf("needs column \"%s\" to be of type %s", name, format_type_be(type)));
+	return heap_getattr(trigger->tg_trigtuple, number, descriptor, isnull);
+}
+
+/* A column of a primary key as JSON: whole numbers as numbers, all else as text. */
+static JsonbValue
+key_value(const TriggerData *trigger, int number)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	Oid type = getBaseType(TupleDescAttr(descriptor, number - 1)->atttypid);
+	char *text = SPI_getvalue(trigger->tg_trigtuple, descriptor, number);
+	JsonbValue value = {.type = jbvString};
+
+	if (type == INT2OID || type == INT4OID || type == INT8OID)
+	{
+		value.type = jbvNumeric;
+		value.val.numeric =
+			DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		return value;
+	}
+	value.val.string.val = text;
+	value.val.string.len = strlen(text);
+	return value;
+}
+
+/* Have values written so that every session reads them back as they are, until AtEOXact_GUC() of this level. */
+static int
+formats_begin(void)
+{
+	static const char *const formats[][2] = {{"DateStyle", "ISO"},
+											 {"IntervalStyle", "postgres"},
+											 {"TimeZone", "UTC"},
+											 {"bytea_output", "hex"},
+											 {"extra_float_digits", "1"}};
+	int nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(formats); i++)
+		(void) set_config_option(formats[i][0], formats[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/* The primary key of the row as an object; an empty one if the table has none. */
+static Jsonb *
+trigger_key(const TriggerData *trigger)
+{
+	Oid constraint;
+	Bitmapset *columns =
+		get_primary_key_attnos(RelationGetRelid(trigger->tg_relation), true, &constraint);
+	JsonbParseState *state = NULL;
+	int nest_level = formats_begin();
+	int column = -1;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		int number = column + FirstLowInvalidHeapAttributeNumber;
+		JsonbValue key = {.type = jbvString};
+		JsonbValue value = key_value(trigger, number);
+
+		key.val.string.val =
+			NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), number - 1)->attname);
+		key.val.string.len = strlen(key.val.string.val);
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	AtEOXact_GUC(false, nest_level);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The name of the table that the trigger was created on: the app need not know its partitions. */
+static char *
+trigger_table(const TriggerData *trigger)
+{
+	Oid table = RelationGetRelid(trigger->tg_relation);
+	ListCell *cell;
+
+	if (trigger->tg_trigger->tgisclone)
+		foreach(cell, get_partition_ancestors(table))
+			if (OidIsValid(get_trigger_oid(lfirst_oid(cell), trigger->tg_trigger->tgname, true)))
+				table = lfirst_oid(cell);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+									  get_rel_name(table));
+}
+
+/* Insert into summit.upload as the current role. */
+static void
+trigger_insert(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
+{
+	static Statement insert = {2,
+							   {JSONBOID, BYTEAOID},
+							   "INSERT INTO summit.upload (payload, coi) VALUES ($1, $2)"};
+	Datum arguments[2] = {payload, coi};
+	char nulls[3] = {payload_isnull ? 'n' : ' ', coi_isnull ? 'n' : ' ', '\0'};
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	(void) statement_run(&insert, arguments, nulls);
+	SPI_finish();
+}
+
+/* Insert, but take a refusal of the payload as an answer; NULL if it was taken. */
+static ErrorData *
+trigger_try(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		trigger_insert(payload, payload_isnull, coi, coi_isnull);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	if (error != NULL && error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
+		error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
+		ThrowErrorData(error);
+	return error;
+}
+
+/* Whether a refusal is recorded instead of raised. */
+static bool
+trigger_defers(const Trigger *trigger)
+{
+	if (trigger->tgnargs < 3 || strcmp(trigger->tgargs[2], "strict") == 0)
+		return false;
+	if (strcmp(trigger->tgargs[2], "defer") != 0)
+		trigger_refuse("takes 'strict' or 'defer' as its third argument");
+	return true;
+}
+
+/* summit_upload_on_insert() -> trigger: AFTER INSERT FOR EACH ROW */
+static Datum
+canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	UploadSource source = {0};
+	Datum payload;
+	Datum coi;
+	bool payload_isnull;
+	bool coi_isnull;
+	bool defers;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		trigger_refuse("is for AFTER INSERT row triggers");
+	if (trigger->tg_trigger->tgnargs < 1 || trigger->tg_trigger->tgnargs > 3)
+		trigger_refuse("takes one to three arguments");
+	payload = trigger_column(trigger, 0, JSONBOID, &payload_isnull);
+	coi = trigger_column(trigger, 1, BYTEAOID, &coi_isnull);
+	defers = trigger_defers(trigger->tg_trigger);
+	source.table = trigger_table(trigger);
+	source.key = trigger_key(trigger);
+	upload_source = &source;
+	PG_TRY();
+	{
+		if (!defers)
+			trigger_insert(payload, payload_isnull, coi, coi_isnull);
+		else
+			source.refusal = trigger_try(payload, payload_isnull, coi, coi_isnull);
+		if (source.refusal != NULL)
+			trigger_insert((Datum) 0, true, (Datum) 0, true);
+	}
+	PG_FINALLY();
+	{
+		upload_source = NULL;
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}

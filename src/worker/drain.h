@@ -1,0 +1,21 @@
+/*
+ * drain.h
+ *	  The transactions of a worker.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_DRAIN_H
+#define CANOPY_SUMMIT_WORKER_DRAIN_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "worker/worker.h"
+
+struct Worker;
+
+extern void flights_free(struct Worker *worker, List *flights);
+extern bool worker_has_work(struct Worker *worker, TimestampTz now);
+extern void worker_work(struct Worker *worker, TimestampTz now);
+
+#endif /* CANOPY_SUMMIT_WORKER_DRAIN_H */

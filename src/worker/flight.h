@@ -1,0 +1,45 @@
+/*
+ * flight.h
+ *	  A claimed job on its way.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_FLIGHT_H
+#define CANOPY_SUMMIT_WORKER_FLIGHT_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "credential/credential.h"
+#include "job/job.h"
+#include "worker/lane.h"
+#include "job/settlement.h"
+#include "http/transfer.h"
+#include "worker/worker.h"
+
+/* A claimed job on its way; it lives in the job's memory context. */
+typedef struct Flight
+{
+	Job *job; /* NULL = asks for a token */
+	MemoryContext context;
+	Lane *lane;
+	Credential *credential;
+	HttpTransfer *transfer; /* NULL = not sent */
+	TimestampTz started_at;
+	const char *environment;
+	int token_number; /* which token it was sent with */
+	Answer *answer;   /* NULL = none */
+	Settlement settlement;
+	bool holds_credential; /* the settle has to write a hold */
+	bool is_quarantined;   /* its effect failed and is left out */
+	int tries;             /* to settle it apart from others */
+	TimestampTz settle_at; /* not tried again before */
+} Flight;
+
+struct Worker;
+
+extern Flight *flight_create(struct Worker *worker, Lane *lane, Job *job);
+extern void flight_start(struct Worker *worker, Flight *flight);
+extern void flights_collect(struct Worker *worker);
+
+#endif /* CANOPY_SUMMIT_WORKER_FLIGHT_H */

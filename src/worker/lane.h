@@ -1,0 +1,49 @@
+/*
+ * lane.h
+ *	  The servers of a database as a worker sees them.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_LANE_H
+#define CANOPY_SUMMIT_WORKER_LANE_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "job/job.h"
+#include "job/throttle.h"
+#include "worker/worker.h"
+
+/* A server as a worker sees it. */
+typedef struct Lane
+{
+	Oid server_oid;
+	char *server; /* its name; NULL = it is gone */
+	Throttle throttle;
+	ClaimCursor cursor;
+	uint32 claims;
+	bool may_have_due; /* jobs behind the cursor are not known to be none */
+	bool is_held;
+	List *held_owners;   /* of Oid */
+	int max_connections; /* of this worker */
+	int timeout;         /* ms of one request */
+	int in_flight;
+	bool multiplexed; /* its answers come by HTTP/2 */
+} Lane;
+
+/* Jobs, and the bytes of their bodies. */
+typedef struct Load
+{
+	int jobs;
+	int64 bytes;
+} Load;
+
+struct Worker;
+
+extern void lanes_read(struct Worker *worker);
+extern bool lanes_hold_credential(const struct Worker *worker);
+extern void lanes_rescan(struct Worker *worker, TimestampTz from);
+extern int lane_room(const struct Worker *worker, Lane *lane, TimestampTz now, Load claimed);
+extern TimestampTz lanes_next(const struct Worker *worker, TimestampTz now);
+
+#endif /* CANOPY_SUMMIT_WORKER_LANE_H */

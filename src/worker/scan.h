@@ -1,0 +1,19 @@
+/*
+ * scan.h
+ *	  Looking at everything, once in a while.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_SCAN_H
+#define CANOPY_SUMMIT_WORKER_SCAN_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "worker/worker.h"
+
+struct Worker;
+
+extern void worker_scan(struct Worker *worker, TimestampTz now);
+extern void worker_retain(struct Worker *worker, TimestampTz now);
+
+#endif /* CANOPY_SUMMIT_WORKER_SCAN_H */

@@ -1,0 +1,62 @@
+/*
+ * worker.h
+ *	  A worker: what its parts share.
+ */
+#ifndef CANOPY_SUMMIT_WORKER_WORKER_H
+#define CANOPY_SUMMIT_WORKER_WORKER_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "http/loop.h"
+#include "process/shared.h"
+
+/*
+ * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
+ * it takes a few times as much while they are sent.
+ */
+#define BODIES_MAX (64 * 1024 * 1024)
+
+extern int setting_max_in_flight;
+extern int setting_claim_batch;
+extern int setting_worker_idle_timeout; /* ms */
+extern int setting_lease_margin;        /* ms */
+
+typedef struct Worker
+{
+	int slot;
+	int64 epoch;
+	bool is_probe;
+	HttpLoop *loop;
+	MemoryContext context; /* of lanes */
+	MemoryContext turn;    /* reset every turn */
+	List *lanes;           /* of Lane * */
+	List *concluded;       /* of Flight *, to be settled */
+	List *postponed;       /* of Flight *, whose settling waits for a lock */
+	bool postponed_full;   /* so many that some jobs are not claimed */
+	int in_flight;         /* claimed and not concluded */
+	int64 bytes;           /* of the bodies of jobs that are claimed and not settled */
+	bool scan_wanted;
+	bool retain_wanted;
+	TimestampTz scan_at;
+	TimestampTz next_due;      /* of the jobs that are not due yet; DT_NOEND = none */
+	TimestampTz next_lease;    /* when a claim of another worker runs out */
+	TimestampTz settle_at;     /* a settle that failed is tried again then */
+	TimestampTz work_at;       /* no transaction earlier: the last one failed */
+	TimestampTz yield_at;      /* look then for somebody who waits for the database */
+	bool webhooks_wanted;      /* some may be stored and not applied */
+	TimestampTz apply_at;      /* not earlier: more may come, and go together */
+	TimestampTz apply_left_at; /* some were locked: then again; DT_NOEND = none */
+	int64 applied_id;          /* where the batch that comes next goes on */
+	bool catalogs_changed;     /* servers, mappings or roles may be others now */
+	bool is_leaving;           /* claim nothing more: other databases wait for a worker slot */
+	TimestampTz idle_since;
+	TimestampTz started_at;
+} Worker;
+
+extern void worker_settings(void);
+extern void worker_leave(Worker *worker, WorkerEnd end);
+
+#endif /* CANOPY_SUMMIT_WORKER_WORKER_H */
