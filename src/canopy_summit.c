@@ -12,17 +12,18 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "server/connection.h"
-#include "process/database_list.h"
-#include "webhook/inbox.h"
-#include "engine/instance.h"
-#include "process/launcher.h"
-#include "receiver/receiver.h"
-#include "process/receiver_launch.h"
 #include "api/request.h"
+#include "canopy/fetch_effect.h"
+#include "engine/instance.h"
+#include "process/database_list.h"
+#include "process/launcher.h"
+#include "process/receiver_launch.h"
 #include "process/shared.h"
-#include "summit/upload_effect.h"
 #include "process/wake.h"
+#include "receiver/receiver.h"
+#include "server/connection.h"
+#include "summit/upload_effect.h"
+#include "webhook/inbox.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -46,10 +47,19 @@ settings_define(void)
 	MarkGUCPrefixReserved("canopy_summit");
 }
 
+/* What the jobs of operations do besides being sent. */
+static void
+handlers_register(void)
+{
+	fetch_effect_register();
+	upload_effect_register();
+}
+
 void
 _PG_init(void)
 {
 	settings_define();
+	handlers_register();
 	shared_initialize();
 	wake_initialize();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

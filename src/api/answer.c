@@ -9,8 +9,8 @@
 
 #include "api/answer.h"
 #include "api/failure.h"
-#include "base/json.h"
 #include "api/operation.h"
+#include "base/json.h"
 #include "http/transfer.h"
 
 /* Whether the status is the success that the catalogue expects. */

@@ -13,14 +13,14 @@
 
 #include "api/answer.h"
 #include "api/call.h"
-#include "base/confidential.h"
-#include "server/connection.h"
 #include "api/failure.h"
 #include "api/operation.h"
-#include "http/perform.h"
 #include "api/request.h"
+#include "base/confidential.h"
+#include "http/perform.h"
 #include "http/transfer.h"
 #include "http/url.h"
+#include "server/connection.h"
 
 /* Whether files may be downloaded from the host of the URL. */
 static bool

@@ -10,8 +10,8 @@
 #include "utils/jsonb.h"
 
 #include "api/answer.h"
-#include "server/connection.h"
 #include "api/operation.h"
+#include "server/connection.h"
 
 extern Answer *
 call_operation(Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);

@@ -14,12 +14,12 @@
 
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
-#include "server/connection.h"
 #include "api/failure.h"
-#include "base/json.h"
 #include "api/operation.h"
+#include "base/confidential.h"
+#include "base/json.h"
 #include "http/transfer.h"
+#include "server/connection.h"
 
 #define CODE_MAX_LENGTH 64
 #define HINT_CREDENTIALS \

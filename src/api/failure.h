@@ -9,10 +9,10 @@
 
 #include "utils/jsonb.h"
 
-#include "base/compat.h"
-#include "server/connection.h"
 #include "api/operation.h"
+#include "base/compat.h"
 #include "http/transfer.h"
+#include "server/connection.h"
 
 /* Why a request gave no answer, in words that hold nothing secret or personal. */
 typedef struct Failure

@@ -13,11 +13,11 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "api/operation.h"
+#include "base/confidential.h"
 #include "engine/privilege.h"
-#include "server/provider.h"
 #include "engine/statement.h"
+#include "server/provider.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
 

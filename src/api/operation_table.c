@@ -7,8 +7,8 @@
  */
 #include "postgres.h"
 
-#include "base/confidential.h"
 #include "api/operation.h"
+#include "base/confidential.h"
 #include "server/provider.h"
 
 /* clang-format off */

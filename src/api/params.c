@@ -7,8 +7,8 @@
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "api/params.h"
+#include "base/confidential.h"
 
 /* Parameters of an operation, built field by field. */
 static void

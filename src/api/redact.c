@@ -19,9 +19,9 @@
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "api/operation.h"
 #include "api/redact.h"
+#include "base/confidential.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_job_keeps);
 PG_FUNCTION_INFO_V1(canopy_summit_sends_secrets);

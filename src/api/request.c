@@ -15,14 +15,14 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 
-#include "base/coerce.h"
-#include "base/confidential.h"
-#include "server/connection.h"
-#include "base/json.h"
 #include "api/operation.h"
 #include "api/request.h"
+#include "base/coerce.h"
+#include "base/confidential.h"
+#include "base/json.h"
 #include "http/transfer.h"
 #include "http/url.h"
+#include "server/connection.h"
 
 static int setting_max_response_size; /* kB */
 int setting_max_document_size;        /* kB */

@@ -9,9 +9,9 @@
 
 #include "utils/jsonb.h"
 
-#include "server/connection.h"
 #include "api/operation.h"
 #include "http/transfer.h"
+#include "server/connection.h"
 
 extern int setting_max_document_size; /* kB */
 

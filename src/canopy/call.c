@@ -9,14 +9,14 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "engine/argument.h"
 #include "api/call.h"
-#include "base/confidential.h"
-#include "server/connection.h"
 #include "api/operation.h"
-#include "engine/privilege.h"
-#include "server/provider.h"
 #include "api/request.h"
+#include "base/confidential.h"
+#include "engine/argument.h"
+#include "engine/privilege.h"
+#include "server/connection.h"
+#include "server/provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_call);
 

@@ -15,14 +15,14 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "engine/argument.h"
 #include "api/call.h"
-#include "base/confidential.h"
-#include "server/connection.h"
 #include "api/operation.h"
 #include "api/params.h"
-#include "server/provider.h"
+#include "base/confidential.h"
+#include "engine/argument.h"
 #include "pull/pull.h"
+#include "server/connection.h"
+#include "server/provider.h"
 
 #define FUTURE_SLACK (5 * SECS_PER_MINUTE * USECS_PER_SEC) /* clocks differ */
 

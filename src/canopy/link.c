@@ -17,10 +17,10 @@
 
 #include "base/coerce.h"
 #include "base/confidential.h"
-#include "server/connection.h"
-#include "privacy/personal.h"
-#include "server/provider.h"
 #include "http/url.h"
+#include "privacy/personal.h"
+#include "server/connection.h"
+#include "server/provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_connect_link);
 

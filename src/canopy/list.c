@@ -15,16 +15,16 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "engine/argument.h"
 #include "api/call.h"
-#include "base/coerce.h"
-#include "base/confidential.h"
-#include "server/connection.h"
 #include "api/operation.h"
 #include "api/params.h"
+#include "base/coerce.h"
+#include "base/confidential.h"
+#include "engine/argument.h"
 #include "engine/privilege.h"
-#include "server/provider.h"
 #include "pull/pull.h"
+#include "server/connection.h"
+#include "server/provider.h"
 
 #define LIST_ID_SIZE 513 /* bytes that tell ids apart; longer ones cannot be stored */
 #define LIST_PAGE    100 /* the most that get-pulls gives at once */

@@ -22,10 +22,10 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
-#include "server/connection.h"
 #include "credential/credential.h"
-#include "engine/identity.h"
 #include "credential/token.h"
+#include "engine/identity.h"
+#include "server/connection.h"
 
 #define CREDENTIAL_AGE USECS_PER_SEC /* of what was read */
 

@@ -11,8 +11,8 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-#include "server/connection.h"
 #include "http/loop.h"
+#include "server/connection.h"
 
 typedef struct Credential
 {

@@ -12,15 +12,15 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "base/coerce.h"
-#include "credential/credential.h"
 #include "api/failure.h"
-#include "base/json.h"
 #include "api/operation.h"
-#include "server/provider.h"
 #include "api/request.h"
+#include "base/coerce.h"
+#include "base/json.h"
+#include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
+#include "server/provider.h"
 
 #define TOKEN_EARLY        60 /* s before its end that a token is no longer used, at most half its life */
 #define TOKEN_DEFAULT_LIFE 3600 /* s, where the answer does not say */

@@ -9,8 +9,8 @@
 
 #include "utils/timestamp.h"
 
-#include "credential/credential.h"
 #include "api/failure.h"
+#include "credential/credential.h"
 #include "http/transfer.h"
 
 extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);

@@ -7,8 +7,8 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "engine/argument.h"
 #include "base/confidential.h"
+#include "engine/argument.h"
 
 /* The argument as a C string; NULL if it is NULL. */
 const char *

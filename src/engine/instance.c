@@ -15,8 +15,8 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "engine/instance.h"
 #include "base/place.h"
+#include "engine/instance.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_instance);
 

@@ -16,8 +16,8 @@
 
 #include "nodes/pg_list.h"
 
-#include "http/address.h"
 #include "base/place.h"
+#include "http/address.h"
 #include "http/socket.h"
 #include "http/transfer.h"
 

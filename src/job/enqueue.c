@@ -20,17 +20,17 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "api/operation.h"
+#include "api/request.h"
 #include "base/confidential.h"
-#include "server/connection.h"
 #include "engine/instance.h"
-#include "job/job.h"
 #include "engine/lock.h"
 #include "engine/new_row.h"
-#include "api/operation.h"
-#include "server/provider.h"
-#include "api/request.h"
-#include "summit/upload.h"
+#include "job/handler.h"
+#include "job/job.h"
 #include "process/wake.h"
+#include "server/connection.h"
+#include "server/provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_job_fill);
 
@@ -137,13 +137,6 @@ enqueue_fill_engine(NewRow *row, const Connection *connection)
 	new_row_put(row, "job_id", Int64GetDatum(job_next_id()));
 }
 
-/* What the server's option with_property_data adds to a fetch that does not say. */
-static Datum
-property_data_param(void)
-{
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"withPropertyData\": true}"));
-}
-
 /* Check what is asked for, as canopy_call() does, and complete the row. */
 static void
 enqueue_fill(NewRow *row)
@@ -158,12 +151,8 @@ enqueue_fill(NewRow *row)
 		new_row_put(row, "params", DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	new_row_clear(row, "request_hash");
 	enqueue_check_right(operation);
-	if (connection->with_property_data && strcmp(operation->name, "get-pull-by-id") == 0)
-		new_row_put(row, "params",
-					DirectFunctionCall2(jsonb_concat, property_data_param(),
-										JsonbPGetDatum(new_row_json(row, "params"))));
-	if (operation->class == OPERATION_KEYED)
-		upload_fill_job(row);
+	if (handler_find(operation)->fill != NULL)
+		handler_find(operation)->fill(row, connection);
 	params = new_row_json(row, "params");
 	job_check_size(params, new_row_json(row, "body"));
 	request_check(operation, params, new_row_json(row, "body"));

@@ -14,8 +14,8 @@
 #include "utils/builtins.h"
 
 #include "base/confidential.h"
-#include "server/connection.h"
 #include "engine/statement.h"
+#include "server/connection.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_enqueue);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_enqueue);

@@ -10,8 +10,8 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
-#include "job/epoch.h"
 #include "engine/lock.h"
+#include "job/epoch.h"
 
 /* The lock that a worker holds as long as it lives. */
 static void

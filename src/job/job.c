@@ -23,12 +23,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "job/epoch.h"
-#include "engine/instance.h"
-#include "job/job.h"
 #include "api/operation.h"
-#include "process/shared.h"
+#include "engine/instance.h"
 #include "engine/statement.h"
+#include "job/epoch.h"
+#include "job/job.h"
+#include "process/shared.h"
 #include "process/wake.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_json_size);

@@ -11,8 +11,8 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "engine/instance.h"
 #include "api/operation.h"
+#include "engine/instance.h"
 #include "job/promotion.h"
 
 /*

@@ -10,12 +10,12 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "api/operation.h"
 #include "base/confidential.h"
 #include "engine/instance.h"
-#include "job/job.h"
-#include "api/operation.h"
-#include "job/reconcile.h"
 #include "engine/statement.h"
+#include "job/job.h"
+#include "job/reconcile.h"
 
 /* clang-format off */
 /* Up to three look-ups of a doubt, at growing intervals: an effect may show late. */

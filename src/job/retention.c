@@ -7,8 +7,8 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
-#include "job/retention.h"
 #include "engine/statement.h"
+#include "job/retention.h"
 
 #define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at in one scan */
 

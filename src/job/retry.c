@@ -11,8 +11,8 @@
 #include "common/pg_prng.h"
 
 #include "api/operation.h"
-#include "job/retry.h"
 #include "http/transfer.h"
+#include "job/retry.h"
 
 #define RETRY_BASE        (2 * 1000)       /* ms: the first delay is up to this */
 #define RETRY_LONGEST     (10 * 60 * 1000) /* ms without a Retry-After */

@@ -16,10 +16,10 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
-#include "job/job.h"
-#include "job/settlement.h"
 #include "engine/statement.h"
 #include "http/transfer.h"
+#include "job/job.h"
+#include "job/settlement.h"
 
 enum
 {
@@ -139,8 +139,8 @@ settled_put(Tuplestorestate *rows, const Settlement *settlement)
 		nulls[n] = measured[i] == 0;
 		values[n++] = Int64GetDatum(measured[i]);
 	}
-	nulls[n] = settlement->answer == NULL;
-	values[n++] = JsonbPGetDatum(settlement->answer);
+	nulls[n] = settlement->kept == NULL;
+	values[n++] = JsonbPGetDatum(settlement->kept);
 	tuplestore_putvalues(rows, settled_descriptor(), values, nulls);
 }
 

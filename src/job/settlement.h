@@ -11,8 +11,9 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "job/job.h"
+#include "api/answer.h"
 #include "http/transfer.h"
+#include "job/job.h"
 
 /* How an attempt is written down. */
 typedef struct Settlement
@@ -26,7 +27,9 @@ typedef struct Settlement
 	int status;       /* 0 = none */
 	TimestampTz started_at;
 	const HttpResponse *response; /* NULL = was not sent */
-	Jsonb *answer;                /* to keep; NULL = none */
+	Answer *answer;               /* NULL = none */
+	const char *environment;      /* of the server that it was sent to */
+	Jsonb *kept;                  /* of the answer, with the job; NULL = nothing */
 	bool accepted;                /* out: the claim still stood */
 } Settlement;
 

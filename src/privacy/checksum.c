@@ -9,8 +9,8 @@
 
 #include <ctype.h>
 
-#include "privacy/checksum.h"
 #include "base/confidential.h"
+#include "privacy/checksum.h"
 
 /* Countries that have IBANs and how long theirs are (SWIFT IBAN registry, release 99). */
 static const char *const iban_lengths[] = {

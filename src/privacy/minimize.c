@@ -23,11 +23,11 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "privacy/checksum.h"
 #include "base/confidential.h"
 #include "engine/engine.h"
-#include "privacy/minimize.h"
 #include "engine/statement.h"
+#include "privacy/checksum.h"
+#include "privacy/minimize.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_rule_finds);
 

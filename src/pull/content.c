@@ -15,9 +15,9 @@
 #include "utils/jsonb.h"
 
 #include "base/confidential.h"
-#include "pull/content.h"
 #include "base/json.h"
 #include "base/number.h"
+#include "pull/content.h"
 
 /* Objects that may hold property_data: the list they are in, and their id. */
 static const struct

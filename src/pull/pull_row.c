@@ -12,10 +12,10 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "engine/statement.h"
 #include "pull/content.h"
 #include "pull/pull.h"
 #include "pull/pull_row.h"
-#include "engine/statement.h"
 
 enum
 {

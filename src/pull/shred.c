@@ -17,8 +17,8 @@
 
 #include "base/coerce.h"
 #include "base/confidential.h"
-#include "pull/entity.h"
 #include "base/json.h"
+#include "pull/entity.h"
 #include "pull/missing.h"
 #include "pull/shape.h"
 #include "pull/shred.h"

@@ -18,15 +18,15 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
-#include "server/connection.h"
+#include "engine/transaction.h"
 #include "process/database.h"
+#include "process/shared.h"
+#include "receiver/intake.h"
+#include "receiver/listener.h"
+#include "server/connection.h"
 #include "webhook/header.h"
 #include "webhook/inbox.h"
 #include "webhook/inbox_store.h"
-#include "receiver/intake.h"
-#include "receiver/listener.h"
-#include "process/shared.h"
-#include "engine/transaction.h"
 
 #define BATCH_MAX     200           /* deliveries of one transaction */
 #define TURN_BLOCK    (1024 * 1024) /* bytes */

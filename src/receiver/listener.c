@@ -23,9 +23,9 @@
 
 #include "base/clock.h"
 #include "receiver/head.h"
-#include "webhook/inbox.h"
 #include "receiver/listener.h"
 #include "receiver/socket.h"
+#include "webhook/inbox.h"
 #include "worker/worker.h"
 
 #define OWN_DESCRIPTORS 3                  /* socket, epoll, wake-up */

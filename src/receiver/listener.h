@@ -10,8 +10,8 @@
 #include "lib/ilist.h"
 #include "utils/timestamp.h"
 
-#include "webhook/inbox.h"
 #include "receiver/socket.h"
+#include "webhook/inbox.h"
 
 /* How a request is answered: what became of a delivery, or one of these. */
 typedef enum HttpAnswer

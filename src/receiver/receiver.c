@@ -26,18 +26,18 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/place.h"
+#include "engine/transaction.h"
 #include "process/database.h"
 #include "process/database_list.h"
+#include "process/receiver_launch.h"
+#include "process/shared.h"
+#include "process/wake.h"
 #include "receiver/intake.h"
 #include "receiver/listener.h"
-#include "receiver/socket.h"
-#include "base/place.h"
 #include "receiver/receiver.h"
-#include "process/receiver_launch.h"
+#include "receiver/socket.h"
 #include "server/secret.h"
-#include "process/shared.h"
-#include "engine/transaction.h"
-#include "process/wake.h"
 
 #define FILE_MAX     (256 * 1024) /* bytes of a certificate chain */
 #define LAST_WORDS   500          /* ms that answers have to get away before the process goes */

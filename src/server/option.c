@@ -28,8 +28,8 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
-#include "server/option.h"
 #include "base/place.h"
+#include "server/option.h"
 #include "server/provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);

@@ -17,14 +17,14 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "base/base64.h"
-#include "summit/certificate.h"
-#include "base/confidential.h"
-#include "summit/field.h"
-#include "base/file_type.h"
-#include "privacy/minimize.h"
 #include "api/request.h"
+#include "base/base64.h"
+#include "base/confidential.h"
+#include "base/file_type.h"
 #include "http/url.h"
+#include "privacy/minimize.h"
+#include "summit/certificate.h"
+#include "summit/field.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_check_certificate);
 

@@ -19,8 +19,8 @@
 
 #include "base/coerce.h"
 #include "base/confidential.h"
-#include "summit/field.h"
 #include "privacy/minimize.h"
+#include "summit/field.h"
 
 /* Raise the error for a field; detail and hint may be NULL. */
 void

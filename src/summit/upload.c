@@ -24,19 +24,19 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "summit/certificate.h"
 #include "base/confidential.h"
-#include "server/connection.h"
+#include "base/json.h"
 #include "engine/engine.h"
 #include "engine/instance.h"
-#include "job/job.h"
-#include "base/json.h"
 #include "engine/lock.h"
 #include "engine/new_row.h"
-#include "server/provider.h"
 #include "engine/statement.h"
-#include "summit/upload.h"
+#include "job/job.h"
 #include "process/wake.h"
+#include "server/connection.h"
+#include "server/provider.h"
+#include "summit/certificate.h"
+#include "summit/upload.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_fill);
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_policy);
@@ -169,7 +169,7 @@ upload_params(const char *key)
  * validator, key and hash, but nobody follows the upload to its end.
  */
 void
-upload_fill_job(NewRow *row)
+upload_fill_job(NewRow *row, const Connection *connection)
 {
 	const char *key = new_row_text(row, "idempotency_key");
 	Jsonb *body = new_row_json(row, "body");

@@ -11,6 +11,7 @@
 #include "utils/jsonb.h"
 
 #include "engine/new_row.h"
+#include "server/connection.h"
 
 /* The row of an app's table that an upload is for. */
 typedef struct UploadSource
@@ -23,6 +24,6 @@ typedef struct UploadSource
 
 extern UploadSource *upload_source;
 extern void upload_hash(Jsonb *body, uint8 *hash);
-extern void upload_fill_job(NewRow *row);
+extern void upload_fill_job(NewRow *row, const Connection *connection);
 
 #endif /* CANOPY_SUMMIT_SUMMIT_UPLOAD_H */

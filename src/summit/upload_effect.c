@@ -16,17 +16,17 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "base/confidential.h"
 #include "api/failure.h"
-#include "worker/flight.h"
-#include "job/job.h"
+#include "base/confidential.h"
 #include "base/json.h"
-#include "job/settlement.h"
 #include "engine/statement.h"
 #include "http/transfer.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "process/wake.h"
 #include "summit/upload.h"
 #include "summit/upload_effect.h"
-#include "process/wake.h"
 
 #define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
 #define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
@@ -108,16 +108,17 @@ poll_announce(void)
 	wake_at_commit(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), POLL_FIRST));
 }
 
-/* The keys of the flights' jobs. */
+/* The keys of the settlements' jobs. */
 static Datum
-job_column(List *flights)
+job_column(List *settlements)
 {
-	Datum *values = palloc(sizeof(Datum) * Max(list_length(flights), 1));
+	Datum *values = palloc(sizeof(Datum) * Max(list_length(settlements), 1));
 	ListCell *cell;
 
-	foreach(cell, flights)
-		values[foreach_current_index(cell)] = Int64GetDatum(((Flight *) lfirst(cell))->job->job_id);
-	return statement_array(values, NULL, list_length(flights), INT8OID);
+	foreach(cell, settlements)
+		values[foreach_current_index(cell)] =
+			Int64GetDatum(((Settlement *) lfirst(cell))->job->job_id);
+	return statement_array(values, NULL, list_length(settlements), INT8OID);
 }
 
 /* A text member of an object, cut to what is kept; NULL if it is none. */
@@ -133,7 +134,7 @@ member_text(JsonbContainer *object, const char *name)
 					pg_mbcliplen(value->val.string.val, value->val.string.len, MESSAGE_MAX));
 }
 
-/* Summit's error objects {code, field, message, correlation_id} as columns, one entry a flight. */
+/* Summit's error objects {code, field, message, correlation_id} as columns, one entry a settlement. */
 typedef struct ErrorColumns
 {
 	List *code; /* of char *, NULL = none */
@@ -182,30 +183,30 @@ answer_job_id(Jsonb *json)
 }
 
 /* upload-policy succeeded: remember Summit's jobs, and watch them. */
-void
-upload_accepted(List *flights)
+static void
+upload_accepted(List *settlements)
 {
 	List *summit_job_ids = NIL;
 	ListCell *cell;
 
-	foreach(cell, flights)
+	foreach(cell, settlements)
 		summit_job_ids =
-			lappend(summit_job_ids, answer_job_id(((Flight *) lfirst(cell))->answer->json));
+			lappend(summit_job_ids, answer_job_id(((Settlement *) lfirst(cell))->answer->json));
 	statement_run(&statements[UPLOAD_ACCEPT],
-				  (Datum[]){job_column(flights), statement_texts(summit_job_ids)}, NULL);
+				  (Datum[]){job_column(settlements), statement_texts(summit_job_ids)}, NULL);
 	poll_announce();
 }
 
 /* upload-policy failed for good: keep Summit's errors, field by field. */
-void
-upload_ended(List *flights)
+static void
+upload_ended(List *settlements)
 {
 	ErrorColumns errors = {0};
 	ListCell *cell;
 
-	foreach(cell, flights)
+	foreach(cell, settlements)
 	{
-		const Settlement *settlement = &((Flight *) lfirst(cell))->settlement;
+		const Settlement *settlement = lfirst(cell);
 		const HttpResponse *response = settlement->response;
 		const char *problem;
 		Jsonb *json = response && response->outcome == HTTP_COMPLETE
@@ -215,7 +216,7 @@ upload_ended(List *flights)
 		error_take(&errors, json, settlement);
 	}
 	statement_run(&statements[UPLOAD_END_BY_JOB],
-				  (Datum[]){job_column(flights), statement_texts(errors.code),
+				  (Datum[]){job_column(settlements), statement_texts(errors.code),
 							statement_texts(errors.field), statement_texts(errors.message),
 							statement_texts(errors.correlation_id)},
 				  NULL);
@@ -227,24 +228,24 @@ upload_ended(List *flights)
  * somebody before us used the key for something else; then the answer counts as
  * accepted.
  */
-bool
-upload_adopt_conflict(Flight *flight)
+static bool
+upload_adopt_conflict(Settlement *settlement)
 {
-	const HttpResponse *response = flight->settlement.response;
+	const HttpResponse *response = settlement->response;
 	const char *problem;
 	uint8 hash[SHA256_DIGEST_LENGTH];
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
-	if (answer_job_id(json) == NULL || flight->job->request_hash == NULL ||
-		(flight->job->fence <= 1 && response->sends <= 1 &&
-		 flight->job->first_sent_at == flight->job->claimed_at))
+	if (answer_job_id(json) == NULL || settlement->job->request_hash == NULL ||
+		(settlement->job->fence <= 1 && response->sends <= 1 &&
+		 settlement->job->first_sent_at == settlement->job->claimed_at))
 		return false;
-	upload_hash(flight->job->body, hash);
-	if (memcmp(hash, flight->job->request_hash, sizeof(hash)) != 0)
+	upload_hash(settlement->job->body, hash);
+	if (memcmp(hash, settlement->job->request_hash, sizeof(hash)) != 0)
 		return false;
-	flight->answer = palloc0(sizeof(Answer));
-	flight->answer->json = json;
-	flight->answer->started_at = flight->started_at;
+	settlement->answer = palloc0(sizeof(Answer));
+	settlement->answer->json = json;
+	settlement->answer->started_at = settlement->started_at;
 	return true;
 }
 
@@ -260,21 +261,21 @@ is_one_of(const char *status, const char *const *words)
 
 /* What the end of a poll says of the upload; NULL = nothing yet. */
 static const char *
-poll_end(const Flight *flight)
+poll_end(const Settlement *settlement)
 {
 	static const char *const good[] = {"verified", "completed", "succeeded", NULL};
 	static const char *const bad[] = {"failed", "rejected", "error", NULL};
-	Jsonb *json = flight->answer ? flight->answer->json : NULL;
+	Jsonb *json = settlement->answer ? settlement->answer->json : NULL;
 	const char *status = json && JB_ROOT_IS_OBJECT(json) ? json_text_field(json, "status") : NULL;
 
-	if (flight->settlement.state != JOB_SUCCEEDED)
+	if (settlement->state != JOB_SUCCEEDED)
 		return "unresolved";
 	return is_one_of(status, good) ? "verified" : is_one_of(status, bad) ? "failed" : NULL;
 }
 
 /* get-job ended: the uploads have come to their ends, or are polled again, or are given up. */
-void
-upload_polled(List *flights)
+static void
+upload_polled(List *settlements)
 {
 	ErrorColumns errors = {0};
 	List *statuses = NIL;
@@ -282,22 +283,22 @@ upload_polled(List *flights)
 	List *pending = NIL;
 	ListCell *cell;
 
-	foreach(cell, flights)
+	foreach(cell, settlements)
 	{
-		Flight *flight = lfirst(cell);
-		const char *status = poll_end(flight);
+		Settlement *settlement = lfirst(cell);
+		const char *status = poll_end(settlement);
 
 		if (status == NULL)
 		{
-			pending = lappend(pending, flight);
+			pending = lappend(pending, settlement);
 			continue;
 		}
-		ended = lappend(ended, flight);
+		ended = lappend(ended, settlement);
 		statuses = lappend(statuses, unconstify(char *, status));
 		if (strcmp(status, "verified") == 0)
 			error_append(&errors, NULL, NULL, NULL, NULL);
 		else
-			error_take(&errors, flight->answer ? flight->answer->json : NULL, &flight->settlement);
+			error_take(&errors, settlement->answer ? settlement->answer->json : NULL, settlement);
 	}
 	if (ended != NIL)
 		statement_run(&statements[UPLOAD_END],
@@ -313,6 +314,23 @@ upload_polled(List *flights)
 					  NULL);
 		poll_announce();
 	}
+}
+
+/* From _PG_init(). */
+void
+upload_effect_register(void)
+{
+	static const JobHandler upload = {.operation = "upload-policy",
+									  .fill = upload_fill_job,
+									  .adopts_conflict = upload_adopt_conflict,
+									  .succeeded = upload_accepted,
+									  .failed = upload_ended};
+	static const JobHandler poll = {.operation = "get-job",
+									.succeeded = upload_polled,
+									.failed = upload_polled};
+
+	handler_register(&upload);
+	handler_register(&poll);
 }
 
 /* For how long an upload is watched. */

@@ -17,9 +17,9 @@
 #include "utils/memutils.h"
 
 #include "base/confidential.h"
-#include "webhook/envelope.h"
 #include "base/json.h"
 #include "server/provider.h"
+#include "webhook/envelope.h"
 
 /* A member of an object that is an object; NULL if it is none. */
 static JsonbContainer *

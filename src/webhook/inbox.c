@@ -17,13 +17,13 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
+#include "engine/lock.h"
+#include "process/shared.h"
 #include "server/connection.h"
+#include "server/provider.h"
 #include "webhook/envelope.h"
 #include "webhook/header.h"
 #include "webhook/inbox.h"
-#include "engine/lock.h"
-#include "server/provider.h"
-#include "process/shared.h"
 #include "webhook/signature.h"
 
 /*

@@ -20,13 +20,13 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "webhook/envelope.h"
-#include "webhook/inbox.h"
-#include "webhook/inbox_store.h"
 #include "engine/instance.h"
 #include "engine/lock.h"
 #include "engine/statement.h"
 #include "process/wake.h"
+#include "webhook/envelope.h"
+#include "webhook/inbox.h"
+#include "webhook/inbox_store.h"
 
 /* clang-format off */
 /*

@@ -16,14 +16,14 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
-#include "server/connection.h"
 #include "engine/engine.h"
-#include "webhook/envelope.h"
-#include "webhook/inbox.h"
-#include "webhook/inbox_store.h"
 #include "engine/instance.h"
 #include "engine/new_row.h"
 #include "engine/statement.h"
+#include "server/connection.h"
+#include "webhook/envelope.h"
+#include "webhook/inbox.h"
+#include "webhook/inbox_store.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_webhook_fill);
 

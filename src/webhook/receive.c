@@ -18,11 +18,11 @@
 #include "utils/jsonb.h"
 
 #include "base/confidential.h"
-#include "server/connection.h"
+#include "base/json.h"
 #include "engine/engine.h"
+#include "server/connection.h"
 #include "webhook/inbox.h"
 #include "webhook/inbox_store.h"
-#include "base/json.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_receive_webhook);
 CONFIDENTIAL_FUNCTION(canopy_summit_verify_webhook);

@@ -12,9 +12,9 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "worker/apply.h"
 #include "engine/statement.h"
 #include "engine/transaction.h"
+#include "worker/apply.h"
 #include "worker/worker.h"
 
 #define WEBHOOK_BATCH 200  /* webhooks that are applied together */

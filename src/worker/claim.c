@@ -14,14 +14,14 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "worker/claim.h"
 #include "credential/credential.h"
-#include "worker/flight.h"
 #include "job/job.h"
+#include "job/throttle.h"
+#include "process/shared.h"
+#include "worker/claim.h"
+#include "worker/flight.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"
-#include "process/shared.h"
-#include "job/throttle.h"
 #include "worker/worker.h"
 
 #define PATIENCE        (10 * 1000) /* ms after which a job of low priority gets a turn among others */

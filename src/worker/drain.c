@@ -18,17 +18,17 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "engine/transaction.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "process/shared.h"
 #include "worker/claim.h"
 #include "worker/drain.h"
 #include "worker/flight.h"
-#include "job/job.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"
 #include "worker/scan.h"
 #include "worker/settle.h"
-#include "job/settlement.h"
-#include "process/shared.h"
-#include "engine/transaction.h"
 #include "worker/worker.h"
 
 #define WORK_PAUSE 1000 /* ms before claims that failed are tried again */

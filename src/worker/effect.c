@@ -1,6 +1,6 @@
 /*
  * effect.c
- *	  What an answer changes besides its job, by operation.
+ *	  What an answer changes besides its job: its handler knows.
  *
  * Called by the worker in the transaction that settles the job, after the
  * settle has counted: an effect without its settle, or twice, cannot be.
@@ -10,73 +10,40 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 
-#include "base/confidential.h"
+#include "api/operation.h"
+#include "api/redact.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/reconcile.h"
+#include "job/settlement.h"
 #include "worker/effect.h"
 #include "worker/flight.h"
 #include "worker/hold.h"
-#include "job/job.h"
-#include "base/json.h"
-#include "api/operation.h"
-#include "pull/pull.h"
-#include "job/reconcile.h"
-#include "api/redact.h"
-#include "summit/upload_effect.h"
 
-/* Store a fetched pull. */
-static void
-fetch_store(const Flight *flight)
-{
-	const Job *job = flight->job;
-	PullSource source = {.server = job->server,
-						 .environment = flight->environment,
-						 .stored_by = job->owner,
-						 .expected_pull_id = json_text_field(job->params, "pullId"),
-						 .fetched_at = flight->answer->started_at,
-						 .replaced = flight->answer->replaced,
-						 .received = flight->answer->received,
-						 .received_len = flight->answer->received_len};
-
-	(void) pull_store(flight->answer->json, &source);
-}
-
-/* Store fetched pulls. */
-static void
-effect_fetch(List *flights)
-{
-	ListCell *cell;
-
-	foreach(cell, flights)
-		fetch_store(lfirst(cell));
-}
-
-/* Operations whose ends are more than answers. */
-static const struct
-{
-	const char *operation;
-	void (*succeeded)(List *flights);
-	void (*failed)(List *flights); /* NULL = nothing */
-} effects[] = {
-	{"get-pull-by-id", effect_fetch, NULL},
-	{"upload-policy", upload_accepted, upload_ended},
-	{"get-job", upload_polled, upload_polled},
-};
-
-/* Choose what of an answer is kept in canopy_summit.job_response; a pull is stored as a version instead. */
+/* Choose what of an answer is kept in canopy_summit.job_response: nothing of what the effect stores. */
 void
 effect_keep_answer(Flight *flight)
 {
 	const Operation *operation = flight->job->operation;
+	Settlement *settlement = &flight->settlement;
 
-	if (strcmp(operation->name, "get-pull-by-id") == 0 && !flight->is_quarantined)
+	if (handler_find(operation)->stores_answer && !flight->is_quarantined)
 		return;
-	flight->settlement.answer = operation->flags & OPERATION_SECRET
-									? redact_answer(flight->answer->json)
-									: flight->answer->json;
+	settlement->kept = operation->flags & OPERATION_SECRET ? redact_answer(settlement->answer->json)
+														   : settlement->answer->json;
 }
 
-/* The flights of an operation that ended in this state. */
+/* Whether the handler of a flight's operation has to do with it: no look-up's, and no quarantined one's. */
+static bool
+is_handled(const Flight *flight)
+{
+	return flight->job->operation != NULL && flight->job->reconciles == 0 &&
+		   !flight->is_quarantined;
+}
+
+/* The settlements of an operation's flights that ended in this state. */
 static List *
-flights_of(List *flights, const char *operation, JobState state)
+settlements_of(List *flights, const Operation *operation, JobState state)
 {
 	List *found = NIL;
 	ListCell *cell;
@@ -85,19 +52,35 @@ flights_of(List *flights, const char *operation, JobState state)
 	{
 		Flight *flight = lfirst(cell);
 
-		if (flight->job->operation != NULL && flight->job->reconciles == 0 &&
-			!flight->is_quarantined && flight->settlement.state == state &&
-			strcmp(flight->job->operation->name, operation) == 0)
-			found = lappend(found, flight);
+		if (is_handled(flight) && flight->job->operation == operation &&
+			flight->settlement.state == state)
+			found = lappend(found, &flight->settlement);
 	}
 	return found;
+}
+
+/* The operations of flights, each once: a List of const Operation *. */
+static List *
+operations_of(List *flights)
+{
+	List *operations = NIL;
+	ListCell *cell;
+
+	foreach(cell, flights)
+	{
+		Flight *flight = lfirst(cell);
+
+		if (is_handled(flight))
+			operations =
+				list_append_unique_ptr(operations, unconstify(Operation *, flight->job->operation));
+	}
+	return operations;
 }
 
 /* Apply what settled flights, a List of Flight *, change besides their jobs. */
 void
 effect_apply(List *flights)
 {
-	List *found;
 	ListCell *cell;
 
 	foreach(cell, flights)
@@ -107,15 +90,17 @@ effect_apply(List *flights)
 		if (flight->holds_credential)
 			hold_write(flight);
 		if (flight->job->reconciles != 0 && flight->settlement.state == JOB_SUCCEEDED)
-			reconcile_conclude(flight->job, flight->answer->json);
+			reconcile_conclude(flight->job, flight->settlement.answer->json);
 	}
-	for (int i = 0; i < lengthof(effects); i++)
+	foreach(cell, operations_of(flights))
 	{
-		found = flights_of(flights, effects[i].operation, JOB_SUCCEEDED);
-		if (found != NIL)
-			effects[i].succeeded(found);
-		found = flights_of(flights, effects[i].operation, JOB_FAILED);
-		if (found != NIL && effects[i].failed != NULL)
-			effects[i].failed(found);
+		const JobHandler *handler = handler_find(lfirst(cell));
+		List *succeeded = settlements_of(flights, lfirst(cell), JOB_SUCCEEDED);
+		List *failed = settlements_of(flights, lfirst(cell), JOB_FAILED);
+
+		if (succeeded != NIL && handler->succeeded != NULL)
+			handler->succeeded(succeeded);
+		if (failed != NIL && handler->failed != NULL)
+			handler->failed(failed);
 	}
 }

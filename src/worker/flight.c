@@ -12,20 +12,20 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "server/connection.h"
-#include "credential/credential.h"
 #include "api/failure.h"
-#include "worker/flight.h"
-#include "job/job.h"
-#include "worker/lane.h"
-#include "http/loop.h"
 #include "api/operation.h"
 #include "api/request.h"
-#include "job/retry.h"
-#include "worker/settle.h"
-#include "job/settlement.h"
+#include "credential/credential.h"
 #include "credential/token.h"
+#include "http/loop.h"
 #include "http/transfer.h"
+#include "job/job.h"
+#include "job/retry.h"
+#include "job/settlement.h"
+#include "server/connection.h"
+#include "worker/flight.h"
+#include "worker/lane.h"
+#include "worker/settle.h"
 #include "worker/worker.h"
 
 #define TOKEN_PAUSE         (5 * 1000) /* ms after a request for a token that failed, doubled each time */
@@ -45,7 +45,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	flight->credential = credential_find(job->server_oid, job->owner_oid, job->server, job->owner);
 	job->owner = MemoryContextStrdup(context, flight->credential->owner);
 	flight->started_at = GetCurrentTimestamp();
-	flight->environment =
+	flight->settlement.environment =
 		flight->credential->connection
 			? MemoryContextStrdup(context, flight->credential->connection->environment)
 			: NULL;
@@ -276,10 +276,10 @@ flight_landed(Worker *worker, Flight *flight)
 	Failure *failure = NULL;
 	const char *code = NULL;
 
-	flight->answer = answer_read(flight->job->operation, response, &failure);
-	if (flight->answer != NULL)
+	flight->settlement.answer = answer_read(flight->job->operation, response, &failure);
+	if (flight->settlement.answer != NULL)
 	{
-		flight->answer->started_at = flight->started_at;
+		flight->settlement.answer->started_at = flight->started_at;
 		settlement->outcome = psprintf("server answered %d", response->status);
 	}
 	else
@@ -292,7 +292,8 @@ flight_landed(Worker *worker, Flight *flight)
 	settlement->response = response;
 	flight->lane->multiplexed = response->multiplexed;
 	settle_conclude(worker, flight,
-					retry_decide(flight->job->operation, response, code, flight->answer != NULL));
+					retry_decide(flight->job->operation, response, code,
+								 flight->settlement.answer != NULL));
 	MemoryContextSwitchTo(old);
 }
 

@@ -9,12 +9,11 @@
 
 #include "utils/timestamp.h"
 
-#include "api/answer.h"
 #include "credential/credential.h"
-#include "job/job.h"
-#include "worker/lane.h"
-#include "job/settlement.h"
 #include "http/transfer.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "worker/lane.h"
 #include "worker/worker.h"
 
 /* A claimed job on its way; it lives in the job's memory context. */
@@ -26,9 +25,7 @@ typedef struct Flight
 	Credential *credential;
 	HttpTransfer *transfer; /* NULL = not sent */
 	TimestampTz started_at;
-	const char *environment;
 	int token_number; /* which token it was sent with */
-	Answer *answer;   /* NULL = none */
 	Settlement settlement;
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */

@@ -21,10 +21,10 @@
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"
-#include "worker/flight.h"
-#include "worker/hold.h"
 #include "engine/instance.h"
 #include "engine/statement.h"
+#include "worker/flight.h"
+#include "worker/hold.h"
 
 enum
 {

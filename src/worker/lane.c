@@ -15,12 +15,12 @@
 #include "utils/timestamp.h"
 
 #include "base/confidential.h"
+#include "job/job.h"
+#include "job/throttle.h"
+#include "process/shared.h"
 #include "server/connection.h"
 #include "worker/hold.h"
-#include "job/job.h"
 #include "worker/lane.h"
-#include "process/shared.h"
-#include "job/throttle.h"
 #include "worker/worker.h"
 
 /* Let every queued job with this run_at or a later one be claimed. */

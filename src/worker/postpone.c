@@ -19,17 +19,17 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
-#include "worker/drain.h"
-#include "worker/flight.h"
-#include "job/job.h"
-#include "worker/lane.h"
 #include "api/operation.h"
-#include "worker/postpone.h"
-#include "worker/settle.h"
-#include "job/settlement.h"
+#include "base/confidential.h"
 #include "engine/transaction.h"
 #include "http/transfer.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "worker/drain.h"
+#include "worker/flight.h"
+#include "worker/lane.h"
+#include "worker/postpone.h"
+#include "worker/settle.h"
 #include "worker/worker.h"
 
 #define PATIENCE_SHORT   "5ms" /* for a lock, while what others wait for is at stake */
@@ -105,7 +105,9 @@ flight_bytes(const Flight *flight)
 	const HttpResponse *response = flight->settlement.response;
 
 	return (response ? response->body_len : 0) +
-		   (flight->answer && flight->answer->json ? VARSIZE(flight->answer->json) : 0);
+		   (flight->settlement.answer && flight->settlement.answer->json
+				? VARSIZE(flight->settlement.answer->json)
+				: 0);
 }
 
 /* Keep a flight that could not be settled, and try again later. */
@@ -291,7 +293,7 @@ postponed_give_back(Worker *worker)
 		settlement->attempts = flight->job->attempts;
 		settlement->code = "locked";
 		settlement->outcome = "its answer waited for a lock when the worker had to leave";
-		settlement->answer = NULL;
+		settlement->kept = NULL;
 		flight->is_quarantined = false;
 		flights = lappend(flights, flight);
 		worker->postponed = foreach_delete_current(worker->postponed, cell);

@@ -15,18 +15,18 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-#include "credential/credential.h"
-#include "worker/effect.h"
-#include "worker/flight.h"
-#include "job/job.h"
 #include "api/operation.h"
-#include "job/retry.h"
-#include "worker/settle.h"
-#include "job/settlement.h"
-#include "job/throttle.h"
+#include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
-#include "summit/upload_effect.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/retry.h"
+#include "job/settlement.h"
+#include "job/throttle.h"
+#include "worker/effect.h"
+#include "worker/flight.h"
+#include "worker/settle.h"
 #include "worker/worker.h"
 
 #define SETTLE_TRIES 60 /* of one flight, seconds apart, that want of resources may cost */
@@ -38,6 +38,15 @@ quarantine_outcome(const ErrorData *error)
 	return psprintf("its answer could not be stored: %s", error->message);
 }
 
+/* Whether a 409 is about what was sent, and so as good as the answer to it. */
+static bool
+conclude_conflict(Settlement *settlement)
+{
+	const JobHandler *handler = handler_find(settlement->job->operation);
+
+	return handler->adopts_conflict != NULL && handler->adopts_conflict(settlement);
+}
+
 /* Queue the job again after a delay, or give up. */
 static void
 conclude_again(Flight *flight, RetryAction action, long retry_after)
@@ -46,7 +55,10 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 	const HttpResponse *response = settlement->response;
 	bool may_have_effect = flight->job->operation->class == OPERATION_KEYED && response != NULL &&
 						   response->outcome != HTTP_COMPLETE && response->was_sent;
+	int64 (*delay)(int, long) = handler_find(flight->job->operation)->retry_delay;
 
+	if (delay == NULL)
+		delay = retry_delay;
 	settlement->attempts = flight->job->attempts + (action == RETRY_AGAIN ? 1 : 0);
 	settlement->state = JOB_QUEUED;
 	if (settlement->attempts >= flight->job->max_attempts)
@@ -56,7 +68,7 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 	}
 	settlement->run_at =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									retry_delay(Max(settlement->attempts, 1), retry_after));
+									delay(Max(settlement->attempts, 1), retry_after));
 	/* Without a token there is nothing to try before one is asked for again. */
 	if (flight->transfer == NULL)
 		settlement->run_at = Max(settlement->run_at, flight->credential->token_not_before);
@@ -145,7 +157,7 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 			settlement->state = JOB_IN_DOUBT;
 			break;
 		case RETRY_CONFLICT:
-			settlement->state = upload_adopt_conflict(flight) ? JOB_SUCCEEDED : JOB_FAILED;
+			settlement->state = conclude_conflict(settlement) ? JOB_SUCCEEDED : JOB_FAILED;
 			break;
 		case RETRY_FAIL:
 			settlement->state = JOB_FAILED;
@@ -171,7 +183,7 @@ settle_batch(Worker *worker, List *flights)
 		Flight *flight = lfirst(cell);
 
 		flight->settlement.accepted = false;
-		if (flight->answer != NULL &&
+		if (flight->settlement.answer != NULL &&
 			(flight->settlement.state == JOB_SUCCEEDED || flight->is_quarantined))
 			effect_keep_answer(flight);
 		settlements = lappend(settlements, &flight->settlement);

@@ -9,8 +9,8 @@
 
 #include "nodes/pg_list.h"
 
-#include "worker/flight.h"
 #include "job/retry.h"
+#include "worker/flight.h"
 #include "worker/worker.h"
 
 struct Worker;

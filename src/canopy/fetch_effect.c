@@ -1,0 +1,74 @@
+/*
+ * fetch_effect.c
+ *	  A pull fetched by job: what the job asks for, and how its answer is stored.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "api/answer.h"
+#include "base/json.h"
+#include "canopy/fetch_effect.h"
+#include "engine/new_row.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "pull/pull.h"
+#include "server/connection.h"
+
+/* A fetch that does not say gets property data where the server's option with_property_data says so. */
+static void
+fetch_fill(NewRow *row, const Connection *connection)
+{
+	Datum addition;
+
+	if (!connection->with_property_data)
+		return;
+	addition = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"withPropertyData\": true}"));
+	new_row_put(row, "params",
+				DirectFunctionCall2(jsonb_concat, addition,
+									JsonbPGetDatum(new_row_json(row, "params"))));
+}
+
+/* Store a fetched pull. */
+static void
+fetch_store(const Settlement *settlement)
+{
+	const Job *job = settlement->job;
+	const Answer *answer = settlement->answer;
+	PullSource source = {.server = job->server,
+						 .environment = settlement->environment,
+						 .stored_by = job->owner,
+						 .expected_pull_id = json_text_field(job->params, "pullId"),
+						 .fetched_at = answer->started_at,
+						 .replaced = answer->replaced,
+						 .received = answer->received,
+						 .received_len = answer->received_len};
+
+	(void) pull_store(answer->json, &source);
+}
+
+/* Store fetched pulls. */
+static void
+fetch_succeeded(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+		fetch_store(lfirst(cell));
+}
+
+/* From _PG_init(). */
+void
+fetch_effect_register(void)
+{
+	static const JobHandler handler = {.operation = "get-pull-by-id",
+									   .fill = fetch_fill,
+									   .succeeded = fetch_succeeded,
+									   .stores_answer = true};
+
+	handler_register(&handler);
+}

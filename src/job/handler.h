@@ -1,0 +1,43 @@
+/*
+ * handler.h
+ *	  What the jobs of an operation do besides being sent and settled: the rooms
+ *	  above register it, and neither the queue nor the workers know of whom.
+ */
+#ifndef CANOPY_SUMMIT_JOB_HANDLER_H
+#define CANOPY_SUMMIT_JOB_HANDLER_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "api/operation.h"
+#include "engine/new_row.h"
+#include "job/retry.h"
+#include "job/settlement.h"
+#include "server/connection.h"
+
+/* Every function may be NULL. */
+typedef struct JobHandler
+{
+	const char *operation;
+
+	/* Completes a row that is enqueued, before its parameters and body are checked; refuses it by an error. */
+	void (*fill)(NewRow *row, const Connection *connection);
+
+	/* Whether a 409 to this attempt is about the very same request, whose answer it then puts in the settlement. */
+	bool (*adopts_conflict)(Settlement *settlement);
+
+	/* The effects of jobs, a List of Settlement *, in the transaction that settles them.  Inside engine_begin(). */
+	void (*succeeded)(List *settlements);
+	void (*failed)(List *settlements);
+
+	/* Milliseconds until the next attempt, of which `attempts` have failed; the usual schedule if it is NULL. */
+	int64 (*retry_delay)(int attempts, long retry_after);
+
+	bool stores_answer; /* its effect does, and job_response need not */
+} JobHandler;
+
+extern void handler_register(const JobHandler *handler);
+extern const JobHandler *handler_find(const Operation *operation);
+
+#endif /* CANOPY_SUMMIT_JOB_HANDLER_H */
