@@ -10,7 +10,6 @@
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
-#include "utils/guc.h"
 
 #include "http/url.h"
 

@@ -5,11 +5,8 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/guc.h"
 
 #include "api/operation.h"
 #include "engine/instance.h"

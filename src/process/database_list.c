@@ -4,17 +4,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "postmaster/bgworker.h"
-#include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"

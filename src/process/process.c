@@ -4,11 +4,8 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/tableam.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "process/process.h"

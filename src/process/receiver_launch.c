@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "utils/guc.h"
-#include "utils/timestamp.h"
 
 #include "process/database_list.h"
 #include "process/process.h"

@@ -12,13 +12,10 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
-#include "utils/guc.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "process/shared.h"

@@ -10,7 +10,6 @@
 
 #include <openssl/sha.h>
 
-#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"

@@ -4,10 +4,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 
 #include "base/confidential.h"

@@ -10,8 +10,6 @@
 
 #include <openssl/sha.h>
 
-#include "catalog/namespace.h"
-#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"

@@ -6,12 +6,9 @@
 
 #include <openssl/sha.h>
 
-#include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 

@@ -10,7 +10,6 @@
 #include <openssl/params.h>
 
 #include "nodes/pg_list.h"
-#include "utils/timestamp.h"
 
 #include "webhook/signature.h"
 

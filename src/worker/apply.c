@@ -4,12 +4,7 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/guc.h"
-#include "utils/inval.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "engine/statement.h"

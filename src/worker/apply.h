@@ -11,9 +11,7 @@
 
 #include "worker/worker.h"
 
-struct Worker;
-
 extern bool webhooks_are_stored(void);
-extern void worker_apply(struct Worker *worker, TimestampTz now);
+extern void worker_apply(Worker *worker, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_APPLY_H */

@@ -12,9 +12,7 @@
 
 #include "worker/worker.h"
 
-struct Worker;
-
-extern List *worker_claim(struct Worker *worker, TimestampTz now);
-extern void claims_send(struct Worker *worker, List *claims);
+extern List *worker_claim(Worker *worker, TimestampTz now);
+extern void claims_send(Worker *worker, List *claims);
 
 #endif /* CANOPY_SUMMIT_WORKER_CLAIM_H */

@@ -12,10 +12,8 @@
 
 #include "worker/worker.h"
 
-struct Worker;
-
-extern void flights_free(struct Worker *worker, List *flights);
-extern bool worker_has_work(struct Worker *worker, TimestampTz now);
-extern void worker_work(struct Worker *worker, TimestampTz now);
+extern void flights_free(Worker *worker, List *flights);
+extern bool worker_has_work(Worker *worker, TimestampTz now);
+extern void worker_work(Worker *worker, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_DRAIN_H */

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 
 #include "api/operation.h"

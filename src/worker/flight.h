@@ -33,10 +33,8 @@ typedef struct Flight
 	TimestampTz settle_at; /* not tried again before */
 } Flight;
 
-struct Worker;
-
-extern Flight *flight_create(struct Worker *worker, Lane *lane, Job *job);
-extern void flight_start(struct Worker *worker, Flight *flight);
-extern void flights_collect(struct Worker *worker);
+extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
+extern void flight_start(Worker *worker, Flight *flight);
+extern void flights_collect(Worker *worker);
 
 #endif /* CANOPY_SUMMIT_WORKER_FLIGHT_H */

@@ -38,12 +38,10 @@ typedef struct Load
 	int64 bytes;
 } Load;
 
-struct Worker;
-
-extern void lanes_read(struct Worker *worker);
-extern bool lanes_hold_credential(const struct Worker *worker);
-extern void lanes_rescan(struct Worker *worker, TimestampTz from);
-extern int lane_room(const struct Worker *worker, Lane *lane, TimestampTz now, Load claimed);
-extern TimestampTz lanes_next(const struct Worker *worker, TimestampTz now);
+extern void lanes_read(Worker *worker);
+extern bool lanes_hold_credential(const Worker *worker);
+extern void lanes_rescan(Worker *worker, TimestampTz from);
+extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed);
+extern TimestampTz lanes_next(const Worker *worker, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_LANE_H */

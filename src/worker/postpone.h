@@ -13,12 +13,10 @@
 #include "worker/lane.h"
 #include "worker/worker.h"
 
-struct Worker;
-
 extern void lock_patience(bool is_short);
-extern void settle_each(struct Worker *worker, List *flights);
-extern void postponed_settle(struct Worker *worker, TimestampTz now);
-extern List *postponed_excess(struct Worker *worker, const Lane *lane);
-extern bool postponed_give_back(struct Worker *worker);
+extern void settle_each(Worker *worker, List *flights);
+extern void postponed_settle(Worker *worker, TimestampTz now);
+extern List *postponed_excess(Worker *worker, const Lane *lane);
+extern bool postponed_give_back(Worker *worker);
 
 #endif /* CANOPY_SUMMIT_WORKER_POSTPONE_H */

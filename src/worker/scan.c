@@ -4,13 +4,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "miscadmin.h"
-#include "utils/guc.h"
-#include "utils/inval.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"

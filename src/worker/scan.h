@@ -11,9 +11,7 @@
 
 #include "worker/worker.h"
 
-struct Worker;
-
-extern void worker_scan(struct Worker *worker, TimestampTz now);
-extern void worker_retain(struct Worker *worker, TimestampTz now);
+extern void worker_scan(Worker *worker, TimestampTz now);
+extern void worker_retain(Worker *worker, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_SCAN_H */

@@ -10,8 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 

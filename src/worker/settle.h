@@ -13,10 +13,8 @@
 #include "worker/flight.h"
 #include "worker/worker.h"
 
-struct Worker;
-
-extern void settle_conclude(struct Worker *worker, Flight *flight, RetryAction action);
-extern void settle_batch(struct Worker *worker, List *flights);
+extern void settle_conclude(Worker *worker, Flight *flight, RetryAction action);
+extern void settle_batch(Worker *worker, List *flights);
 extern void settle_quarantine(Flight *flight, const ErrorData *error);
 extern bool settle_may_repeat(const Flight *flight, int sqlstate);
 

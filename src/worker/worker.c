@@ -4,14 +4,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
-#include "utils/timeout.h"
 
 #include "process/shared.h"
 #include "worker/worker.h"
