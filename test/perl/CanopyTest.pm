@@ -18,7 +18,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok SOON scaled test_seed
+  new_node start_sandbox create_canopy_server open_session sqlstate_of wait_until soon_ok SOON scaled test_seed
 );
 
 # Seconds that whatever is to happen at once may take, however busy the machine; and less than the minute
@@ -138,6 +138,17 @@ sub sqlstate_of
 	my ($detail) = $stderr =~ /^DETAIL:  (.*)$/m;
 	my ($hint) = $stderr =~ /^HINT:  (.*)$/m;
 	return ($sqlstate, $message, $detail, $hint);
+}
+
+# A session in database postgres that may stay open for as long as the test likes: each of its queries has the time
+# that PostgreSQL's modules give a session as a whole. Options: those of background_psql().
+sub open_session
+{
+	my ($node, %options) = @_;
+	my $session = $node->background_psql('postgres', %options);
+
+	$session->set_query_timer_restart;
+	return $session;
 }
 
 # Waits until the function returns something true, and returns that; dies when it takes too long, which

@@ -66,7 +66,7 @@ sub replaced
 sub growth_of_session
 {
 	my @statements = @_;
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	my $pid = $session->query('SELECT pg_backend_pid()');
 	my $last = pop @statements;
 

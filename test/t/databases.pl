@@ -59,7 +59,7 @@ sub one_place
 	create_canopy_server($narrow, $sandbox);
 	query($narrow, 'CREATE DATABASE other');
 	create_canopy_server($narrow, $sandbox, database => 'other');
-	my $session = $narrow->background_psql('postgres');
+	my $session = open_session($narrow);
 	$session->query_safe(qq{BEGIN; SELECT canopy_store_pull('{"pull_id": "$pull_id"}')});
 	$sandbox->clear_log;
 	my $waits = query($narrow, "SELECT canopy_enqueue_fetch('$pull_id')");

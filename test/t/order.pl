@@ -110,9 +110,9 @@ sub concurrent
 		'sent in the order of their keys');
 
 	# A later enqueuer waits for the commit of an earlier one, so that it cannot overtake.
-	my $first = $node->background_psql('postgres');
+	my $first = open_session($node);
 	$first->query_safe(q{BEGIN; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "first"}', ordering_key => 'race')});
-	my $second = $node->background_psql('postgres');
+	my $second = open_session($node);
 	$second->query_until(qr/started/, qq{\\echo started\nSELECT canopy_enqueue('get-pull-by-id', '{"pullId": "second"}', ordering_key => 'race');\n});
 	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) });
 	$first->query_safe('COMMIT');
@@ -134,7 +134,7 @@ sub neighbours
 	is(settled($node, $mine), 'succeeded', 'one that is never due holds up nobody else');
 	unlike(query($node, "SELECT canopy_summit.explain_job($mine)"), qr/ordering_key/, 'nor does explain_job() say so');
 
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe('SET ROLE neighbour; BEGIN; ' . $enqueue->('n::text', q{, run_at => 'infinity'}) . ' FROM generate_series(1, 9000) AS n');
 	my $locks = query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2)});
 	cmp_ok($locks, '<', 200, "9,000 keys in one transaction take $locks locks");
@@ -153,7 +153,7 @@ sub many_keys
 	my $begin = sub
 	{
 		my ($sql) = @_;
-		my $session = $node->background_psql('postgres');
+		my $session = open_session($node);
 		$session->query_until(qr/started/, "\\echo started\nBEGIN;\n$sql;\n");
 		return $session;
 	};
@@ -294,7 +294,7 @@ sub locked
 {
 	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '1s'; SELECT pg_reload_conf()});
 	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '2 s'});
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe("BEGIN; SELECT canopy_summit.cancel_job($job_id)");
 	sleep 3;
 	wait_until('the worker has left', sub { !worker_pids($node) }, 90);
@@ -311,7 +311,7 @@ sub waiting
 	my $fetches = q{server = 'canopy' AND params ->> 'pullId' LIKE 'held-%'};
 	query($node, q{ALTER SYSTEM RESET canopy_summit.worker_idle_timeout; SELECT pg_reload_conf()});
 	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for @held;
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe("BEGIN; SELECT count(canopy_store_pull(jsonb_build_object('pull_id', id))) FROM unnest('{@{[ join ',', @held ]}}'::text[]) AS id");
 	query($node, "SELECT canopy_enqueue_fetch(VARIADIC '{@{[ join ',', @held ]}}')");
 	others_go_on('pulls being stored');
@@ -367,7 +367,7 @@ sub leaving
 	my $lost = 0;
 	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '100ms'; SELECT pg_reload_conf()});
 	wait_until('the worker has left', sub { !worker_pids($node) }, 90);
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	my $enqueue = q{SELECT canopy_enqueue('get-carriers')};
 	for my $round (1 .. scaled(1000))
 	{

@@ -279,7 +279,7 @@ sub blocked
 {
 	my $body = canopy_body('blocked');
 	my $header = CanopyTest::quoted(JSON::PP->new->encode({ split /: /, signature($body, 'key') }));
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query("BEGIN; SELECT receive_webhook('canopy', $header, convert_to(" . CanopyTest::quoted($body) . q{, 'UTF8'))});
 	my @answers = together(webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 3);
 	is(join(' ', map { $_->{status} } @answers), '503 200 200 200', 'the others do not wait for its end');
@@ -310,7 +310,7 @@ sub unhealthy
 			CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION refuse()});
 	};
 
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$fails->('a lock on the table', qr/^somebody holds a lock/);
 	$other->query('COMMIT');
@@ -410,7 +410,7 @@ sub leaves
 	soon_ok('and comes back', sub { listens($port) });
 
 	# Not even one that waits for a lock amid its transaction stays.
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$pid = receiver_pid($node);
 	my $socket = sent_on_connection(scalar new_webhook());
@@ -449,7 +449,7 @@ sub killed
 	{
 		my $each = 200;
 		my $kind = $kinds[ $turn % @kinds ];
-		my $gate = $node->background_psql('postgres', on_error_stop => 0);
+		my $gate = open_session($node, on_error_stop => 0);
 		$gate->query('SELECT pg_advisory_lock(2001)');
 		query($node, "UPDATE strike SET subject = 'killed-$turn-" . int(1 + rand $each) . q{'});
 		$sandbox->control(POST => 'webhook', [ map {

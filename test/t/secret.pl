@@ -18,7 +18,7 @@ create_canopy_server($node, $sandbox, mapping => { client_secret_file => $file }
 create_attempt($node);
 
 subtest 'rotation' => sub {
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 
 	for my $turn (1 .. 3)
 	{

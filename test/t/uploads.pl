@@ -190,12 +190,12 @@ subtest 'the same body' => sub {
 subtest 'the same body from many sessions' => sub {
 	my $policy = policy();
 	my $payload = payload($policy);
-	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 16;
+	my @sessions = map { open_session($node, on_error_stop => 0) } 1 .. 16;
 	my $sql = 'SELECT summit_upload_policy(' . literal($payload) . ')';
 
 	$_->query_safe('SET client_min_messages = warning') for @sessions;
 	# All of them wait for one lock, and then go at once.
-	my $gate = $node->background_psql('postgres');
+	my $gate = open_session($node);
 	$gate->query_safe('SELECT pg_advisory_lock(1)');
 	$_->{stdin} .= "SELECT pg_advisory_lock_shared(1);\n$sql;\n\\echo done\n" for @sessions;
 	$_->{run}->pump_nb for @sessions;
@@ -218,7 +218,7 @@ subtest 'the same body from many sessions' => sub {
 };
 
 subtest 'the same body in a transaction with an old snapshot' => sub {
-	my ($policy, $session) = (policy(), $node->background_psql('postgres'));
+	my ($policy, $session) = (policy(), open_session($node));
 	my $payload = payload($policy);
 	$session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
 	my $first = upload($node, $payload);
@@ -346,7 +346,7 @@ subtest 'keys of others' => sub {
 # Two at once with a new key: the second waits for the first.
 subtest 'a key twice at once' => sub {
 	my @policies = (policy(), policy());
-	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } @policies;
+	my @sessions = map { open_session($node, on_error_stop => 0) } @policies;
 	my $insert = sub { 'SELECT summit_upload_policy(' . literal(payload($_[0])) . ", idempotency_key => 'at-once')" };
 	$sessions[0]->query_safe('BEGIN; ' . $insert->($policies[0]));
 	$sessions[1]->query_until(qr/begun/, "\\echo begun\n" . $insert->($policies[1]) . ";\n");

@@ -86,7 +86,7 @@ sub callers
 	for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 	{
 		my $body = body_of({ event_type => 'X', pull_id => $level });
-		my $session = $node->background_psql('postgres');
+		my $session = open_session($node);
 		$session->query("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM pg_class");
 		is(receive($node, 'canopy', { event_type => 'X', pull_id => $level }), '200 stored', "$level: another session stores it");
 		is($session->query("SELECT outcome FROM wh('canopy', $body)"), 'duplicate', "$level: it is known, though the snapshot is older");
@@ -103,7 +103,7 @@ sub callers
 	is(states(), 'none', 'a receive that is rolled back leaves nothing');
 	is(receive($node, 'canopy', $complete), '200 stored', 'and can be repeated');
 	my $body = body_of({ event_type => 'WAITS' });
-	my $first = $node->background_psql('postgres');
+	my $first = open_session($node);
 	$first->query("BEGIN; SELECT FROM wh('canopy', $body)");
 	my ($out, $err) = ('', '');
 	my $second = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT outcome FROM wh('canopy', $body)" ], '>', \$out, '2>', \$err);
@@ -185,7 +185,7 @@ sub poison
 	# Somebody holds a row that is to be changed: the worker tries later, and quarantines nothing.
 	receive($node, 'canopy', { event_type => 'X', pull_id => 'held' });
 	applied();
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query(q{BEGIN; UPDATE canopy_summit.pull_progress SET last_status = 'mine' WHERE pull_id = 'held'});
 	receive($node, 'canopy', { event_type => 'Y', pull_id => 'held' });
 	receive($node, 'canopy', { event_type => 'Y', pull_id => 'free' });
@@ -222,7 +222,7 @@ sub large
 sub strangers_locks
 {
 	query($node, 'CREATE ROLE stranger');
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe('SET SESSION AUTHORIZATION stranger');
 	is($session->query_safe(q{
 		SELECT count(pg_advisory_lock(c.oid::integer, n)) FROM pg_class c, generate_series(0, 1023) AS n
@@ -242,7 +242,7 @@ sub held_subject
 	receive($node, 'summit', summit('first', 'HELD'));
 	applied();
 	query($node, q{UPDATE canopy_summit.webhook SET state = 'quarantined'});
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	is($session->query_safe('BEGIN; SELECT canopy_summit.apply_webhook(webhook_id) FROM canopy_summit.webhook'), 'applied', 'one is being applied');
 	is(query($node, q{SELECT count(*) > 0, count(*) FILTER (WHERE objsubid IN (1, 2)) FROM pg_locks WHERE locktype = 'advisory'}), 't|0',
 		'under locks that SQL cannot name');
@@ -262,7 +262,7 @@ sub held_subject
 
 sub notification
 {
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query('LISTEN canopy_summit');
 	receive($node, 'canopy', { event_type => 'TOLD "\\', pull_id => 'secret pull', account_identifier => 'me' });
 	applied();
@@ -346,7 +346,7 @@ sub kills
 		my $file = PostgreSQL::Test::Utils::tempdir('send') . '/sql';
 		my @numbers = $sent + 1 .. $sent + 200;
 		append_to_file($file, join '', map { my $n = $_; map { "SELECT FROM wh('$_->[0]', " . body_of($_->[1]) . ");\n" } [ 'canopy', { %$complete, pull_id => "k$n" } ], [ 'summit', summit("k$n", 'P' . $n % 7) ] } @numbers);
-		my $gate = $node->background_psql('postgres', on_error_stop => 0);
+		my $gate = open_session($node, on_error_stop => 0);
 		$gate->query('SELECT pg_advisory_lock(2002)');
 		query($node, "UPDATE strike SET subject = 'k" . ($sent + 1 + int rand @numbers) . q{'});
 		my ($out, $err) = ('', '');
