@@ -140,12 +140,13 @@ sub sqlstate_of
 	return ($sqlstate, $message, $detail, $hint);
 }
 
-# A session in database postgres that may stay open for as long as the test likes: each of its queries has the time
-# that PostgreSQL's modules give a session as a whole. Options: those of background_psql().
+# A session that may stay open for as long as the test likes: each of its queries has the time
+# that PostgreSQL's modules give a session as a whole. Options: database; those of background_psql().
 sub open_session
 {
 	my ($node, %options) = @_;
-	my $session = $node->background_psql('postgres', %options);
+	my $database = delete $options{database} // 'postgres';
+	my $session = $node->background_psql($database, %options);
 
 	$session->set_query_timer_restart;
 	return $session;
