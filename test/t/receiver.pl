@@ -198,15 +198,21 @@ sub refuses
 		'large headers' => [ webhook('canopy', $body, $good, 'X: ' . 'x' x 40000), 431 ],
 		'no host' => [ "GET /healthz HTTP/1.1\r\n\r\n", 400 ]);
 
+	my $health = q{canopy_summit.server_health WHERE server = 'canopy'};
+	my $counts = sub { query($node, "SELECT refused_webhooks, encoded_webhooks FROM $health") };
+	my %counted = (gzip => '0 1', 'a forged one' => '1 0');
 	for my $name (sort keys %cases)
 	{
 		my ($request, $status, $pattern) = @{ $cases{$name} };
+		my @counts = split /\|/, $counts->();
 		my ($answer) = status_of_request($port, $request);
 		# libmicrohttpd 1.0 itself says that it does not know a coding, and hangs up on a NUL in the first line.
 		my $got = $answer ? $answer->{status} : 0;
 		my %instead = ('another encoding' => 501, 'NUL as it is in the path' => 0, 'NUL before a query' => 0);
 		is($got == ($instead{$name} // $status) ? $status : $got, $status, "$name: $status");
 		like($answer->{headers}, $pattern, $pattern) if $pattern;
+		my @more = map { $_ - shift @counts } split /\|/, $counts->();
+		is("@more", $counted{$name}, "$name: counted among what was refused, or apart from it") if $counted{$name};
 		unlike($answer->{body} // '', qr/canopy|refused|key/, 'which says nothing') if $answer;
 	}
 	my $endless = connected($port);
@@ -224,8 +230,9 @@ sub refuses
 	my $edge = '{"a":"' . 'x' x (64 * 1024 - 8) . '"}';
 	is(status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200, 'one of the largest size is taken');
 	is(rows() - $before, 4, 'nothing else is stored');
-	cmp_ok(query($node, q{SELECT refused_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), '>=', 5, 'server_health counts refusals');
-	is(query($node, q{SELECT encoded_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), 1, 'and apart from them what was compressed');
+	my ($refused, $encoded) = split /\|/, $counts->();
+	cmp_ok($refused, '>=', 5, 'server_health counts refusals');
+	is($encoded, 1, 'and apart from them what was compressed');
 	return;
 }
 
