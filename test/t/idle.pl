@@ -25,11 +25,11 @@ ok(is_alive($pid), 'it is still the same one');
 like(query($node, "SELECT application_name FROM pg_stat_activity WHERE pid = $pid"), qr/canopy_summit worker/, 'and names itself');
 
 query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '500ms'; SELECT pg_reload_conf()});
-wait_until('the worker disconnects', sub { !worker_pids($node) }, 70);
+wait_until('the worker disconnects', sub { !worker_pids($node) });
 quiet('disconnected', 'no worker at all');
 is(settled($node, enqueue($node, 'get-carriers'), 10), 'succeeded', 'the next job brings one');
 my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '4 s'});
-wait_until('the worker disconnects', sub { !worker_pids($node) }, 10);
+wait_until('the worker disconnects', sub { !worker_pids($node) });
 is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
 done_testing();
 

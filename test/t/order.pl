@@ -66,7 +66,7 @@ sub ordering
 		FROM generate_series(1, 60) n});
 	query($node, q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "holds the key"}', ordering_key => 'held');
 		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "behind"}', ordering_key => 'held')});
-	all_settled($node, q{ordering_key LIKE 'key %'}, 60);
+	all_settled($node, q{ordering_key LIKE 'key %'});
 	for my $key (0 .. 2)
 	{
 		my %seen;
@@ -103,7 +103,7 @@ sub concurrent
 		SQL
 	command_ok([ 'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 2, '--transactions', $each, "--random-seed=$seed", '--file', $file, $node->connstr('postgres') ], 'enqueuers');
 	query($node, q{SELECT canopy_summit.resume_server('many')});
-	all_settled($node, q{server = 'many'}, 120);
+	all_settled($node, q{server = 'many'});
 	is(query($node, q{
 		SELECT count(*) FROM (SELECT job_id, lag(job_id) OVER (ORDER BY started_at) AS earlier
 			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key = 'one key') a WHERE job_id < earlier}), 0,
@@ -391,7 +391,7 @@ sub leaving
 	query($node, 'CREATE DATABASE leaving_too TEMPLATE leaving');
 	for my $database (@databases)
 	{
-		wait_until('the worker has left', sub { !worker_pids($node, $database) }, 90);
+		wait_until('the worker has left', sub { !worker_pids($node, $database) });
 		push @places, { session => open_session($node, database => $database), next => 0 };
 	}
 	while (!$lost && ($begun < $rounds || grep { defined $_->{job_id} } @places))

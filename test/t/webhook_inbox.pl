@@ -36,7 +36,7 @@ sub states { return query($node, q{SELECT coalesce(string_agg(state || ' ' || n,
 
 sub applied
 {
-	wait_until('all is applied', sub { (eval { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) } // 1) == 0 }, 60);
+	wait_until('all is applied', sub { (eval { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) } // 1) == 0 });
 	return;
 }
 
@@ -107,7 +107,7 @@ sub callers
 	$first->query("BEGIN; SELECT FROM wh('canopy', $body)");
 	my ($out, $err) = ('', '');
 	my $second = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT outcome FROM wh('canopy', $body)" ], '>', \$out, '2>', \$err);
-	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 }, 20);
+	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 });
 	$first->query('COMMIT');
 	$first->quit;
 	$second->finish;
@@ -266,7 +266,7 @@ sub notification
 	$session->query('LISTEN canopy_summit');
 	receive($node, 'canopy', { event_type => 'TOLD "\\', pull_id => 'secret pull', account_identifier => 'me' });
 	applied();
-	my $heard = wait_until('it is told', sub { my $text = $session->query('SELECT 1'); $text =~ /notification/ ? $text : $session->{stdout} . $text =~ /notification/ ? $session->{stdout} : '' }, 20);
+	my $heard = wait_until('it is told', sub { my $text = $session->query('SELECT 1'); $text =~ /notification/ ? $text : $session->{stdout} . $text =~ /notification/ ? $session->{stdout} : '' });
 	my ($payload) = $heard =~ /with payload "(.*)" received/;
 	my $told = JSON::PP->new->decode($payload);
 	is_deeply($told, { webhook_id => $told->{webhook_id}, server => 'canopy', event => 'unknown' }, 'what is applied is told, and nothing that the provider is free to write');
