@@ -559,8 +559,12 @@ sub settings
 	is(receiver_pid($node), $pid, 'by the same process');
 	ok(!connected($other), 'not on the one before');
 	set(receiver_port => 0);
-	soon_ok('with port 0 it leaves', sub { !is_alive($pid) }, 5);
-	sleep 1.5;
+	soon_ok('with port 0 it leaves', sub { !is_alive($pid) });
+	# A worker that is told to go comes back when the receiver would.
+	query($node, 'SELECT canopy_summit.wake()');
+	my ($worker) = wait_until('a worker is there', sub { worker_pids($node) });
+	kill TERM => $worker;
+	wait_until('another is there', sub { grep { $_ != $worker } worker_pids($node) });
 	is(receiver_pid($node), '', 'and stays away');
 	my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1);
 	$offset = set(receiver_port => $port);
@@ -637,9 +641,9 @@ sub standby
 	$standby->init_from_backup($node, 'copy', has_streaming => 1);
 	$standby->append_conf('postgresql.auto.conf', "canopy_summit.receiver_port = $other\n");
 	$standby->start;
-	sleep 1;
-	ok(!connected($other), 'a standby does not listen');
 	synchronous($standby);
+	ok(!connected($other), 'a standby does not listen');
+	unlike(slurp_file($standby->logfile), qr/receiver listens/, 'nor did it ever');
 	$standby->promote;
 	soon_ok('once promoted it does', sub { listens($other) }, 20);
 	is(status_of_request($other, scalar new_webhook()), 200, 'and stores');
