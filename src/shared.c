@@ -10,6 +10,7 @@
 #include "shared.h"
 
 #include "access/xact.h"
+#include "commands/extension.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -282,8 +283,7 @@ shared_end_alert(void)
 		if (slot->failures == 0 && slot->not_before != DT_NOEND)
 			slot->not_before = DT_NOBEGIN;
 	}
-	if (shared->receiver.failures == 0)
-		shared->receiver.not_before = DT_NOBEGIN;
+	shared->receiver.not_before = DT_NOBEGIN; /* its database may be there by now */
 	LWLockRelease(shared->lock);
 	shared_wake_launcher();
 }
@@ -303,6 +303,13 @@ needs_empty_database(const Node *statement)
 		default:
 			return false;
 	}
+}
+
+/* Whether a statement may end what jobs of the database are held for: a credential or a server that was wrong. */
+static bool
+mends_credentials(const Node *statement)
+{
+	return IsA(statement, AlterUserMappingStmt) || IsA(statement, AlterForeignServerStmt);
 }
 
 /* Say once a transaction, where there are no workers, that nobody will send what was enqueued. */
@@ -359,7 +366,8 @@ wake_on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, v
 
 /*
  * Utility hook.  What a prepared transaction enqueued is not known here any more, so look
- * at all; and whoever waits for a database tells those who are connected to it.
+ * at all; whoever waits for a database tells those who are connected to it; and workers
+ * look again when a credential is another.
  */
 static void
 wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
@@ -370,6 +378,7 @@ wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		IsA(statement->utilityStmt, TransactionStmt) &&
 		castNode(TransactionStmt, statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 	bool alerts = shared != NULL && needs_empty_database(statement->utilityStmt);
+	bool mends = mends_credentials(statement->utilityStmt);
 
 	if (alerts)
 		shared_alert();
@@ -382,6 +391,8 @@ wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	if (commits_prepared)
 		shared_wake(MyDatabaseId, DT_NOBEGIN, true);
 	pending_end |= alerts;
+	if (mends && OidIsValid(get_extension_oid("canopy_summit", true)))
+		wake_at_commit(DT_NOBEGIN);
 }
 
 /* From _PG_init(): hooks, and shared memory if this is the postmaster. */
