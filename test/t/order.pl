@@ -27,6 +27,7 @@ subtest 'a stream of higher priority' => \&stream;
 subtest 'a straggler and a poison job' => \&straggler;
 subtest 'rows that were locked' => \&locked;
 subtest 'answers that wait for a lock' => \&waiting;
+subtest 'enqueued as the worker looks for the last time' => \&last_look;
 subtest 'enqueued as the worker leaves' => \&leaving;
 done_testing();
 
@@ -372,6 +373,30 @@ sub others_go_on
 	my $start = time;
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', "$what: another job is sent") || last for 1 .. 20;
 	cmp_ok(time - $start, '<', 60, sprintf '%s: twenty others took %.1f s', $what, time - $start);
+	return;
+}
+
+# What is enqueued while a worker looks for the last time whether it may leave is sent.
+sub last_look
+{
+	my $session = open_session($node);
+	my $waits = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'
+		AND query = 'looking for what is left behind' AND wait_event_type = 'Lock'};
+	my $job_id;
+
+	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '1s'; SELECT pg_reload_conf()});
+	# Who looks waits for the lock on the table for a second at most: whoever has given up is no case.
+	wait_until('a worker hears of a job amid its last look', sub {
+		is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker is there');
+		$session->query_safe('BEGIN; LOCK canopy_summit.job');
+		wait_until('it looks, or has left', sub { query($node, $waits) || !worker_pids($node) });
+		$job_id = $session->query_safe(q{SELECT canopy_enqueue('get-carriers')});
+		my $is_case = query($node, $waits);
+		$session->query_safe('COMMIT');
+		return $is_case;
+	});
+	soon_ok('it does not leave', sub { job($node, $job_id)->{state} eq 'succeeded' });
+	$session->quit;
 	return;
 }
 
