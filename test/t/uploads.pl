@@ -257,6 +257,17 @@ subtest 'keys of uploads that came to nothing' => sub {
 			my ($policy, $upload_id) = @_;
 			$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id = $upload_id");
 		},
+		# Its workers were lost again and again: the job says so, and nobody has written it into the upload.
+		lost => sub {
+			my ($policy, $upload_id) = @_;
+			$node->safe_psql('postgres', <<~"SQL");
+				WITH j AS (UPDATE canopy_summit.job SET state = 'failed', outcome_code = 'worker_lost', finished_at = now()
+					WHERE job_id = (SELECT job_id FROM summit.upload WHERE upload_id = $upload_id) RETURNING job_id)
+				INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome, code)
+				SELECT job_id, -1, now(), true, 'lost', 'worker_lost' FROM j;
+				SQL
+			is(upload_has($upload_id, 'status'), 'queued', 'lost: the upload is as it was');
+		},
 		gone => sub {
 			my ($policy, $upload_id) = @_;
 			$node->safe_psql('postgres', "DELETE FROM canopy_summit.job WHERE job_id = (SELECT job_id FROM summit.upload WHERE upload_id = $upload_id)");
