@@ -333,6 +333,9 @@ sub secrets
 		'a job that waits has its secrets');
 	query($node, "SELECT canopy_summit.cancel_job($cancelled)");
 	$ends->('cancel', $cancelled, 'cancelled', 'cancelled');
+	$cancelled = enqueue($node, @idv, q{run_at => 'infinity'});
+	query($node, "SELECT canopy_summit.cancel_job($cancelled)");
+	$ends->('cancelled header', $cancelled, 'cancelled', 'cancelled');
 	my $json = CanopyTest::quoted(JSON::PP->new->encode($body->('duplicate')));
 	my $enqueue = "SELECT canopy_enqueue('post-consent-and-connect', '{}', $json, ";
 	my @twins = split /\n/, query($node, "$enqueue dedupe_key => 'k') FROM generate_series(1, 2)");
