@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#define YIELD_INTERVAL 1000 /* ms between looks for somebody who waits for the database */
+
 extern bool database_is_wanted(void);
 extern const char *database_problem(void);
 extern void session_settings(void);

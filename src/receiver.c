@@ -30,11 +30,10 @@
 #include "utils/timeout.h"
 #include "worker.h"
 
-#define FILE_MAX      (256 * 1024) /* bytes of a certificate chain */
-#define LAST_WORDS    500          /* ms that answers have to get away before the process goes */
-#define LOOK_INTERVAL 1000         /* ms */
-#define WATCH         500          /* ms between looks, amid a transaction, whether to go */
-#define LOCK_TIMEOUT  "250ms"      /* of a batch: others wait with it */
+#define FILE_MAX     (256 * 1024) /* bytes of a certificate chain */
+#define LAST_WORDS   500          /* ms that answers have to get away before the process goes */
+#define WATCH        500          /* ms between looks, amid a transaction, whether to go */
+#define LOCK_TIMEOUT "250ms"      /* of a batch: others wait with it */
 
 PGDLLEXPORT pg_noreturn void canopy_summit_receiver_main(Datum argument);
 
@@ -46,7 +45,6 @@ typedef struct Receiver
 	uint8 plan[SHA256_DIGEST_LENGTH]; /* digest of what the listener was opened with */
 	char *database;
 	TimestampTz yield_at; /* look then for somebody who waits for the database */
-	TimestampTz look_at;  /* and then at what goes on */
 } Receiver;
 
 static TimeoutId watch; /* runs while a transaction may have to wait */
@@ -92,7 +90,6 @@ receiver_attach(void)
 		proc_exit(0);
 	}
 	slot->pid = MyProcPid;
-	slot->procno = my_procno;
 	slot->end = WORKER_CRASHED;
 	slot->stored = 0;
 	slot->storing_since = 0;
@@ -305,9 +302,11 @@ receiver_reload_settings(Receiver *receiver)
 static void
 receiver_look_around(Receiver *receiver, TimestampTz now)
 {
-	if (now < receiver->look_at && now > receiver->look_at - LOOK_INTERVAL * INT64CONST(1000))
+	if (now < receiver->yield_at && now > receiver->yield_at - YIELD_INTERVAL * INT64CONST(1000))
 		return;
-	receiver->look_at = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
+	receiver->yield_at = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
+	if (database_is_wanted())
+		receiver_leave(receiver, WORKER_YIELDED);
 	intake_look(&receiver->intake);
 	receiver_report(receiver);
 }
@@ -316,8 +315,6 @@ receiver_look_around(Receiver *receiver, TimestampTz now)
 static void
 receiver_turn(Receiver *receiver)
 {
-	TimestampTz now;
-
 	MemoryContextReset(receiver->intake.turn);
 	MemoryContextSwitchTo(receiver->intake.turn);
 	QueryCancelPending = false; /* there is nothing to cancel */
@@ -329,14 +326,11 @@ receiver_turn(Receiver *receiver)
 		ConfigReloadPending = false;
 		receiver_reload_settings(receiver);
 	}
-	now = GetCurrentTimestamp();
-	if (shared_yield_is_due(&receiver->yield_at, now) && database_is_wanted())
-		receiver_leave(receiver, WORKER_YIELDED);
-	receiver_look_around(receiver, now);
+	receiver_look_around(receiver, GetCurrentTimestamp());
 	listener_run(receiver->listener);
 	listener_cut_slow(receiver->listener);
 	if (!receiver_serve_requests(receiver))
-		receiver_wait(receiver, listener_timeout(receiver->listener, shared_yield_interval(now)));
+		receiver_wait(receiver, listener_timeout(receiver->listener, YIELD_INTERVAL));
 }
 
 /* Become the receiver: signals, database, settings of its session. */

@@ -10,7 +10,6 @@
 #include "shared.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -23,10 +22,7 @@
 
 #define FAILURE_DELAY         5    /* s, doubled with every failure in a row */
 #define FAILURE_LONGEST_DELAY 60   /* s */
-#define YIELD_DELAY           1000 /* ms that a DROP DATABASE or the like gets, at most */
-#define YIELD_LONGEST         1000 /* ms between looks for somebody who waits for the database */
-#define YIELD_SHORTEST        10   /* ms between them after such a statement has begun */
-#define YIELD_ALERT           1000 /* ms for which that goes on */
+#define YIELD_DELAY           1000 /* ms that a DROP DATABASE or the like gets */
 
 SharedState *shared = NULL;
 
@@ -35,7 +31,6 @@ static shmem_startup_hook_type previous_startup_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static TimestampTz pending_wake = DT_NOEND; /* of the current transaction */
 static bool pending_webhooks = false;       /* of the current transaction */
-static bool pending_end = false;            /* of the current transaction: shared_end_alert() */
 static bool is_committed = false; /* the current transaction, whose locks may not be free yet */
 
 static void
@@ -233,85 +228,6 @@ wake_for_webhooks(void)
 	wake_at_commit(GetCurrentTransactionStartTimestamp());
 }
 
-/*
- * Milliseconds until whoever is connected to a database looks again whether somebody
- * waits for it.  A statement may have said so before it asked for the lock.
- */
-long
-shared_yield_interval(TimestampTz now)
-{
-	/* One process may read what another is writing: that costs a look. */
-	return now < shared->alert_until ? YIELD_SHORTEST : YIELD_LONGEST;
-}
-
-/* Whether it is time to look, which was to be at `at`; then that is when to look next. */
-bool
-shared_yield_is_due(TimestampTz *at, TimestampTz now)
-{
-	long interval = shared_yield_interval(now);
-
-	/* The interval may be shorter by now, and the clock may have been set back. */
-	if (now < *at && now > TimestampTzPlusMilliseconds(*at, -interval))
-		return false;
-	*at = TimestampTzPlusMilliseconds(now, interval);
-	return true;
-}
-
-/* A statement begins that needs a database without sessions: have all background processes look for it. */
-static void
-shared_alert(void)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->alert_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), YIELD_ALERT);
-	for (int i = 0; i < SHARED_MAX_WORKERS; i++)
-		if (shared->workers[i].database != InvalidOid)
-			latch_set(shared->workers[i].procno);
-	if (shared->receiver.pid != 0)
-		latch_set(shared->receiver.procno);
-	LWLockRelease(shared->lock);
-}
-
-/* It has ended, and its locks are free: those that made way may come back. */
-static void
-shared_end_alert(void)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < SHARED_MAX_DATABASES; i++)
-	{
-		DatabaseSlot *slot = &shared->databases[i];
-
-		if (slot->failures == 0 && slot->not_before != DT_NOEND)
-			slot->not_before = DT_NOBEGIN;
-	}
-	shared->receiver.not_before = DT_NOBEGIN; /* its database may be there by now */
-	LWLockRelease(shared->lock);
-	shared_wake_launcher();
-}
-
-/* Whether a statement cannot work while anybody else is connected to a database. */
-static bool
-needs_empty_database(const Node *statement)
-{
-	switch (nodeTag(statement))
-	{
-		case T_CreatedbStmt:
-		case T_DropdbStmt:
-		case T_AlterDatabaseStmt:
-			return true;
-		case T_RenameStmt:
-			return ((const RenameStmt *) statement)->renameType == OBJECT_DATABASE;
-		default:
-			return false;
-	}
-}
-
-/* Whether a statement may end what jobs of the database are held for: a credential or a server that was wrong. */
-static bool
-mends_credentials(const Node *statement)
-{
-	return IsA(statement, AlterUserMappingStmt) || IsA(statement, AlterForeignServerStmt);
-}
-
 /* Say once a transaction, where there are no workers, that nobody will send what was enqueued. */
 void
 shared_notice_absence(void)
@@ -336,7 +252,6 @@ wake_on_xact(XactEvent event, void *argument)
 	{
 		pending_wake = DT_NOEND;
 		pending_webhooks = false;
-		pending_end = false;
 	}
 }
 
@@ -350,25 +265,17 @@ wake_on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, v
 {
 	TimestampTz run_at = pending_wake;
 	bool webhooks = pending_webhooks;
-	bool ends_alert = pending_end;
 
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || !is_committed)
 		return;
 	is_committed = false;
 	pending_wake = DT_NOEND;
 	pending_webhooks = false;
-	pending_end = false;
 	if (run_at != DT_NOEND)
 		shared_wake(MyDatabaseId, run_at, webhooks);
-	if (ends_alert)
-		shared_end_alert();
 }
 
-/*
- * Utility hook.  What a prepared transaction enqueued is not known here any more, so look
- * at all; whoever waits for a database tells those who are connected to it; and workers
- * look again when a credential is another.
- */
+/* Utility hook: what a prepared transaction enqueued is not known here any more, so look at all. */
 static void
 wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
@@ -377,11 +284,7 @@ wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	bool commits_prepared =
 		IsA(statement->utilityStmt, TransactionStmt) &&
 		castNode(TransactionStmt, statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-	bool alerts = shared != NULL && needs_empty_database(statement->utilityStmt);
-	bool mends = mends_credentials(statement->utilityStmt);
 
-	if (alerts)
-		shared_alert();
 	if (previous_utility_hook)
 		previous_utility_hook(statement, query, read_only_tree, context, params, environment,
 							  receiver, completion);
@@ -390,9 +293,6 @@ wake_on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 								receiver, completion);
 	if (commits_prepared)
 		shared_wake(MyDatabaseId, DT_NOBEGIN, true);
-	pending_end |= alerts;
-	if (mends && OidIsValid(get_extension_oid("canopy_summit", true)))
-		wake_at_commit(DT_NOBEGIN);
 }
 
 /* From _PG_init(): hooks, and shared memory if this is the postmaster. */

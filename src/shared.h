@@ -77,7 +77,6 @@ typedef struct ServerCounters
 typedef struct ReceiverSlot
 {
 	int pid; /* 0 = none runs */
-	int procno;
 	Oid database;
 	WorkerEnd end;          /* why the last one ended, or this one will have */
 	int failures;           /* in a row */
@@ -93,8 +92,7 @@ typedef struct SharedState
 	LWLock *lock; /* protects everything below */
 	int launcher; /* procno, -1 = none runs */
 	ReceiverSlot receiver;
-	bool crowded;            /* databases wait for a worker slot */
-	TimestampTz alert_until; /* somebody may wait for a database to be left: look often */
+	bool crowded; /* databases wait for a worker slot */
 	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
 	WorkerSlot workers[SHARED_MAX_WORKERS];
@@ -110,8 +108,6 @@ extern void shared_worker_ended(WorkerSlot *worker);
 extern bool shared_worker_turns(int64 epoch, TimestampTz since);
 extern ServerCounters *shared_server(const char *server);
 extern void shared_wake_launcher(void);
-extern long shared_yield_interval(TimestampTz now);
-extern bool shared_yield_is_due(TimestampTz *at, TimestampTz now);
 extern void wake_at_commit(TimestampTz run_at);
 extern void wake_for_webhooks(void);
 extern void shared_notice_absence(void);

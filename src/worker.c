@@ -287,7 +287,7 @@ worker_is_woken(const Worker *worker)
 static long
 worker_timeout(Worker *worker, TimestampTz now)
 {
-	TimestampTz next = TimestampTzPlusMilliseconds(now, shared_yield_interval(now));
+	TimestampTz next = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
 
 	next = Min(next, worker->scan_at);
 	next = Min(next, worker->next_due);
@@ -315,8 +315,12 @@ worker_turn(Worker *worker)
 	flights_collect(worker);
 	worker_take_wakes(worker);
 	now = GetCurrentTimestamp();
-	if (shared_yield_is_due(&worker->yield_at, now) && database_is_wanted())
-		worker_leave(worker, WORKER_YIELDED);
+	if (now >= worker->yield_at)
+	{
+		if (database_is_wanted())
+			worker_leave(worker, WORKER_YIELDED);
+		worker->yield_at = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
+	}
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
