@@ -64,9 +64,13 @@ sub all_settled
 {
 	my ($node, $condition, $seconds, $database) = @_;
 	$condition //= 'true';
-	wait_until("jobs are settled: $condition", sub {
-		query($node, "SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running') AND $condition", $database) == 0;
-	}, $seconds);
+	my $open = sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running') AND $condition", $database) };
+
+	# However many there are: none may take that long.
+	for (my $left = $open->(); $left > 0; $left = $open->())
+	{
+		wait_until("another job is settled: $condition", sub { $open->() != $left }, $seconds);
+	}
 	return;
 }
 

@@ -51,7 +51,7 @@ sub worker_at
 	wait_until('requests are on the wire', sub { $sandbox->waiting($fault) >= 6 });
 	if ($gates{$moment})
 	{
-		$gate = $node->background_psql('postgres', on_error_stop => 0);
+		$gate = open_session($node, on_error_stop => 0);
 		$gate->query("SELECT pg_advisory_lock($gates{$moment}[0])");
 		$here = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = $gates{$moment}[0] AND NOT granted";
 	}

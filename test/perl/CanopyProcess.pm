@@ -8,7 +8,7 @@ use Exporter 'import';
 use List::Util qw(sum0);
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(descriptors threads resident_kb peak_kb is_connecting unsent_bytes is_alive);
+our @EXPORT = qw(descriptors threads resident_kb peak_kb is_connecting unsent_bytes unread_bytes is_alive);
 
 # Open descriptors but those of files, which PostgreSQL keeps for later.
 sub descriptors { my ($pid) = @_; return scalar grep { (readlink // '/') !~ m{^/} } glob "/proc/$pid/fd/*" }
@@ -33,7 +33,10 @@ sub is_connecting { my ($pid) = @_; return scalar grep { $_->[0] eq '02' } conne
 # Bytes that the process has given the kernel to send, and that no other side has taken.
 sub unsent_bytes { my ($pid) = @_; return sum0(map { $_->[1] } connections($pid)) }
 
-# [state, unsent bytes] of the process's TCP connections.
+# Bytes that have come for the process, and that it has not read.
+sub unread_bytes { my ($pid) = @_; return sum0(map { $_->[2] } connections($pid)) }
+
+# [state, unsent bytes, unread bytes] of the process's TCP connections.
 sub connections
 {
 	my ($pid) = @_;
@@ -43,7 +46,7 @@ sub connections
 	for my $line (map { split /\n/, slurp_file($_) } grep { -e } '/proc/net/tcp', '/proc/net/tcp6')
 	{
 		my (undef, undef, undef, $state, $queues, undef, undef, undef, undef, $socket) = split ' ', $line;
-		push @connections, [ $state, hex((split /:/, $queues)[0]) ] if $sockets{$socket};
+		push @connections, [ $state, map { hex } split /:/, $queues ] if $sockets{$socket};
 	}
 	return @connections;
 }

@@ -33,7 +33,8 @@ sub is_plain
 {
 	my ($sql) = @_;
 	return defined $sql
-	  && $sql !~ /\\|\b(?:BEGIN|START|PREPARE|DATABASE|TABLESPACE|STDIN|pg_reload_conf|pg_terminate_backend)\b/i
+	  && ($sql !~ /\bBEGIN\b/i || $sql =~ /\b(?:COMMIT|ROLLBACK)\s*;?\s*\z/i)
+	  && $sql !~ /\\|\b(?:START|PREPARE|DATABASE|TABLESPACE|STDIN|pg_reload_conf|pg_terminate_backend)\b/i
 	  && $sql !~ /\bALTER\s+(?:ROLE|USER|SYSTEM)\b(?!\s+MAPPING)/i;
 }
 

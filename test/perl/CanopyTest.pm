@@ -18,7 +18,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node start_sandbox create_canopy_server sqlstate_of wait_until soon_ok SOON scaled test_seed members
+  new_node start_sandbox create_canopy_server open_session sqlstate_of wait_until soon_ok SOON scaled test_seed
+  members
 );
 
 # Seconds that whatever is to happen at once may take, however busy the machine; and less than the minute
@@ -169,12 +170,23 @@ sub sqlstate_of
 	return ($sqlstate, $message, $detail, $hint);
 }
 
-# Waits until the function returns something true, and returns that; dies when it takes too long, which
-# is never less than SOON.
-sub wait_until
+# A session that may stay open for as long as the test likes: each of its queries has the time
+# that PostgreSQL's modules give a session as a whole. Options: database; those of background_psql().
+sub open_session
 {
-	my ($what, $function, $seconds) = @_;
-	my $deadline = time + max(SOON, $seconds // $PostgreSQL::Test::Utils::timeout_default);
+	my ($node, %options) = @_;
+	my $database = delete $options{database} // 'postgres';
+	my $session = $node->background_psql($database, %options);
+
+	$session->set_query_timer_restart;
+	return $session;
+}
+
+# Polls the function for so many seconds; what it returned that is true, or nothing.
+sub poll
+{
+	my ($function, $seconds) = @_;
+	my $deadline = time + $seconds;
 
 	while (time < $deadline)
 	{
@@ -182,7 +194,16 @@ sub wait_until
 		return $result if $result;
 		sleep 0.02;
 	}
-	die "timed out waiting until $what";
+	return;
+}
+
+# Waits until the function returns something true, and returns that; dies when it takes too long, which
+# is never less than what PostgreSQL's modules allow: how soon something comes is for soon_ok().
+sub wait_until
+{
+	my ($what, $function, $seconds) = @_;
+	my $default = $PostgreSQL::Test::Utils::timeout_default;
+	return poll($function, max($default, $seconds // $default)) || die "timed out waiting until $what";
 }
 
 # Tests that the function returns something true within so many seconds, or SOON.
@@ -191,9 +212,7 @@ sub soon_ok
 	my ($what, $function, $seconds) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$seconds = max(SOON, $seconds // SOON);
-
-	my $result = eval { wait_until($what, $function, $seconds) };
-	return ok($result, "$what, within $seconds s") || diag($@ // '') && 0;
+	return ok(scalar(poll($function, $seconds)), "$what, within $seconds s");
 }
 
 # A full count, reduced to what this run asks for; at least 1.

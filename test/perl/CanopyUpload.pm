@@ -10,7 +10,7 @@ use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 
 our @EXPORT = qw(
-  create_summit_server add_summit_mapping document example payload literal upload settles_as
+  create_summit_server add_summit_mapping document example payload literal upload settles_as poll_now
   summit_log uploads_at_summit effect_rows
 );
 
@@ -128,20 +128,34 @@ sub upload
 		($options{before} // '') . "SET client_min_messages = warning; SELECT summit_upload_policy($arguments)");
 }
 
-# The status at which an upload ends, or that it has once it has the expected one; dies if it takes too long.
+# The status at which an upload ends, or that it has once it has the expected one; dies if it takes too long. Summit is
+# asked at once, and not after a second, unless there shall be no more polls than there would be: hurries => 0.
 sub settles_as
 {
-	my ($node, $upload_id, $status, $seconds) = @_;
+	my ($node, $upload_id, $status, $seconds, %options) = @_;
+	my $hurries = $options{hurries} // 1;
 	my $last = '';
 
 	CanopyTest::wait_until(
 		"upload $upload_id is $status",
 		sub {
 			$last = $node->safe_psql('postgres', "SELECT status FROM summit.upload_status WHERE upload_id = $upload_id");
-			return $last eq $status || $last !~ /^(?:queued|sending|accepted)$/;
+			return 1 if $last eq $status || $last !~ /^(?:queued|sending|accepted)$/;
+			poll_now($node) if $last eq 'accepted' && $hurries-- > 0;
+			return 0;
 		},
 		$seconds);
 	return $last;
+}
+
+# Has the polls that are due later made at once.
+sub poll_now
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', q{
+		UPDATE canopy_summit.job SET run_at = now() WHERE operation = 'get-job' AND state = 'queued' AND run_at > now();
+		SELECT canopy_summit.wake()});
+	return;
 }
 
 # The requests of one operation in the sandbox's log.

@@ -9,6 +9,7 @@ use CanopyTest;
 use CanopyUpload;
 use File::Basename qw(dirname);
 use JSON::PP ();
+use List::Util qw(sum0);
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,6 +20,8 @@ use constant {
 	MEGABYTE => 1024 * 1024,
 	PULL_MAX => 150, # MB that a pull of 16 MB may take
 	BODY_MAX => 64, # MB that a body of 1 MB may take, which PostgreSQL's parser alone makes 40 of if all of it is numbers
+	AT_ONCE => 16,
+	AT_ONCE_MAX => 150, # MB that so many bodies of 1 MB may take, of which none is kept in another form
 };
 
 test_seed();
@@ -66,7 +69,7 @@ sub replaced
 sub growth_of_session
 {
 	my @statements = @_;
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	my $pid = $session->query('SELECT pg_backend_pid()');
 	my $last = pop @statements;
 
@@ -226,6 +229,29 @@ sub numbers
 	return;
 }
 
+# The answers to requests that the receiver finds complete together: it stands still while each gets its last byte.
+sub statuses_at_once
+{
+	my ($receiver, @requests) = @_;
+	my @sockets = map { connected($port) } @requests;
+
+	for my $i (0 .. $#sockets)
+	{
+		print { $sockets[$i] } substr $requests[$i], 0, -1;
+		$sockets[$i]->flush;
+	}
+	wait_until('all have arrived', sub { unread_bytes($receiver) + sum0(map { unsent_on($_) } @sockets) == 0 });
+	kill STOP => $receiver;
+	for my $i (0 .. $#sockets)
+	{
+		print { $sockets[$i] } substr $requests[$i], -1;
+		$sockets[$i]->flush;
+	}
+	wait_until('so have the last bytes', sub { unread_bytes($receiver) >= @sockets });
+	kill CONT => $receiver;
+	return map { (answer_on($_) // { status => 0 })->{status} } @sockets;
+}
+
 sub large_webhooks
 {
 	my $more = many_numbers(MEGABYTE - 4000);
@@ -250,9 +276,14 @@ sub large_webhooks
 				is(scalar status_of_request($port, webhook($server, $body, signature($body, 'key', $server))), 200, 'the receiver takes it');
 			}
 		}), BODY_MAX, "the receiver, of $server");
+		my @bodies = map { $new->($server) } 1 .. AT_ONCE;
+		my @requests = map { webhook($server, $_, signature($_, 'key', $server)) } @bodies;
+		within(growth($receiver, sub {
+			is_deeply([ statuses_at_once($receiver, @requests) ], [ (200) x AT_ONCE ], 'it takes more than one at once');
+		}), AT_ONCE_MAX, 'the receiver, of ' . AT_ONCE . " of $server at once");
 	}
 	my $stored = query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE subject LIKE 'large%' OR delivery_key LIKE 'large%'});
-	is($stored, 10, 'all are stored');
+	is($stored, 10 + 2 * AT_ONCE, 'all are stored');
 	wait_until('all are applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
 	my $worker = wait_until('a worker is there', sub { (worker_pids($node))[0] });
 	within(growth($worker, sub {

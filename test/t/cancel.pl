@@ -33,7 +33,7 @@ $node->safe_psql('postgres', <<~'END');
 		'content_type', 'image/jpeg', 'base64', repeat('AAAA', 1500000))) AS body;
 	END
 
-my $admin = $node->background_psql('postgres');
+my $admin = open_session($node);
 for my $stage (@stages)
 {
 	subtest "waiting for $stages{$stage}{waits_for}" => sub {
@@ -101,7 +101,7 @@ sub stalled_answer
 sub waiting_session
 {
 	my ($stage) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = open_session($node, on_error_stop => 0);
 	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
 
 	start_call($session, $pid, $stage);
@@ -171,7 +171,7 @@ sub ends_by_timeout
 		my ($session, $pid);
 		wait_until("a call waits at $stage", sub {
 			$seconds *= 2;
-			$session = $node->background_psql('postgres', on_error_stop => 0);
+			$session = open_session($node, on_error_stop => 0);
 			$pid = $session->query("\\set VERBOSITY verbose\nSET statement_timeout = '$seconds s'; SELECT pg_backend_pid()");
 			return 1 if eval { start_call($session, $pid, $stage); 1 };
 			$session->quit;
@@ -221,7 +221,7 @@ sub ends_by_shutdown
 sub leaves_nothing
 {
 	my $rounds = int(scaled(1000) / @stages);
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = open_session($node, on_error_stop => 0);
 	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
 	my $cancels = 0;
 	my ($descriptors, $memory);

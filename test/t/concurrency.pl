@@ -76,7 +76,7 @@ sub moved_meanwhile
 		my ($count) = @_;
 		wait_until("$count wait", sub { query(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) == $count });
 	};
-	my ($first, $second, $third) = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 3;
+	my ($first, $second, $third) = map { open_session($node, on_error_stop => 0) } 1 .. 3;
 
 	query($store->('moves', 'a') . $store->('stays', 'b'));
 	$first->query_safe('BEGIN;' . $store->('moves', 'b'));
@@ -118,9 +118,9 @@ sub late_responses
 	is($shown->(), '1', 'and is shown');
 
 	# The late one waits for the newer one, which has not committed yet.
-	my $newer = $node->background_psql('postgres');
+	my $newer = open_session($node);
 	$newer->query_safe(q{BEGIN; SELECT canopy_store_pull('{"pull_id": "p", "status": "NEWER"}', fetched_at => '2026-01-02')});
-	my $late = $node->background_psql('postgres');
+	my $late = open_session($node);
 	$late->query_until(qr/started/, qq{\\echo started\nSELECT canopy_store_pull('{"pull_id": "p", "status": "LATE"}', fetched_at => '2026-01-01 18:00');\n});
 	wait_until('the late response waits', sub { query(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) });
 	$newer->query_safe('COMMIT');

@@ -28,7 +28,7 @@ sub copies
 	query($primary, q{SELECT canopy_summit.pause_server('canopy')});
 	enqueue($primary, 'get-pull-by-id', { pullId => $pull_id });
 	enqueue($primary, 'post-widgets', {}, { intro_title => 'copied' });
-	wait_until('no worker is there', sub { !worker_pids($primary) }, 20);
+	wait_until('no worker is there', sub { !worker_pids($primary) });
 	query($primary, 'CREATE DATABASE template_copy TEMPLATE postgres');
 	query($primary, 'CREATE DATABASE restored TEMPLATE template0');
 	command_ok([ 'pg_dump', '-Fc', '-d', $primary->connstr('postgres'), '--file', "$dumps/dump" ], 'dump');

@@ -6,7 +6,7 @@ use CanopyJobs;
 use CanopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my $seed = test_seed();
 my $sandbox = start_sandbox();
@@ -18,7 +18,7 @@ my ($slowest, $return) = (0, 0);
 
 query($node, "CREATE TABLESPACE other LOCATION ''");
 make_database('app');
-$sandbox->hold(match => { path => '/widgets' });
+my $fault = $sandbox->hold(match => { path => '/widgets' });
 
 for my $number (1 .. $count)
 {
@@ -38,8 +38,15 @@ for my $number (1 .. $count)
 	works('app', 'DROP EXTENSION and CREATE EXTENSION');
 	work('app');
 	timed('DROP DATABASE', $number % 2 ? 'DROP DATABASE app' : 'DROP DATABASE app WITH (FORCE)');
-	timed('DROP DATABASE of a copy', "DROP DATABASE copy_$number");
-	make_database('app');
+	if ($number % 2)
+	{
+		timed('DROP DATABASE of a copy', "DROP DATABASE copy_$number");
+		make_database('app');
+	}
+	else
+	{
+		timed('RENAME of a copy', "ALTER DATABASE copy_$number RENAME TO app");
+	}
 	works('app', $number % 2 ? 'DROP DATABASE' : 'DROP DATABASE WITH (FORCE)');
 }
 cmp_ok($slowest, '<', SOON, sprintf 'no statement had to wait; the slowest took %.1f s', $slowest);
@@ -59,7 +66,7 @@ sub one_place
 	create_canopy_server($narrow, $sandbox);
 	query($narrow, 'CREATE DATABASE other');
 	create_canopy_server($narrow, $sandbox, database => 'other');
-	my $session = $narrow->background_psql('postgres');
+	my $session = open_session($narrow);
 	$session->query_safe(qq{BEGIN; SELECT canopy_store_pull('{"pull_id": "$pull_id"}')});
 	$sandbox->clear_log;
 	my $waits = query($narrow, "SELECT canopy_enqueue_fetch('$pull_id')");
@@ -88,15 +95,18 @@ sub extend
 	return;
 }
 
-# Has the worker wait for an answer that does not come, or only for a job that is due later.
+# Has the worker wait for an answer that does not come, claim or settle, or wait for a job that is due later.
 sub work
 {
 	my ($database) = @_;
-	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "$pull_id"}', run_at => now() + interval '1 day')}, $database);
-	my $now = rand() < 0.7 ? q{'post-widgets', '{}', '{"intro_title": "a"}'} : qq{'get-pull-by-id', '{"pullId": "$pull_id"}'};
-	query($node, "SELECT canopy_enqueue($now)", $database);
-	wait_until('a worker is there', sub { worker_pids($node, $database) }, 20);
-	sleep rand 0.3;
+	my $hits = sub { return (map { $_->{hits} } grep { $_->{number} == $fault } $sandbox->faults)[0] };
+	my $before = $hits->();
+	my $later = qq{'get-pull-by-id', '{"pullId": "$pull_id"}', run_at => now() + interval '1 day'};
+	my $stays = rand() < 0.7;
+	my $now = $stays ? q{'post-widgets', '{}', '{"intro_title": "a"}'} : qq{'get-pull-by-id', '{"pullId": "$pull_id"}'};
+	query($node, "SELECT canopy_enqueue($later), canopy_enqueue($now)", $database);
+	wait_until('a worker is there', sub { worker_pids($node, $database) });
+	wait_until('it waits for an answer', sub { $hits->() > $before }) if $stays && rand() < 0.7;
 	return;
 }
 

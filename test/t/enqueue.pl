@@ -187,7 +187,7 @@ sub rollback
 	# Whoever were woken before there is anything to see would not come again for a minute.
 	for my $connected ('with a worker connected', 'without one')
 	{
-		wait_until('the worker has left', sub { !worker_pids($node) }, 10) if $connected =~ /without/;
+		wait_until('the worker has left', sub { !worker_pids($node) }) if $connected =~ /without/;
 		query($node, "BEGIN; SELECT $fetch); SELECT pg_sleep(1); COMMIT");
 		is(settled($node, query($node, 'SELECT max(job_id) FROM canopy_summit.job'), 5), 'succeeded', "$connected: a COMMIT wakes, not what comes before it");
 	}

@@ -18,18 +18,24 @@ my $scans = int($seconds / 60) + 1; # which the worker makes in that time
 create_canopy_server($node, $sandbox);
 is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker works');
 enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '1 day'});
-my ($pid) = wait_until('it is idle', sub { query($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND state = 'idle'}) });
-sleep 2;
+my $idle = q{SELECT pid FROM pg_stat_activity
+	WHERE backend_type = 'canopy_summit worker' AND state = 'idle' AND wait_event_type = 'Extension'};
+my $pid = wait_until('it is idle', sub { query($node, $idle) });
+wait_until('what it has done is counted', sub {
+	my $before = measure()->{transactions};
+	sleep 0.5;
+	return measure()->{transactions} == $before;
+});
 quiet('connected', "a worker that is connected and idle for $seconds s");
 ok(is_alive($pid), 'it is still the same one');
 like(query($node, "SELECT application_name FROM pg_stat_activity WHERE pid = $pid"), qr/canopy_summit worker/, 'and names itself');
 
 query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '500ms'; SELECT pg_reload_conf()});
-wait_until('the worker disconnects', sub { !worker_pids($node) }, 70);
+wait_until('the worker disconnects', sub { !worker_pids($node) });
 quiet('disconnected', 'no worker at all');
 is(settled($node, enqueue($node, 'get-carriers'), 10), 'succeeded', 'the next job brings one');
 my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '4 s'});
-wait_until('the worker disconnects', sub { !worker_pids($node) }, 10);
+wait_until('the worker disconnects', sub { !worker_pids($node) });
 is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
 done_testing();
 

@@ -58,7 +58,7 @@ sub storm
 		$hits++;
 		$hits{$moment}++;
 	}
-	wait_until('the server answers, and all is settled', sub { (eval { query($node, $open) } // 1) == 0 }, 120);
+	wait_until('the server answers, and all is settled', sub { (eval { query($node, $open) } // 1) == 0 });
 	is($hits, $count, "$what: all $count hit work in flight");
 	is(join(' ', sort keys %hits), join(' ', sort @moments), "$what: while " . join ', ', map { "$_ $hits{$_}" } sort keys %hits);
 	cmp_ok($slowest, '<', SOON, sprintf '%s: draining goes on soon (%.1f s)', $what, $slowest);

@@ -50,7 +50,7 @@ done_testing();
 # A worker that is not stuck keeps its claims, however long what they change is locked.
 sub waiting
 {
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe(q{BEGIN; SELECT canopy_store_pull('{"pull_id": "lease"}')});
 	my $job_id = query($node, q{SELECT canopy_enqueue_fetch('lease')});
 	wait_until('its answer waits', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id = $job_id AND state = 'running'") });

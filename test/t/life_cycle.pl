@@ -200,7 +200,7 @@ sub uploads
 	# A poll that was on its way says that it failed.
 	$sandbox->control(PUT => 'job/' . query($node, "SELECT summit_job_id FROM summit.upload WHERE upload_id = $upload{'LC-1'}"), { status => 'failed', code => 'invalid_request', message => 'late' });
 	query($node, q{UPDATE canopy_summit.job SET run_at = now() WHERE operation = 'get-job' AND state = 'queued'; SELECT canopy_summit.wake()});
-	all_settled($node, q{operation = 'get-job' AND run_at <= now()}, 20);
+	all_settled($node, q{operation = 'get-job' AND run_at <= now()});
 	is(query($node, "SELECT status, error_code FROM summit.upload WHERE upload_id = $upload{'LC-1'}"), 'verified|', 'a failed poll does not take that back');
 	return;
 }
@@ -371,7 +371,7 @@ sub fetches
 		my ($body) = map { body_of($_) } { %{ canopy(@_) }, pull_id => $pull_id };
 		query($node, "SELECT outcome FROM receive_webhook('real', jsonb_build_object('canopy-signature', sign_webhook('canopy secret', $body\::bytea)), $body)");
 	};
-	my $settled = sub { wait_until('webhooks are applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 }); all_settled($node, q{server = 'real'}, 20) };
+	my $settled = sub { wait_until('webhooks are applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 }); all_settled($node, q{server = 'real'}) };
 	my $version = sub { query($node, qq{SELECT max(version) FROM canopy_summit.pull_version WHERE pull_id = '$pull_id' AND server = 'real'}) };
 
 	$take->('POLICIES_AVAILABLE');

@@ -22,7 +22,7 @@ my $pull_id = $sandbox->pull_id('user_good');
 create_canopy_server($node, $sandbox, options => { download_hosts => 'localhost' });
 create_attempt($node);
 
-my $session = $node->background_psql('postgres');
+my $session = open_session($node);
 $session->set_query_timer_restart();
 my $pid = $session->query('SELECT pg_backend_pid()');
 my $health = 'SELECT canopy_health()';

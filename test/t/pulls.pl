@@ -118,8 +118,10 @@ sub odd_listings
 
 sub listing_levels
 {
-	my $fields = 'count(*) FILTER (WHERE pull_id IS NOT NULL) > 0, count(meta_data) > 0';
-	my %seen = (pulls_nobody => '42501', pulls_reader => '42501', pulls_fetcher => 't|f', pulls_pii => 't|t');
+	# Pulls, their metadata, their accounts, and accounts that are masked as in the views.
+	my $fields = join ', ', map { "count(*) FILTER (WHERE $_) > 0" }
+	  'pull_id IS NOT NULL', 'meta_data IS NOT NULL', q{account_identifier <> '***'}, q{account_identifier = '***'};
+	my %seen = (pulls_nobody => '42501', pulls_reader => '42501', pulls_fetcher => 't|f|f|t', pulls_pii => 't|t|t|f');
 
 	for my $role (sort keys %seen)
 	{

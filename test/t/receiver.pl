@@ -198,15 +198,21 @@ sub refuses
 		'large headers' => [ webhook('canopy', $body, $good, 'X: ' . 'x' x 40000), 431 ],
 		'no host' => [ "GET /healthz HTTP/1.1\r\n\r\n", 400 ]);
 
+	my $health = q{canopy_summit.server_health WHERE server = 'canopy'};
+	my $counts = sub { query($node, "SELECT refused_webhooks, encoded_webhooks FROM $health") };
+	my %counted = (gzip => '0 1', 'a forged one' => '1 0');
 	for my $name (sort keys %cases)
 	{
 		my ($request, $status, $pattern) = @{ $cases{$name} };
+		my @counts = split /\|/, $counts->();
 		my ($answer) = status_of_request($port, $request);
 		# libmicrohttpd 1.0 itself says that it does not know a coding, and hangs up on a NUL in the first line.
 		my $got = $answer ? $answer->{status} : 0;
 		my %instead = ('another encoding' => 501, 'NUL as it is in the path' => 0, 'NUL before a query' => 0);
 		is($got == ($instead{$name} // $status) ? $status : $got, $status, "$name: $status");
 		like($answer->{headers}, $pattern, $pattern) if $pattern;
+		my @more = map { $_ - shift @counts } split /\|/, $counts->();
+		is("@more", $counted{$name}, "$name: counted among what was refused, or apart from it") if $counted{$name};
 		unlike($answer->{body} // '', qr/canopy|refused|key/, 'which says nothing') if $answer;
 	}
 	my $endless = connected($port);
@@ -224,8 +230,9 @@ sub refuses
 	my $edge = '{"a":"' . 'x' x (64 * 1024 - 8) . '"}';
 	is(status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200, 'one of the largest size is taken');
 	is(rows() - $before, 4, 'nothing else is stored');
-	cmp_ok(query($node, q{SELECT refused_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), '>=', 5, 'server_health counts refusals');
-	is(query($node, q{SELECT encoded_webhooks FROM canopy_summit.server_health WHERE server = 'canopy'}), 1, 'and apart from them what was compressed');
+	my ($refused, $encoded) = split /\|/, $counts->();
+	cmp_ok($refused, '>=', 5, 'server_health counts refusals');
+	is($encoded, 1, 'and apart from them what was compressed');
 	return;
 }
 
@@ -279,7 +286,7 @@ sub blocked
 {
 	my $body = canopy_body('blocked');
 	my $header = CanopyTest::quoted(JSON::PP->new->encode({ split /: /, signature($body, 'key') }));
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query("BEGIN; SELECT receive_webhook('canopy', $header, convert_to(" . CanopyTest::quoted($body) . q{, 'UTF8'))});
 	my @answers = together(webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 3);
 	is(join(' ', map { $_->{status} } @answers), '503 200 200 200', 'the others do not wait for its end');
@@ -310,7 +317,7 @@ sub unhealthy
 			CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION refuse()});
 	};
 
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$fails->('a lock on the table', qr/^somebody holds a lock/);
 	$other->query('COMMIT');
@@ -410,7 +417,7 @@ sub leaves
 	soon_ok('and comes back', sub { listens($port) });
 
 	# Not even one that waits for a lock amid its transaction stays.
-	my $other = $node->background_psql('postgres');
+	my $other = open_session($node);
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$pid = receiver_pid($node);
 	my $socket = sent_on_connection(scalar new_webhook());
@@ -449,7 +456,7 @@ sub killed
 	{
 		my $each = 200;
 		my $kind = $kinds[ $turn % @kinds ];
-		my $gate = $node->background_psql('postgres', on_error_stop => 0);
+		my $gate = open_session($node, on_error_stop => 0);
 		$gate->query('SELECT pg_advisory_lock(2001)');
 		query($node, "UPDATE strike SET subject = 'killed-$turn-" . int(1 + rand $each) . q{'});
 		$sandbox->control(POST => 'webhook', [ map {
@@ -552,8 +559,12 @@ sub settings
 	is(receiver_pid($node), $pid, 'by the same process');
 	ok(!connected($other), 'not on the one before');
 	set(receiver_port => 0);
-	soon_ok('with port 0 it leaves', sub { !is_alive($pid) }, 5);
-	sleep 1.5;
+	soon_ok('with port 0 it leaves', sub { !is_alive($pid) });
+	# A worker that is told to go comes back when the receiver would.
+	query($node, 'SELECT canopy_summit.wake()');
+	my ($worker) = wait_until('a worker is there', sub { worker_pids($node) });
+	kill TERM => $worker;
+	wait_until('another is there', sub { grep { $_ != $worker } worker_pids($node) });
 	is(receiver_pid($node), '', 'and stays away');
 	my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1);
 	$offset = set(receiver_port => $port);
@@ -630,9 +641,9 @@ sub standby
 	$standby->init_from_backup($node, 'copy', has_streaming => 1);
 	$standby->append_conf('postgresql.auto.conf', "canopy_summit.receiver_port = $other\n");
 	$standby->start;
-	sleep 1;
-	ok(!connected($other), 'a standby does not listen');
 	synchronous($standby);
+	ok(!connected($other), 'a standby does not listen');
+	unlike(slurp_file($standby->logfile), qr/receiver listens/, 'nor did it ever');
 	$standby->promote;
 	soon_ok('once promoted it does', sub { listens($other) }, 20);
 	is(status_of_request($other, scalar new_webhook()), 200, 'and stores');

@@ -108,7 +108,7 @@ sub response_lost
 			is(settled($node, enqueue($node, $operation, {}, $operation{$operation}{body}->(100 + $other))), 'succeeded', "$operation: another one");
 		}
 		my $job_id = doubtful($operation, $body, 'reset');
-		wait_until("$operation: it is looked up by itself", sub { state_of($job_id) eq 'succeeded' }, 20);
+		wait_until("$operation: it is looked up by itself", sub { state_of($job_id) eq 'succeeded' });
 		my $job = job($node, $job_id);
 		is($job->{outcome}, "found by $operation{$operation}{reader}", "$operation: it is found");
 		is($job->{outcome_code}, 'reconciled', "$operation: and says how");
@@ -286,7 +286,7 @@ sub behind
 	my $job_id = doubtful('post-servicings', $operation{'post-servicings'}{body}->(++$number), 'reset', q{ordering_key => 'policy'});
 	my $next = enqueue($node, 'get-carriers', {}, undef, q{ordering_key => 'policy'});
 	is(state_of($next), 'queued', 'the next of its key waits');
-	wait_until('it is found', sub { state_of($job_id) eq 'succeeded' }, 20);
+	wait_until('it is found', sub { state_of($job_id) eq 'succeeded' });
 	is(settled($node, $next, 10), 'succeeded', 'and is sent at once when it is found');
 	return;
 }

@@ -18,7 +18,7 @@ create_canopy_server($node, $sandbox, mapping => { client_secret_file => $file }
 create_attempt($node);
 
 subtest 'rotation' => sub {
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 
 	for my $turn (1 .. 3)
 	{
@@ -71,16 +71,21 @@ subtest 'where a file may be' => sub {
 	symlink $sandbox->ca_file, "$links/ca.pem" or die "could not link: $!";
 
 	my $alter = 'ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (SET client_secret_file';
-	for my $path ("$data/ours/secret", '/proc/self/cwd/ours/secret', '/proc/self/environ', '/dev/shm/secret')
+	my @refused = qw(/proc/self/cwd/ours/secret /proc/self/environ /sys/secret /dev/shm/secret);
+	for my $path ("$data/ours/secret", @refused)
 	{
 		is((sqlstates($node, "$alter '$path')"))[0], '22023', "$path is refused as an option");
 	}
-	for my $path (map { "$links/$_" } qw(file directory/secret process/secret environ))
+	my %places = (file => 'in the data directory', 'directory/secret' => 'in the data directory',
+		'process/secret' => 'in the data directory', environ => 'not a file on disk');
+	for my $name (sort keys %places)
 	{
+		my $path = "$links/$name";
 		$node->safe_psql('postgres', "$alter '$path')");
 		$sandbox->clear_log;
 		my ($error) = attempts($node, $call);
 		is($error->{sqlstate}, 'F0000', "$path is refused when it is used");
+		is($error->{message}, qq(cannot use secret file "$path": it is $places{$name}), 'for its place');
 		is_deeply([ $sandbox->log ], [], 'and nothing is sent');
 	}
 	$node->safe_psql('postgres', "$alter '$file')");

@@ -33,19 +33,22 @@ my $uploads = 0;
 # Enqueues so many uploads in one statement; returns their ids as SQL takes them in a list.
 sub enqueue
 {
-	my ($count, $before) = @_;
+	my ($count, $before, $server) = @_;
 	my $first = $uploads + 1;
 	$uploads += $count;
-	return join ', ', split /\n/, $node->safe_psql('postgres', ($before // '') . "SET client_min_messages = error; SELECT summit_upload_policy(payload(n)) FROM generate_series($first, $uploads) n");
+	return join ', ', split /\n/, $node->safe_psql('postgres', ($before // '') . 'SET client_min_messages = error; '
+		. "SELECT summit_upload_policy(payload(n), server => '" . ($server // 'summit') . "')"
+		. " FROM generate_series($first, $uploads) n");
 }
 
 # Waits until all of them have come to an end; the statuses that they have then.
 sub outcome
 {
 	my ($ids) = @_;
-	my $statuses = '';
+	my ($statuses, $hurries) = ('', 1);
 	soon_ok('uploads come to an end', sub {
 		$statuses = $node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ' ') FROM summit.upload_status WHERE upload_id IN ($ids)");
+		poll_now($node) if $statuses =~ /accepted/ && $statuses !~ /queued|sending/ && $hurries-- > 0;
 		return $statuses !~ /queued|sending|accepted/;
 	}, 60) or die "the uploads are $statuses, and what follows needs them";
 	return $statuses;
@@ -154,39 +157,63 @@ subtest 'a secret that is wrong' => sub {
 	is(holds(), '0', 'and the hold is gone');
 };
 
+# Requests for a token that name the scopes in this order, which tells the servers apart.
+sub token_requests
+{
+	my ($scope) = @_;
+	return scalar(() = grep { $_->{body} =~ /scope=$scope(?:&|$)/ } summit_log($sandbox, 'create-token'));
+}
+
+# The most that a column of jobs is.
+sub most
+{
+	my ($column, $ids) = @_;
+	return $node->safe_psql('postgres', qq{
+		SELECT max($column) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)});
+}
+
+# Each of several servers fails in a way of its own, the last for long: there jobs wait, and do not go round and round.
 subtest 'a token endpoint that is down' => sub {
 	my %faults = (
 		'500' => { kind => 'status', status => 500 },
 		'no JSON' => { kind => 'body', status => 200, body => '{"access_token": "abc' },
 		'no access_token' => { kind => 'garble', without => ['access_token'] },
-		'reset' => { kind => 'reset', after_bytes => 0 });
+		'reset' => { kind => 'reset', after_bytes => 0 },
+		'for long' => { kind => 'status', status => 500 });
+	my @orders = (
+		'policies:read policies:write webhooks:read', 'policies:read webhooks:read policies:write',
+		'policies:write webhooks:read policies:read', 'webhooks:read policies:read policies:write',
+		'webhooks:read policies:write policies:read');
+	my (%scope, %number, %ids);
+
+	new_worker();
+	$sandbox->clear_log;
 	for my $name (sort keys %faults)
 	{
-		new_worker();
-		my $before = () = summit_log($sandbox, 'create-token');
-		$sandbox->arm(match => { listener => 'summit_auth' }, times => 1, fault => $faults{$name});
-		my $ids = enqueue(20);
-		is(outcome($ids), 'verified', "$name: all is sent afterwards");
-		is($node->safe_psql('postgres', "SELECT max(attempts) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)"), '1', "$name: and no attempt is lost");
-		is(scalar(() = summit_log($sandbox, 'create-token')) - $before, 2, "$name: two requests");
-		is(holds(), '0', "$name: nothing is held");
+		my $server = lc $name =~ s{^|\W}{_}gr;
+		my $order = shift @orders;
+		$scope{$name} = $order =~ s/:/%3A/gr =~ s/ /(?:\\+|%20)/gr;
+		create_summit_server($node, $sandbox, server => $server, options => { scope => $order });
+		$number{$name} = $sandbox->arm(match => { listener => 'summit_auth', body => "scope=$scope{$name}(&|\$)" },
+			times => $name eq 'for long' ? undef : 1, fault => $faults{$name});
 	}
-};
-
-# While there is no token, jobs wait, and do not go round and round.
-subtest 'a token endpoint that is down for long' => sub {
-	new_worker();
-	$sandbox->arm(match => { listener => 'summit_auth' }, times => undef, fault => { kind => 'status', status => 500 });
-	my $before = () = summit_log($sandbox, 'create-token');
 	my $start = time;
-	my $ids = enqueue(500);
-	wait_until('a second request', sub { (() = summit_log($sandbox, 'create-token')) - $before >= 2 });
-	my $fence = $node->safe_psql('postgres', "SELECT max(fence) FROM canopy_summit.job JOIN summit.upload USING (job_id) WHERE upload_id IN ($ids)");
-	my $requests = (() = summit_log($sandbox, 'create-token')) - $before;
+	$ids{$_} = enqueue($_ eq 'for long' ? 500 : 20, undef, lc s{^|\W}{_}gr) for sort keys %faults;
+	my $long = $ids{'for long'};
+	wait_until('a second request', sub { token_requests($scope{'for long'}) >= 2 });
+	my $fence = most('fence', $long);
+	my $requests = token_requests($scope{'for long'});
 	cmp_ok($fence, '<=', $requests + 2, "a job is claimed no oftener than a token is asked for ($fence, $requests)");
 	cmp_ok($requests, '<=', 2 + (time - $start), 'which is now and then');
-	$sandbox->clear;
-	is(outcome($ids), 'verified', 'all is sent afterwards');
+	$sandbox->clear($number{'for long'});
+	for my $name (grep { $_ ne 'for long' } sort keys %faults)
+	{
+		is(outcome($ids{$name}), 'verified', "$name: all is sent afterwards");
+		is(most('attempts', $ids{$name}), '1', "$name: and no attempt is lost");
+		is(token_requests($scope{$name}), 2, "$name: two requests");
+	}
+	is(holds(), '0', 'nothing is held');
+	is(outcome($long), 'verified', 'for long: all is sent afterwards');
 };
 
 # What was read before the token was asked for may be gone when it comes.

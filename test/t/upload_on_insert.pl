@@ -280,7 +280,7 @@ sub other_keys
 		query("INSERT INTO $table (id, body) VALUES (7, " . literal(payload($policy)) . ')');
 		is(upload_of($policy, 'source_table, source_key'), "public.$table|" . ($columns{$name}[1] // query("SELECT jsonb_build_object('id', id, 'body', body::text) FROM $table")), $name);
 	}
-	my ($policy, $session) = (policy(), $node->background_psql('postgres'));
+	my ($policy, $session) = (policy(), open_session($node));
 	$session->query_safe("CREATE TEMP TABLE mine (id int PRIMARY KEY, body jsonb); CREATE TRIGGER upload AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('body'); INSERT INTO mine VALUES (7, "
 		. literal(payload($policy)) . ')');
 	like(upload_of($policy, 'source_table, source_key'), qr/^pg_temp_\d+\.mine\|\{"id": 7\}$/, 'a temporary table');

@@ -190,12 +190,12 @@ subtest 'the same body' => sub {
 subtest 'the same body from many sessions' => sub {
 	my $policy = policy();
 	my $payload = payload($policy);
-	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 16;
+	my @sessions = map { open_session($node, on_error_stop => 0) } 1 .. 16;
 	my $sql = 'SELECT summit_upload_policy(' . literal($payload) . ')';
 
 	$_->query_safe('SET client_min_messages = warning') for @sessions;
 	# All of them wait for one lock, and then go at once.
-	my $gate = $node->background_psql('postgres');
+	my $gate = open_session($node);
 	$gate->query_safe('SELECT pg_advisory_lock(1)');
 	$_->{stdin} .= "SELECT pg_advisory_lock_shared(1);\n$sql;\n\\echo done\n" for @sessions;
 	$_->{run}->pump_nb for @sessions;
@@ -218,7 +218,7 @@ subtest 'the same body from many sessions' => sub {
 };
 
 subtest 'the same body in a transaction with an old snapshot' => sub {
-	my ($policy, $session) = (policy(), $node->background_psql('postgres'));
+	my ($policy, $session) = (policy(), open_session($node));
 	my $payload = payload($policy);
 	$session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
 	my $first = upload($node, $payload);
@@ -256,6 +256,17 @@ subtest 'keys of uploads that came to nothing' => sub {
 		cancelled => sub {
 			my ($policy, $upload_id) = @_;
 			$node->safe_psql('postgres', "SELECT canopy_summit.cancel_job(job_id) FROM summit.upload WHERE upload_id = $upload_id");
+		},
+		# Its workers were lost again and again: the job says so, and nobody has written it into the upload.
+		lost => sub {
+			my ($policy, $upload_id) = @_;
+			$node->safe_psql('postgres', <<~"SQL");
+				WITH j AS (UPDATE canopy_summit.job SET state = 'failed', outcome_code = 'worker_lost', finished_at = now()
+					WHERE job_id = (SELECT job_id FROM summit.upload WHERE upload_id = $upload_id) RETURNING job_id)
+				INSERT INTO canopy_summit.job_attempt (job_id, fence, started_at, settled, outcome, code)
+				SELECT job_id, -1, now(), true, 'lost', 'worker_lost' FROM j;
+				SQL
+			is(upload_has($upload_id, 'status'), 'queued', 'lost: the upload is as it was');
 		},
 		gone => sub {
 			my ($policy, $upload_id) = @_;
@@ -346,7 +357,7 @@ subtest 'keys of others' => sub {
 # Two at once with a new key: the second waits for the first.
 subtest 'a key twice at once' => sub {
 	my @policies = (policy(), policy());
-	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } @policies;
+	my @sessions = map { open_session($node, on_error_stop => 0) } @policies;
 	my $insert = sub { 'SELECT summit_upload_policy(' . literal(payload($_[0])) . ", idempotency_key => 'at-once')" };
 	$sessions[0]->query_safe('BEGIN; ' . $insert->($policies[0]));
 	$sessions[1]->query_until(qr/begun/, "\\echo begun\n" . $insert->($policies[1]) . ";\n");
@@ -478,8 +489,9 @@ subtest 'a job without end' => sub {
 	$node->append_conf('postgresql.conf', "canopy_summit.upload_poll_limit = 3s\n");
 	$node->reload;
 	my $upload_id = upload($node, payload($policy));
-	is(settles_as($node, $upload_id, 'unresolved'), 'unresolved', 'is given up');
-	is(upload_has($upload_id, q{error_message, finished_at - accepted_at BETWEEN interval '3 s' AND interval '8 s'}), 'no end within canopy_summit.upload_poll_limit|t', 'after upload_poll_limit');
+	is(settles_as($node, $upload_id, 'unresolved', undef, hurries => 0), 'unresolved', 'is given up');
+	is(upload_has($upload_id, q{error_message, finished_at - accepted_at BETWEEN interval '3 s' AND interval '33 s'}),
+		'no end within canopy_summit.upload_poll_limit|t', 'after upload_poll_limit');
 	my ($row) = effect_rows($sandbox, $policy);
 	cmp_ok($sandbox->control(GET => "job/$row->{job_id}")->{polls}, '<=', 4, 'and few polls');
 	$sandbox->control(DELETE => 'outcome');

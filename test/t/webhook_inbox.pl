@@ -36,7 +36,7 @@ sub states { return query($node, q{SELECT coalesce(string_agg(state || ' ' || n,
 
 sub applied
 {
-	wait_until('all is applied', sub { (eval { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) } // 1) == 0 }, 60);
+	wait_until('all is applied', sub { (eval { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) } // 1) == 0 });
 	return;
 }
 
@@ -86,7 +86,7 @@ sub callers
 	for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 	{
 		my $body = body_of({ event_type => 'X', pull_id => $level });
-		my $session = $node->background_psql('postgres');
+		my $session = open_session($node);
 		$session->query("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM pg_class");
 		is(receive($node, 'canopy', { event_type => 'X', pull_id => $level }), '200 stored', "$level: another session stores it");
 		is($session->query("SELECT outcome FROM wh('canopy', $body)"), 'duplicate', "$level: it is known, though the snapshot is older");
@@ -103,11 +103,11 @@ sub callers
 	is(states(), 'none', 'a receive that is rolled back leaves nothing');
 	is(receive($node, 'canopy', $complete), '200 stored', 'and can be repeated');
 	my $body = body_of({ event_type => 'WAITS' });
-	my $first = $node->background_psql('postgres');
+	my $first = open_session($node);
 	$first->query("BEGIN; SELECT FROM wh('canopy', $body)");
 	my ($out, $err) = ('', '');
 	my $second = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT outcome FROM wh('canopy', $body)" ], '>', \$out, '2>', \$err);
-	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 }, 20);
+	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 });
 	$first->query('COMMIT');
 	$first->quit;
 	$second->finish;
@@ -185,7 +185,7 @@ sub poison
 	# Somebody holds a row that is to be changed: the worker tries later, and quarantines nothing.
 	receive($node, 'canopy', { event_type => 'X', pull_id => 'held' });
 	applied();
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query(q{BEGIN; UPDATE canopy_summit.pull_progress SET last_status = 'mine' WHERE pull_id = 'held'});
 	receive($node, 'canopy', { event_type => 'Y', pull_id => 'held' });
 	receive($node, 'canopy', { event_type => 'Y', pull_id => 'free' });
@@ -201,7 +201,6 @@ sub poison
 	return;
 }
 
-# No lock that SQL can name is in the way of applying.
 # A batch is bounded by the bytes of its bodies, but takes one in any case.
 sub large
 {
@@ -219,10 +218,11 @@ sub large
 	return;
 }
 
+# No lock that SQL can name is in the way of applying.
 sub strangers_locks
 {
 	query($node, 'CREATE ROLE stranger');
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query_safe('SET SESSION AUTHORIZATION stranger');
 	is($session->query_safe(q{
 		SELECT count(pg_advisory_lock(c.oid::integer, n)) FROM pg_class c, generate_series(0, 1023) AS n
@@ -242,7 +242,7 @@ sub held_subject
 	receive($node, 'summit', summit('first', 'HELD'));
 	applied();
 	query($node, q{UPDATE canopy_summit.webhook SET state = 'quarantined'});
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	is($session->query_safe('BEGIN; SELECT canopy_summit.apply_webhook(webhook_id) FROM canopy_summit.webhook'), 'applied', 'one is being applied');
 	is(query($node, q{SELECT count(*) > 0, count(*) FILTER (WHERE objsubid IN (1, 2)) FROM pg_locks WHERE locktype = 'advisory'}), 't|0',
 		'under locks that SQL cannot name');
@@ -262,11 +262,11 @@ sub held_subject
 
 sub notification
 {
-	my $session = $node->background_psql('postgres');
+	my $session = open_session($node);
 	$session->query('LISTEN canopy_summit');
 	receive($node, 'canopy', { event_type => 'TOLD "\\', pull_id => 'secret pull', account_identifier => 'me' });
 	applied();
-	my $heard = wait_until('it is told', sub { my $text = $session->query('SELECT 1'); $text =~ /notification/ ? $text : $session->{stdout} . $text =~ /notification/ ? $session->{stdout} : '' }, 20);
+	my $heard = wait_until('it is told', sub { my $text = $session->query('SELECT 1'); $text =~ /notification/ ? $text : $session->{stdout} . $text =~ /notification/ ? $session->{stdout} : '' });
 	my ($payload) = $heard =~ /with payload "(.*)" received/;
 	my $told = JSON::PP->new->decode($payload);
 	is_deeply($told, { webhook_id => $told->{webhook_id}, server => 'canopy', event => 'unknown' }, 'what is applied is told, and nothing that the provider is free to write');
@@ -325,30 +325,38 @@ sub retention
 	return;
 }
 
-# The worker, or the server, dies amid applying, while webhooks come.
+# The worker, or the server, dies amid applying, while webhooks come: as it notes what it has applied, or before.
 sub kills
 {
-	my $sent = 0;
-	my $hits = 0;
+	my ($sent, $hits, $lost) = (0, 0, 0);
 	my $count = scaled(200);
+	# The tables of which one stops, and how their rows name the webhook.
+	my %stops = (webhook => '{subject}', job => '{params,pullId}', status_event => '{delivery_id}');
+	my @stops = sort keys %stops;
 
 	# Applying stops at one of the webhooks, amid others, until the test lets it go on.
 	query($node, q{
-		CREATE TABLE strike (subject text);
-		INSERT INTO strike VALUES ('');
+		CREATE TABLE strike (place text, subject text);
+		INSERT INTO strike VALUES ('', '');
 		CREATE FUNCTION stop_at() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
-			IF NEW.subject = (SELECT subject FROM public.strike) THEN PERFORM pg_advisory_xact_lock_shared(2002); END IF;
+			IF (TG_TABLE_NAME, to_jsonb(NEW) #>> TG_ARGV[0]::text[]) IN (SELECT place, subject FROM public.strike) THEN
+				PERFORM pg_advisory_xact_lock_shared(2002);
+			END IF;
 			RETURN NEW;
-		END $$;
-		CREATE TRIGGER stop_at BEFORE UPDATE ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION stop_at()});
+		END $$;});
+	my $trigger = 'CREATE TRIGGER stop_at BEFORE %s ON canopy_summit.%s FOR EACH ROW EXECUTE FUNCTION stop_at(%s)';
+	query($node, sprintf $trigger, $_ eq 'webhook' ? 'UPDATE' : 'INSERT', $_, "'$stops{$_}'") for @stops;
 	for my $turn (1 .. $count)
 	{
 		my $file = PostgreSQL::Test::Utils::tempdir('send') . '/sql';
 		my @numbers = $sent + 1 .. $sent + 200;
-		append_to_file($file, join '', map { my $n = $_; map { "SELECT FROM wh('$_->[0]', " . body_of($_->[1]) . ");\n" } [ 'canopy', { %$complete, pull_id => "k$n" } ], [ 'summit', summit("k$n", 'P' . $n % 7) ] } @numbers);
-		my $gate = $node->background_psql('postgres', on_error_stop => 0);
+		append_to_file($file, join '', map { my $n = $_;
+			map { "SELECT outcome FROM wh('$_->[0]', " . body_of($_->[1]) . ");\n" }
+			  [ 'canopy', { %$complete, pull_id => "k$n" } ], [ 'summit', summit("k$n", 'P' . $n % 7) ] } @numbers);
+		my $gate = open_session($node, on_error_stop => 0);
 		$gate->query('SELECT pg_advisory_lock(2002)');
-		query($node, "UPDATE strike SET subject = 'k" . ($sent + 1 + int rand @numbers) . q{'});
+		my $stop = $stops[ $turn % @stops ];
+		query($node, "UPDATE strike SET place = '$stop', subject = 'k" . ($sent + 1 + int rand @numbers) . q{'});
 		my ($out, $err) = ('', '');
 		my $sender = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $file ], '>', \$out, '2>', \$err);
 		my $pid = wait_until('the worker is applying', sub { query($node, q{SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 2002 AND NOT granted}) });
@@ -358,6 +366,12 @@ sub kills
 		$gate->{run}->kill_kill;
 		eval { $gate->{run}->finish };
 		eval { $sender->finish };
+		my $known;
+		my $of_turn = "substr(coalesce(delivery_key, subject), 2)::bigint > $sent";
+		$of_turn = "SELECT count(*) FROM canopy_summit.webhook WHERE $of_turn";
+		wait_until('the server is there again', sub { defined($known = eval { query($node, $of_turn) }) });
+		my $answered = () = $out =~ /^stored$/mg;
+		$lost += $answered - $known if $answered > $known;
 		# The sender sends again what was not answered, and, as it cannot tell, what was.
 		wait_until('all is answered', sub { eval { $node->psql('postgres', '', extra_params => [ '-q', '-f', $file ], on_error_die => 1); 1 } });
 		$sent += @numbers;
@@ -365,6 +379,7 @@ sub kills
 	applied();
 	query($node, 'DROP FUNCTION stop_at CASCADE; DROP TABLE strike');
 	is($hits, $count, "all $count kills hit webhooks that were not applied yet");
+	is($lost, 0, 'what was answered is there after the kill');
 	is(states(), 'applied ' . 2 * $sent, 'every webhook that was sent until it was answered is there once, and applied');
 	is(query($node, q{SELECT count(*), count(DISTINCT params) FROM canopy_summit.job WHERE operation = 'get-pull-by-id'}), "$sent|$sent", 'each with one effect');
 	is(query($node, 'SELECT count(*), count(DISTINCT delivery_id), count(DISTINCT policy_status_id) FROM canopy_summit.status_event'), "$sent|$sent|7", 'and one');
