@@ -15,6 +15,8 @@
 #include "api/request.h"
 #include "canopy/fetch_effect.h"
 #include "engine/instance.h"
+#include "job/reconcile.h"
+#include "job/retention.h"
 #include "process/database_list.h"
 #include "process/launcher.h"
 #include "process/receiver_launch.h"
@@ -24,6 +26,7 @@
 #include "server/connection.h"
 #include "summit/upload_effect.h"
 #include "webhook/inbox.h"
+#include "worker/apply.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -55,11 +58,21 @@ handlers_register(void)
 	upload_effect_register();
 }
 
+/* What workers do besides jobs. */
+static void
+chores_register(void)
+{
+	reconcile_register();
+	retention_register();
+	apply_register();
+}
+
 void
 _PG_init(void)
 {
 	settings_define();
 	handlers_register();
+	chores_register();
 	shared_initialize();
 	wake_initialize();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

@@ -16,6 +16,9 @@
 #include "engine/engine.h"
 #include "engine/transaction.h"
 
+#define PATIENCE_SHORT "5ms" /* for a lock, while what others wait for is at stake */
+#define PATIENCE_USUAL "1s"
+
 static Engine engine;
 
 /*
@@ -116,4 +119,12 @@ look_end(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+}
+
+/* Wait for locks only a moment, or as usual again. */
+void
+lock_patience(bool is_short)
+{
+	SetConfigOption("lock_timeout", is_short ? PATIENCE_SHORT : PATIENCE_USUAL, PGC_SUSET,
+					PGC_S_OVERRIDE);
 }

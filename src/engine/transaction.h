@@ -13,6 +13,7 @@ extern void work_commit(void);
 extern void work_commit_later(void);
 extern void work_rollback(void);
 extern ErrorData *work_abort(MemoryContext context);
+extern void lock_patience(bool is_short);
 extern void look_begin(void);
 extern void look_end(void);
 

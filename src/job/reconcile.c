@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "api/operation.h"
 #include "base/confidential.h"
@@ -15,6 +16,8 @@
 #include "engine/statement.h"
 #include "job/job.h"
 #include "job/reconcile.h"
+#include "process/chore.h"
+#include "process/wake.h"
 
 /* clang-format off */
 /* Up to three look-ups of a doubt, at growing intervals: an effect may show late. */
@@ -45,9 +48,9 @@ static Statement conclude_found = {3, {INT8OID, JSONBOID, TEXTOID},
 	" SELECT job_id, thing, now() FROM found ON CONFLICT (job_id) DO NOTHING"};
 /* clang-format on */
 
-/* Enqueue the look-ups of jobs in doubt.  Inside engine_begin(), as what follows. */
-void
-reconcile_enqueue(void)
+/* Enqueue the look-ups of jobs in doubt. */
+static TimestampTz
+reconcile_run(TimestampTz now)
 {
 	List *operations = NIL;
 	List *readers = NIL;
@@ -61,13 +64,15 @@ reconcile_enqueue(void)
 		operations = lappend(operations, unconstify(char *, operation->name));
 		readers = lappend(readers, unconstify(char *, operation->reconcile));
 	}
-	(void) statement_run(&reconcile,
-						 (Datum[]){statement_texts(operations), statement_texts(readers),
-								   Int64GetDatum(instance_current())},
-						 NULL);
+	if (statement_run(&reconcile,
+					  (Datum[]){statement_texts(operations), statement_texts(readers),
+								Int64GetDatum(instance_current())},
+					  NULL) > 0)
+		wake_at_commit(now);
+	return DT_NOEND;
 }
 
-/* A look-up has answered: the job in doubt succeeded if the answer has its effect. */
+/* A look-up has answered: the job in doubt succeeded if the answer has its effect.  Inside engine_begin(). */
 void
 reconcile_conclude(const Job *job, Jsonb *answer)
 {
@@ -75,4 +80,15 @@ reconcile_conclude(const Job *job, Jsonb *answer)
 						  CStringGetTextDatum(job->operation->name)};
 
 	(void) statement_run(&conclude_found, arguments, NULL);
+}
+
+/* From _PG_init(). */
+void
+reconcile_register(void)
+{
+	static Chore chore = {.name = "looking for jobs in doubt",
+						  .run = reconcile_run,
+						  .at_scan = true};
+
+	chore_register(&chore);
 }

@@ -11,7 +11,7 @@
 
 #include "job/job.h"
 
-extern void reconcile_enqueue(void);
+extern void reconcile_register(void);
 extern void reconcile_conclude(const Job *job, Jsonb *answer);
 
 #endif /* CANOPY_SUMMIT_JOB_RECONCILE_H */

@@ -5,11 +5,15 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/timestamp.h"
 
+#include "base/confidential.h"
 #include "engine/statement.h"
 #include "job/retention.h"
+#include "process/chore.h"
 
-#define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at in one scan */
+#define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at at once */
+#define RETENTION_AGAIN 1000  /* ms until the next look while there is more to do */
 
 static Statement find_rules = {0, {0}, "SELECT FROM canopy_summit.retention_rule LIMIT 1"};
 
@@ -45,9 +49,9 @@ static Statement retain_webhooks = {
 	"   AND i.state = 'applied' ORDER BY i.received_at LIMIT $1) AS o"
 	"  WHERE r.what = 'webhook') AND w.state = 'applied'"};
 
-/* Let go what the rules say, a chunk at a time; true if the next chunk should not wait. */
-bool
-retention_run(void)
+/* Let go what the rules say, a chunk at a time. */
+static TimestampTz
+retention_run(TimestampTz now)
 {
 	static int64 cursor = 0;
 	Datum arguments[2] = {Int64GetDatum(cursor), Int32GetDatum(RETENTION_CHUNK)};
@@ -57,11 +61,24 @@ retention_run(void)
 	int64 gone;
 
 	if (statement_run(&find_rules, NULL, NULL) == 0)
-		return false;
+		return DT_NOEND;
 	(void) statement_run(&retain, arguments, NULL);
 	last = DatumGetInt64(statement_column(1, &isnull));
 	gone = DatumGetInt64(statement_column(3, &isnull));
 	cursor = DatumGetInt64(statement_column(2, &isnull)) < RETENTION_CHUNK ? 0 : last;
 	more = statement_run(&retain_webhooks, &arguments[1], NULL) == RETENTION_CHUNK;
-	return more || (gone > 0 && cursor != 0);
+	return more || (gone > 0 && cursor != 0) ? TimestampTzPlusMilliseconds(now, RETENTION_AGAIN)
+											 : DT_NOEND;
+}
+
+/* From _PG_init(): somebody may have locked what is old, or the rules, and this should keep nobody waiting. */
+void
+retention_register(void)
+{
+	static Chore retention = {.name = "removing what is old",
+							  .run = retention_run,
+							  .at_scan = true,
+							  .gives_way = true};
+
+	chore_register(&retention);
 }

@@ -7,6 +7,6 @@
 
 #include "postgres.h"
 
-extern bool retention_run(void);
+extern void retention_register(void);
 
 #endif /* CANOPY_SUMMIT_JOB_RETENTION_H */

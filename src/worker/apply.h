@@ -9,9 +9,7 @@
 
 #include "utils/timestamp.h"
 
-#include "worker/worker.h"
-
-extern bool webhooks_are_stored(void);
-extern void worker_apply(Worker *worker, TimestampTz now);
+extern void apply_want(TimestampTz now);
+extern void apply_register(void);
 
 #endif /* CANOPY_SUMMIT_WORKER_APPLY_H */

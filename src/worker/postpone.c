@@ -14,7 +14,6 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
-#include "utils/guc.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
@@ -31,22 +30,12 @@
 #include "worker/settle.h"
 #include "worker/worker.h"
 
-#define PATIENCE_SHORT   "5ms" /* for a lock, while what others wait for is at stake */
-#define PATIENCE_USUAL   "1s"
 #define POSTPONE_FIRST   250  /* ms until an answer is tried again, doubled each time */
 #define POSTPONE_LONGEST 4000 /* ms */
 #define POSTPONED_A_TURN 16   /* are tried before others get a turn */
 #define POSTPONED_MAX    64   /* of one role, server and operation */
 #define POSTPONED_BYTES  (32 * 1024 * 1024) /* likewise, of answers */
 #define GIVE_BACK_PAUSE  (10 * 1000) /* ms until a job is sent again whose answer was given up */
-
-/* Wait for locks only a moment, or as usual again. */
-void
-lock_patience(bool is_short)
-{
-	SetConfigOption("lock_timeout", is_short ? PATIENCE_SHORT : PATIENCE_USUAL, PGC_SUSET,
-					PGC_S_OVERRIDE);
-}
 
 /* Settle one of several in a subtransaction, so that an error costs the others nothing; NULL, or the error. */
 static ErrorData *

@@ -13,7 +13,6 @@
 #include "worker/lane.h"
 #include "worker/worker.h"
 
-extern void lock_patience(bool is_short);
 extern void settle_each(Worker *worker, List *flights);
 extern void postponed_settle(Worker *worker, TimestampTz now);
 extern List *postponed_excess(Worker *worker, const Lane *lane);

@@ -1,6 +1,6 @@
 /*
  * scan.c
- *	  Looking at everything, once in a while: what nobody announced, and what is old.
+ *	  Looking at everything, once in a while: what nobody announced.
  */
 #include "postgres.h"
 
@@ -9,21 +9,16 @@
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"
-#include "engine/transaction.h"
 #include "http/socket.h"
 #include "job/job.h"
 #include "job/promotion.h"
-#include "job/reconcile.h"
-#include "job/retention.h"
+#include "process/chore.h"
 #include "process/shared.h"
-#include "worker/apply.h"
 #include "worker/lane.h"
-#include "worker/postpone.h"
 #include "worker/scan.h"
 #include "worker/worker.h"
 
 #define SCAN_INTERVAL (60 * 1000) /* ms between looks that no wake-up asked for */
-#define SCAN_AGAIN    1000        /* ms until the next while retention has more to do */
 #define HELD_INTERVAL (10 * 1000) /* ms between looks while a credential is refused */
 
 /* Milliseconds between scans: other workers of the database may stop and let their leases run out. */
@@ -45,40 +40,12 @@ worker_scan(Worker *worker, TimestampTz now)
 	credential_forget_all();
 	socket_sweep();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
-	reconcile_enqueue();
-	worker->retain_wanted = true;
 	lanes_read(worker);
 	worker->scan_wanted = false;
-	worker->webhooks_wanted |= webhooks_are_stored();
+	chores_want_at_scan(now);
 	worker->next_due = DT_NOBEGIN;
 	worker->scan_at =
 		TimestampTzPlusMilliseconds(now, lanes_hold_credential(worker) ? HELD_INTERVAL
 																	   : scan_interval());
 	worker->catalogs_changed = false;
-}
-
-/*
- * Let go what retention rules say, in a transaction of its own: somebody may have
- * locked what is old, or the rules, and this is the last that should keep others waiting.
- */
-void
-worker_retain(Worker *worker, TimestampTz now)
-{
-	worker->retain_wanted = false;
-	PG_TRY();
-	{
-		work_begin("removing what is old");
-		lock_patience(true);
-		if (retention_run())
-			worker->scan_at = Min(worker->scan_at, TimestampTzPlusMilliseconds(now, SCAN_AGAIN));
-		work_commit_later();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = work_abort(worker->turn);
-
-		ereport(LOG, (errmsg("could not remove what is old: %s", error->message)));
-	}
-	PG_END_TRY();
-	lock_patience(false);
 }

@@ -12,6 +12,5 @@
 #include "worker/worker.h"
 
 extern void worker_scan(Worker *worker, TimestampTz now);
-extern void worker_retain(Worker *worker, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_SCAN_H */

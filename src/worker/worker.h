@@ -39,19 +39,14 @@ typedef struct Worker
 	int in_flight;         /* claimed and not concluded */
 	int64 bytes;           /* of the bodies of jobs that are claimed and not settled */
 	bool scan_wanted;
-	bool retain_wanted;
 	TimestampTz scan_at;
-	TimestampTz next_due;      /* of the jobs that are not due yet; DT_NOEND = none */
-	TimestampTz next_lease;    /* when a claim of another worker runs out */
-	TimestampTz settle_at;     /* a settle that failed is tried again then */
-	TimestampTz work_at;       /* no transaction earlier: the last one failed */
-	TimestampTz yield_at;      /* look then for somebody who waits for the database */
-	bool webhooks_wanted;      /* some may be stored and not applied */
-	TimestampTz apply_at;      /* not earlier: more may come, and go together */
-	TimestampTz apply_left_at; /* some were locked: then again; DT_NOEND = none */
-	int64 applied_id;          /* where the batch that comes next goes on */
-	bool catalogs_changed;     /* servers, mappings or roles may be others now */
-	bool is_leaving;           /* claim nothing more: other databases wait for a worker slot */
+	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */
+	TimestampTz next_lease; /* when a claim of another worker runs out */
+	TimestampTz settle_at;  /* a settle that failed is tried again then */
+	TimestampTz work_at;    /* no transaction earlier: the last one failed */
+	TimestampTz yield_at;   /* look then for somebody who waits for the database */
+	bool catalogs_changed;  /* servers, mappings or roles may be others now */
+	bool is_leaving;        /* claim nothing more: other databases wait for a worker slot */
 	TimestampTz idle_since;
 	TimestampTz started_at;
 } Worker;

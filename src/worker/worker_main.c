@@ -36,6 +36,7 @@
 #include "http/loop.h"
 #include "job/epoch.h"
 #include "job/job.h"
+#include "process/chore.h"
 #include "process/database.h"
 #include "process/shared.h"
 #include "process/wake.h"
@@ -44,7 +45,6 @@
 #include "worker/flight.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"
-#include "worker/scan.h"
 #include "worker/worker.h"
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
@@ -164,24 +164,27 @@ worker_begin_epoch(Worker *worker)
 
 /* Take what enqueuers have announced since the last look. */
 static void
-worker_take_wakes(Worker *worker)
+worker_take_wakes(Worker *worker, TimestampTz now)
 {
 	WorkerSlot *slot = &shared->workers[worker->slot];
 	TimestampTz from;
+	bool webhooks;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	from = slot->rescan_from;
 	slot->rescan_from = DT_NOEND;
-	worker->webhooks_wanted |= slot->webhooks;
+	webhooks = slot->webhooks;
 	slot->webhooks = false;
 	LWLockRelease(shared->lock);
+	if (webhooks)
+		apply_want(now);
 	if (from == DT_NOEND)
 		return;
 	worker->is_probe = false;
 	worker->next_due = Min(worker->next_due, from);
 	if (from == DT_NOBEGIN || worker->lanes == NIL)
 		worker->scan_wanted = true;
-	else if (from <= GetCurrentTimestamp())
+	else if (from <= now)
 		lanes_rescan(worker, from);
 }
 
@@ -257,7 +260,7 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 	if (is_quiet && worker->is_leaving && postponed_give_back(worker))
 		worker_leave(worker, WORKER_TURNED);
 	if (!is_quiet || worker->postponed != NIL || lanes_next(worker, now) != DT_NOEND ||
-		worker->scan_wanted || worker->webhooks_wanted || worker->apply_left_at != DT_NOEND)
+		worker->scan_wanted || chores_next() != DT_NOEND)
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);
@@ -299,9 +302,7 @@ worker_timeout(Worker *worker, TimestampTz now)
 	if (worker->idle_since != 0)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
-	if (worker->webhooks_wanted)
-		next = Min(next, worker->apply_at);
-	next = Min(next, worker->apply_left_at);
+	next = Min(next, chores_next());
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }
@@ -315,8 +316,8 @@ worker_turn(Worker *worker)
 	MemoryContextReset(worker->turn);
 	MemoryContextSwitchTo(worker->turn);
 	flights_collect(worker);
-	worker_take_wakes(worker);
 	now = GetCurrentTimestamp();
+	worker_take_wakes(worker, now);
 	if (now >= worker->yield_at)
 	{
 		if (database_is_wanted())
@@ -331,13 +332,10 @@ worker_turn(Worker *worker)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
-	if (worker->retain_wanted)
-		worker_retain(worker, now);
 	if (worker->settle_at <= now)
 		postponed_settle(worker, now);
-	worker->webhooks_wanted |= worker->apply_left_at <= now;
-	if (worker->webhooks_wanted && worker->apply_at <= now)
-		worker_apply(worker, now);
+	if (worker->work_at <= now)
+		chores_run(now);
 	now = GetCurrentTimestamp();
 	/* Nobody else writes these. */
 	shared->workers[worker->slot].in_flight = worker->in_flight;
@@ -375,7 +373,6 @@ worker_start(Worker *worker, int index)
 	worker->scan_wanted = true;
 	worker->next_due = DT_NOBEGIN;
 	worker->next_lease = DT_NOEND;
-	worker->apply_left_at = DT_NOEND;
 	worker->settle_at = DT_NOEND;
 	worker->started_at = GetCurrentTimestamp();
 }
