@@ -17,12 +17,13 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/confidential.h"
 #include "credential/credential.h"
-#include "credential/token.h"
 #include "engine/identity.h"
 #include "server/connection.h"
 
@@ -164,7 +165,7 @@ credential_read(Credential *credential, TimestampTz now)
 	if (memcmp(hash, credential->hash, sizeof(hash)) == 0)
 		return;
 	/* Another one: what is known of the last one says nothing about it. */
-	oauth_forget(credential);
+	credential_forget_token(credential);
 	credential->token_not_before = 0;
 	credential->refusals = 0;
 }
@@ -188,4 +189,16 @@ credential_forget_all(void)
 
 	foreach(cell, credentials)
 		((Credential *) lfirst(cell))->read_at = 0;
+}
+
+/* Drop the token: it was refused, or the credential has changed. */
+void
+credential_forget_token(Credential *credential)
+{
+	if (credential->token != NULL)
+	{
+		explicit_bzero(credential->token, strlen(credential->token));
+		pfree(credential->token);
+	}
+	credential->token = NULL;
 }

@@ -28,21 +28,20 @@ typedef struct Credential
 	int problem_sqlstate;
 	uint8 hash[32]; /* of client id and secret */
 	HttpPool *pool;
-	/* OAuth: the token, who waits for it, and whether it is on its way */
+	/* OAuth */
 	char *token;      /* NULL = none */
 	int token_number; /* counts the tokens */
 	TimestampTz token_until;
 	TimestampTz token_not_before; /* a refused request for one is not repeated earlier */
-	bool token_requested;
-	int token_failures; /* requests for one in a row that got none */
-	int refusals;       /* 401s in a row with a fresh token */
-	List *waiting;      /* of the worker's flights */
+	int token_failures;           /* requests for one in a row that got none */
+	int refusals;                 /* 401s in a row with a fresh token */
 } Credential;
 
 extern Credential *
 credential_find(Oid server_oid, Oid owner_oid, const char *server, const char *owner);
 extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
+extern void credential_forget_token(Credential *credential);
 extern bool credential_is_gone(const Credential *credential);
 
 #endif /* CANOPY_SUMMIT_CREDENTIAL_CREDENTIAL_H */

@@ -29,14 +29,14 @@
 
 /* Whether the credential has a token that can still be sent. */
 bool
-oauth_token_is_fresh(const Credential *credential, TimestampTz now)
+token_is_fresh(const Credential *credential, TimestampTz now)
 {
 	return credential->token != NULL && now < credential->token_until;
 }
 
 /* The request for a token, in the current memory context.  Errors: those of request_build(). */
 HttpRequest *
-oauth_request(const Credential *credential)
+token_http_request(const Credential *credential)
 {
 	JsonbParseState *state = NULL;
 	const char *const members[][2] = {{"grant_type", "client_credentials"},
@@ -84,9 +84,9 @@ token_life(Jsonb *answer)
 	return Max(0, Min(DatumGetInt64(seconds), TOKEN_LONGEST_LIFE));
 }
 
-/* Take the answer to oauth_request(); NULL, or why there is no token. */
+/* Take the answer to token_http_request(); NULL, or why there is no token. */
 Failure *
-oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now)
+token_take(Credential *credential, const HttpResponse *response, TimestampTz now)
 {
 	const Operation *operation = operation_find("create-token", PROVIDER_SUMMIT);
 	Failure *failure = NULL;
@@ -94,7 +94,7 @@ oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now
 	const char *token;
 	int64 life;
 
-	oauth_forget(credential);
+	credential_forget_token(credential);
 	if (answer == NULL)
 		return failure;
 	token = JB_ROOT_IS_OBJECT(answer->json) ? json_text_field(answer->json, "access_token") : NULL;
@@ -106,16 +106,4 @@ oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now
 	credential->token_until =
 		TimestampTzPlusMilliseconds(now, 1000 * (life - Min(TOKEN_EARLY, life / 2)));
 	return NULL;
-}
-
-/* Drop the token: it was refused, or the credential has changed. */
-void
-oauth_forget(Credential *credential)
-{
-	if (credential->token != NULL)
-	{
-		explicit_bzero(credential->token, strlen(credential->token));
-		pfree(credential->token);
-	}
-	credential->token = NULL;
 }

@@ -13,9 +13,8 @@
 #include "credential/credential.h"
 #include "http/transfer.h"
 
-extern bool oauth_token_is_fresh(const Credential *credential, TimestampTz now);
-extern HttpRequest *oauth_request(const Credential *credential);
-extern Failure *oauth_take(Credential *credential, const HttpResponse *response, TimestampTz now);
-extern void oauth_forget(Credential *credential);
+extern bool token_is_fresh(const Credential *credential, TimestampTz now);
+extern HttpRequest *token_http_request(const Credential *credential);
+extern Failure *token_take(Credential *credential, const HttpResponse *response, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_CREDENTIAL_TOKEN_H */

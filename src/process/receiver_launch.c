@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "process/database_list.h"
 #include "process/process.h"

@@ -16,6 +16,7 @@
 #include "storage/proc.h"
 #include "tcop/utility.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "process/shared.h"

@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 
 #include "nodes/pg_list.h"
+#include "utils/timestamp.h"
 
 #include "webhook/signature.h"
 

@@ -17,7 +17,6 @@
 #include "api/request.h"
 #include "credential/credential.h"
 #include "credential/token.h"
-#include "http/loop.h"
 #include "http/transfer.h"
 #include "job/job.h"
 #include "job/retry.h"
@@ -25,11 +24,42 @@
 #include "server/connection.h"
 #include "worker/flight.h"
 #include "worker/lane.h"
+#include "worker/send.h"
 #include "worker/settle.h"
+#include "worker/token_request.h"
 #include "worker/worker.h"
 
-#define TOKEN_PAUSE         (5 * 1000) /* ms after a request for a token that failed, doubled each time */
-#define TOKEN_LONGEST_PAUSE (5 * 60 * 1000)
+/* Read the response of a flight and decide what it means. */
+static void
+flight_landed(Worker *worker, Sending *sending)
+{
+	Flight *flight = (Flight *) sending;
+	HttpResponse *response = http_transfer_response(sending->transfer);
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	Settlement *settlement = &flight->settlement;
+	Failure *failure = NULL;
+	const char *code = NULL;
+
+	flight->settlement.answer = answer_read(flight->job->operation, response, &failure);
+	if (flight->settlement.answer != NULL)
+	{
+		flight->settlement.answer->started_at = flight->started_at;
+		settlement->outcome = psprintf("server answered %d", response->status);
+	}
+	else
+	{
+		code = failure->code;
+		settlement->outcome = failure->words;
+		settlement->code = code;
+	}
+	settlement->status = response->status;
+	settlement->response = response;
+	flight->lane->multiplexed = response->multiplexed;
+	settle_conclude(worker, flight,
+					retry_decide(flight->job->operation, response, code,
+								 flight->settlement.answer != NULL));
+	MemoryContextSwitchTo(old);
+}
 
 /* A flight for a claimed job, in the job's memory context; the credential has been read. */
 Flight *
@@ -38,6 +68,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	MemoryContext context = GetMemoryChunkContext(job);
 	Flight *flight = MemoryContextAllocZero(context, sizeof(Flight));
 
+	flight->sending.landed = flight_landed;
 	flight->job = job;
 	flight->context = context;
 	flight->lane = lane;
@@ -94,35 +125,22 @@ flight_is_refused(Worker *worker, Flight *flight)
 	return true;
 }
 
-/* Start a transfer for a flight, in its memory context.  Errors: those of building it. */
-static void
-flight_send(Worker *worker, Flight *flight, HttpRequest *request)
-{
-	Credential *credential = flight->credential;
-
-	if (credential->pool == NULL)
-		credential->pool = loop_pool(worker->loop, Max(flight->lane->max_connections, 1));
-	request->tag = flight;
-	request->multiplexed = flight->lane->multiplexed;
-	flight->started_at = GetCurrentTimestamp();
-	flight->token_number = credential->token_number;
-	flight->transfer = http_start(request);
-	loop_add(credential->pool, flight->transfer);
-}
-
 /* Build the request of a flight and send it; a problem concludes the flight. */
 static void
 flight_launch(Worker *worker, Flight *flight)
 {
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 	Connection *connection = flight->credential->connection;
+	HttpRequest *request;
 
 	PG_TRY();
 	{
 		connection->access_token = flight->credential->token;
-		flight_send(worker, flight,
-					request_build(connection, flight->job->operation, flight->job->params,
-								  flight->job->body));
+		request = request_build(connection, flight->job->operation, flight->job->params,
+								flight->job->body);
+		flight->started_at = GetCurrentTimestamp();
+		flight->token_number = flight->credential->token_number;
+		send_start(worker, &flight->sending, request, flight->credential, flight->lane);
 	}
 	PG_CATCH();
 	{
@@ -132,7 +150,7 @@ flight_launch(Worker *worker, Flight *flight)
 		MemoryContextSwitchTo(flight->context);
 		error = CopyErrorData();
 		FlushErrorState();
-		flight->transfer = NULL;
+		flight->sending.transfer = NULL;
 		is_local = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ||
 				   error->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
 		flight_refuse(worker, flight, is_local ? RETRY_CREDENTIAL : RETRY_FAIL, "not_sendable",
@@ -142,51 +160,50 @@ flight_launch(Worker *worker, Flight *flight)
 	MemoryContextSwitchTo(old);
 }
 
-/* Conclude all flights that wait for a token which does not come. */
+/* Take a token, or the refusal of one, and go on with the flights that waited for it. */
 static void
-waiting_refuse(Worker *worker, Credential *credential, RetryAction action, const char *code,
-			   const char *outcome)
+token_landed(Worker *worker, Sending *sending)
 {
-	List *waiting = credential->waiting;
+	TokenEnd end = token_request_end(worker, (TokenRequest *) sending, GetCurrentTimestamp());
 	ListCell *cell;
 
-	credential->waiting = NIL;
-	foreach(cell, waiting)
-		flight_refuse(worker, lfirst(cell), action, code, outcome);
-	list_free(waiting);
+	foreach(cell, end.waiting)
+	{
+		Flight *flight = lfirst(cell);
+
+		if (end.problem != NULL)
+			flight_refuse(worker, flight, end.is_refused ? RETRY_CREDENTIAL : RETRY_OUTAGE,
+						  "no_token", end.problem);
+		/* Meanwhile the role, its mapping or its right may have gone. */
+		else if (!flight_is_refused(worker, flight))
+			flight_launch(worker, flight);
+	}
 }
 
-/* Ask for a token; the flight of it belongs to no job. */
+/* Have a flight wait for a token, which is asked for unless it is on its way. */
 static void
-token_request(Worker *worker, Credential *credential, Lane *lane)
+flight_await_token(Worker *worker, Flight *flight, TimestampTz now)
 {
-	MemoryContext context =
-		AllocSetContextCreate(worker->context, "canopy_summit token", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Flight *flight = palloc0(sizeof(Flight));
-	ErrorData *error = NULL;
+	Credential *credential = flight->credential;
+	TokenRequest *request = token_request_find(worker, credential);
+	const char *problem = "the last request for an access token failed";
+	MemoryContext old;
 
-	flight->context = context;
-	flight->lane = lane;
-	flight->credential = credential;
-	credential->token_requested = true;
-	PG_TRY();
+	if (credential->connection->auth_url == NULL)
 	{
-		flight_send(worker, flight, oauth_request(credential));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(worker->turn);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	if (error == NULL)
+		flight_refuse(worker, flight, RETRY_FAIL, "no_auth_url", "the server has no auth_url");
 		return;
-	credential->token_requested = false;
-	MemoryContextDelete(context);
-	waiting_refuse(worker, credential, RETRY_OUTAGE, "no_token", error->message);
+	}
+	if (request == NULL && now >= credential->token_not_before)
+		request = token_request_start(worker, credential, flight->lane, token_landed, &problem);
+	if (request == NULL)
+	{
+		flight_refuse(worker, flight, RETRY_OUTAGE, "no_token", problem);
+		return;
+	}
+	old = MemoryContextSwitchTo(request->context);
+	request->waiting = lappend(request->waiting, flight);
+	MemoryContextSwitchTo(old);
 }
 
 /* Send a flight, or conclude it, or have it wait for a token. */
@@ -195,121 +212,11 @@ flight_start(Worker *worker, Flight *flight)
 {
 	Credential *credential = flight->credential;
 	TimestampTz now = GetCurrentTimestamp();
-	MemoryContext old;
 
 	if (flight_is_refused(worker, flight))
 		return;
-	if (flight->job->operation->auth != OPERATION_AUTH_BEARER ||
-		oauth_token_is_fresh(credential, now))
-	{
+	if (flight->job->operation->auth != OPERATION_AUTH_BEARER || token_is_fresh(credential, now))
 		flight_launch(worker, flight);
-		return;
-	}
-	if (credential->connection->auth_url == NULL)
-	{
-		flight_refuse(worker, flight, RETRY_FAIL, "no_auth_url", "the server has no auth_url");
-		return;
-	}
-	old = MemoryContextSwitchTo(credential->context);
-	credential->waiting = lappend(credential->waiting, flight);
-	MemoryContextSwitchTo(old);
-	if (credential->token_requested)
-		return;
-	if (now < credential->token_not_before)
-		waiting_refuse(worker, credential, RETRY_OUTAGE, "no_token",
-					   "the last request for an access token failed");
 	else
-		token_request(worker, credential, flight->lane);
-}
-
-/* Take a token, or the refusal of one, and go on with the flights that wait for it. */
-static void
-token_arrived(Worker *worker, Flight *flight)
-{
-	Credential *credential = flight->credential;
-	HttpResponse *response = http_transfer_response(flight->transfer);
-	TimestampTz now = GetCurrentTimestamp();
-	MemoryContext old = MemoryContextSwitchTo(worker->turn);
-	Failure *failure = oauth_take(credential, response, now);
-	List *waiting;
-	ListCell *cell;
-
-	credential->token_requested = false;
-	if (failure == NULL)
-	{
-		credential->token_failures = 0;
-		waiting = credential->waiting;
-		credential->waiting = NIL;
-		/* Meanwhile the role, its mapping or its right may have gone. */
-		foreach(cell, waiting)
-			if (!flight_is_refused(worker, lfirst(cell)))
-				flight_launch(worker, lfirst(cell));
-		list_free(waiting);
-	}
-	else
-	{
-		bool is_refused = response->outcome == HTTP_COMPLETE && response->status >= 400 &&
-						  response->status < 500 && response->status != 408 &&
-						  response->status != 429;
-
-		credential->token_not_before =
-			TimestampTzPlusMilliseconds(now, Min((int64) TOKEN_PAUSE
-													 << Min(credential->token_failures, 10),
-												 TOKEN_LONGEST_PAUSE));
-		credential->token_failures++;
-		credential->refusals =
-			is_refused ? 2 : 0; /* no second try: the secret itself was refused */
-		waiting_refuse(worker, credential, is_refused ? RETRY_CREDENTIAL : RETRY_OUTAGE, "no_token",
-					   psprintf("no access token: %s", failure->words));
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(flight->context);
-}
-
-/* Read the response of a flight and decide what it means. */
-static void
-flight_landed(Worker *worker, Flight *flight)
-{
-	HttpResponse *response = http_transfer_response(flight->transfer);
-	MemoryContext old = MemoryContextSwitchTo(flight->context);
-	Settlement *settlement = &flight->settlement;
-	Failure *failure = NULL;
-	const char *code = NULL;
-
-	flight->settlement.answer = answer_read(flight->job->operation, response, &failure);
-	if (flight->settlement.answer != NULL)
-	{
-		flight->settlement.answer->started_at = flight->started_at;
-		settlement->outcome = psprintf("server answered %d", response->status);
-	}
-	else
-	{
-		code = failure->code;
-		settlement->outcome = failure->words;
-		settlement->code = code;
-	}
-	settlement->status = response->status;
-	settlement->response = response;
-	flight->lane->multiplexed = response->multiplexed;
-	settle_conclude(worker, flight,
-					retry_decide(flight->job->operation, response, code,
-								 flight->settlement.answer != NULL));
-	MemoryContextSwitchTo(old);
-}
-
-/* Take the transfers that have ended. */
-void
-flights_collect(Worker *worker)
-{
-	HttpTransfer *transfer;
-
-	while ((transfer = loop_next_finished(worker->loop)) != NULL)
-	{
-		Flight *flight = http_transfer_tag(transfer);
-
-		if (flight->job == NULL)
-			token_arrived(worker, flight);
-		else
-			flight_landed(worker, flight);
-	}
+		flight_await_token(worker, flight, now);
 }

@@ -10,20 +10,20 @@
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"
-#include "http/transfer.h"
 #include "job/job.h"
 #include "job/settlement.h"
 #include "worker/lane.h"
+#include "worker/send.h"
 #include "worker/worker.h"
 
 /* A claimed job on its way; it lives in the job's memory context. */
 typedef struct Flight
 {
-	Job *job; /* NULL = asks for a token */
+	Sending sending;
+	Job *job;
 	MemoryContext context;
 	Lane *lane;
 	Credential *credential;
-	HttpTransfer *transfer; /* NULL = not sent */
 	TimestampTz started_at;
 	int token_number; /* which token it was sent with */
 	Settlement settlement;
@@ -35,6 +35,5 @@ typedef struct Flight
 
 extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
 extern void flight_start(Worker *worker, Flight *flight);
-extern void flights_collect(Worker *worker);
 
 #endif /* CANOPY_SUMMIT_WORKER_FLIGHT_H */

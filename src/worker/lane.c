@@ -12,6 +12,7 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/confidential.h"
 #include "job/job.h"

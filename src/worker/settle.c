@@ -15,7 +15,6 @@
 
 #include "api/operation.h"
 #include "credential/credential.h"
-#include "credential/token.h"
 #include "http/transfer.h"
 #include "job/handler.h"
 #include "job/job.h"
@@ -68,7 +67,7 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									delay(Max(settlement->attempts, 1), retry_after));
 	/* Without a token there is nothing to try before one is asked for again. */
-	if (flight->transfer == NULL)
+	if (flight->sending.transfer == NULL)
 		settlement->run_at = Max(settlement->run_at, flight->credential->token_not_before);
 }
 
@@ -83,11 +82,11 @@ conclude_credential(Worker *worker, Flight *flight)
 	settlement->state = JOB_QUEUED;
 	settlement->attempts = flight->job->attempts;
 	settlement->run_at = GetCurrentTimestamp();
-	if (flight->job->operation->auth == OPERATION_AUTH_BEARER && flight->transfer != NULL)
+	if (flight->job->operation->auth == OPERATION_AUTH_BEARER && flight->sending.transfer != NULL)
 	{
 		if (flight->token_number != credential->token_number || credential->token == NULL)
 			return; /* another flight has already seen to it */
-		oauth_forget(credential);
+		credential_forget_token(credential);
 		if (credential->refusals++ == 0)
 			return;
 	}

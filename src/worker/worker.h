@@ -33,6 +33,7 @@ typedef struct Worker
 	MemoryContext context; /* of lanes */
 	MemoryContext turn;    /* reset every turn */
 	List *lanes;           /* of Lane * */
+	List *token_requests;  /* of TokenRequest * */
 	List *concluded;       /* of Flight *, to be settled */
 	List *postponed;       /* of Flight *, whose settling waits for a lock */
 	bool postponed_full;   /* so many that some jobs are not claimed */

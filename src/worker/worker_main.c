@@ -42,9 +42,9 @@
 #include "process/wake.h"
 #include "worker/apply.h"
 #include "worker/drain.h"
-#include "worker/flight.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"
+#include "worker/send.h"
 #include "worker/worker.h"
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
@@ -315,7 +315,7 @@ worker_turn(Worker *worker)
 
 	MemoryContextReset(worker->turn);
 	MemoryContextSwitchTo(worker->turn);
-	flights_collect(worker);
+	send_collect(worker);
 	now = GetCurrentTimestamp();
 	worker_take_wakes(worker, now);
 	if (now >= worker->yield_at)
