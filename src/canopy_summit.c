@@ -22,6 +22,7 @@
 #include "process/receiver_launch.h"
 #include "process/shared.h"
 #include "process/wake.h"
+#include "receiver/intake.h"
 #include "receiver/receiver.h"
 #include "server/connection.h"
 #include "summit/upload_effect.h"
@@ -67,12 +68,20 @@ chores_register(void)
 	apply_register();
 }
 
+/* What the receiver answers. */
+static void
+routes_register(void)
+{
+	intake_register();
+}
+
 void
 _PG_init(void)
 {
 	settings_define();
 	handlers_register();
 	chores_register();
+	routes_register();
 	shared_initialize();
 	wake_initialize();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

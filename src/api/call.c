@@ -16,7 +16,6 @@
 #include "api/failure.h"
 #include "api/operation.h"
 #include "api/request.h"
-#include "base/confidential.h"
 #include "http/perform.h"
 #include "http/transfer.h"
 #include "http/url.h"

@@ -16,7 +16,6 @@
 
 #include "api/failure.h"
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "base/json.h"
 #include "http/transfer.h"
 #include "server/connection.h"

@@ -11,7 +11,6 @@
 #include "utils/jsonb.h"
 
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "engine/privilege.h"
 #include "engine/statement.h"
 #include "server/provider.h"

@@ -7,7 +7,6 @@
 
 #include "postgres.h"
 
-#include "base/confidential.h"
 #include "server/provider.h"
 
 #define OPERATION_MAX_PARAMS 14

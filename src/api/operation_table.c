@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "server/provider.h"
 
 /* clang-format off */

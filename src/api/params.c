@@ -7,7 +7,6 @@
 #include "utils/jsonb.h"
 
 #include "api/params.h"
-#include "base/confidential.h"
 
 /* Parameters of an operation, built field by field. */
 static void

@@ -9,8 +9,6 @@
 
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
-
 extern void param_add_text(JsonbParseState **state, const char *name, const char *text);
 extern void param_add_boolean(JsonbParseState **state, const char *name, bool boolean);
 extern Jsonb *params_finish(JsonbParseState **state);

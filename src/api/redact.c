@@ -21,7 +21,6 @@
 
 #include "api/operation.h"
 #include "api/redact.h"
-#include "base/confidential.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_job_keeps);
 PG_FUNCTION_INFO_V1(canopy_summit_sends_secrets);

@@ -18,7 +18,6 @@
 #include "api/operation.h"
 #include "api/request.h"
 #include "base/coerce.h"
-#include "base/confidential.h"
 #include "base/json.h"
 #include "http/transfer.h"
 #include "http/url.h"

@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-#include "base/confidential.h"
-
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"

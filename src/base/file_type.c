@@ -9,7 +9,6 @@
 
 #include <ctype.h>
 
-#include "base/confidential.h"
 #include "base/file_type.h"
 
 #define SEARCHED 1024 /* bytes at either end in which the marks of a format are looked for */

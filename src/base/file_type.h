@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-#include "base/confidential.h"
-
 extern const char *file_type_of(const char *bytes, size_t len);
 extern const char *file_type_read(const char *name, int len);
 

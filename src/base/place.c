@@ -17,7 +17,6 @@
 #include "common/relpath.h"
 #include "miscadmin.h"
 
-#include "base/confidential.h"
 #include "base/place.h"
 
 static const char *const kernel_directories[] = {"/proc", "/sys", "/dev"};

@@ -18,7 +18,6 @@
 #include "api/operation.h"
 #include "api/params.h"
 #include "base/coerce.h"
-#include "base/confidential.h"
 #include "engine/argument.h"
 #include "engine/privilege.h"
 #include "pull/pull.h"

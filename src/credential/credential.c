@@ -22,7 +22,6 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "credential/credential.h"
 #include "engine/identity.h"
 #include "server/connection.h"

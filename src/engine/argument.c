@@ -7,7 +7,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "base/confidential.h"
 #include "engine/argument.h"
 
 /* The argument as a C string; NULL if it is NULL. */

@@ -9,8 +9,6 @@
 
 #include "fmgr.h"
 
-#include "base/confidential.h"
-
 extern const char *argument_text(FunctionCallInfo fcinfo, int number);
 extern const char *argument_name(FunctionCallInfo fcinfo, int number);
 extern const char *argument_required(FunctionCallInfo fcinfo, int number, const char *name);

@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "base/confidential.h"
 #include "engine/engine.h"
 #include "engine/privilege.h"
 

@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "base/confidential.h"
 #include "engine/identity.h"
 #include "engine/instance.h"
 

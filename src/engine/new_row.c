@@ -13,7 +13,6 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-#include "base/confidential.h"
 #include "engine/new_row.h"
 
 /* Take the row that the trigger was called for.  Error: 39P01 if it is another kind of trigger. */

@@ -11,8 +11,6 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
-
 typedef struct NewRow
 {
 	const char *table;

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "job/handler.h"
 
 #define HANDLERS_MAX 64

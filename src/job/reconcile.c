@@ -11,7 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "engine/instance.h"
 #include "engine/statement.h"
 #include "job/job.h"

@@ -7,7 +7,6 @@
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "engine/statement.h"
 #include "job/retention.h"
 #include "process/chore.h"

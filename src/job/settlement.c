@@ -13,7 +13,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "engine/statement.h"
 #include "http/transfer.h"
 #include "job/job.h"

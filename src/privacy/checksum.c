@@ -9,7 +9,6 @@
 
 #include <ctype.h>
 
-#include "base/confidential.h"
 #include "privacy/checksum.h"
 
 /* Countries that have IBANs and how long theirs are (SWIFT IBAN registry, release 99). */

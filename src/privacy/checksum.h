@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-#include "base/confidential.h"
-
 /* Whether a number's check digits fit. */
 typedef bool (*ChecksumFits)(const char *number, int len);
 

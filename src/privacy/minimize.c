@@ -23,7 +23,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "base/confidential.h"
 #include "engine/engine.h"
 #include "engine/statement.h"
 #include "privacy/checksum.h"

@@ -10,7 +10,6 @@
 
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "engine/transaction.h"
 #include "process/chore.h"
 

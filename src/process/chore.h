@@ -10,8 +10,6 @@
 
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
-
 typedef struct Chore
 {
 	const char *name; /* "removing what is old" */

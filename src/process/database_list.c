@@ -15,7 +15,6 @@
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
-#include "base/confidential.h"
 #include "process/database_list.h"
 
 char *setting_receiver_database;

@@ -9,8 +9,6 @@
 
 #include "nodes/pg_list.h"
 
-#include "base/confidential.h"
-
 extern char *setting_receiver_database;
 
 extern void database_list_settings(void);

@@ -14,7 +14,6 @@
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "pull/content.h"

@@ -25,7 +25,6 @@
 #include "utils/syscache.h"
 
 #include "base/coerce.h"
-#include "base/confidential.h"
 #include "pull/entity.h"
 
 /* A field named like a column of the engine has a column of its own with this prefix. */

@@ -16,7 +16,6 @@
 #include "utils/tuplestore.h"
 
 #include "base/coerce.h"
-#include "base/confidential.h"
 
 typedef enum Entity
 {

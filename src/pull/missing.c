@@ -9,7 +9,6 @@
 
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "pull/entity.h"
 #include "pull/missing.h"
 #include "pull/shape.h"

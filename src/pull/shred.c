@@ -15,7 +15,6 @@
 #include "utils/memutils.h"
 
 #include "base/coerce.h"
-#include "base/confidential.h"
 #include "base/json.h"
 #include "pull/entity.h"
 #include "pull/missing.h"

@@ -10,7 +10,6 @@
 #include <ctype.h>
 #include <microhttpd.h>
 
-#include "base/confidential.h"
 #include "receiver/head.h"
 
 /*

@@ -17,12 +17,12 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "engine/transaction.h"
 #include "process/database.h"
 #include "process/shared.h"
 #include "receiver/intake.h"
 #include "receiver/listener.h"
+#include "receiver/route.h"
 #include "server/connection.h"
 #include "webhook/header.h"
 #include "webhook/inbox.h"
@@ -41,17 +41,9 @@ typedef struct Source
 {
 	char name[NAMEDATALEN];
 	TimestampTz read_at;
-	int answer; /* INBOX_STORED = it can be verified with; else what all get */
-	WebhookSource *webhook;
+	WebhookSource *webhook; /* NULL, or without secrets: all get `answer` */
+	HttpAnswer answer;
 } Source;
-
-/* A request on its way to its answer. */
-typedef struct Item
-{
-	Arrival *arrival;
-	Delivery delivery;
-	int answer;
-} Item;
 
 static MemoryContext source_context = NULL;
 static List *sources = NIL; /* of Source * */
@@ -204,7 +196,7 @@ source_read(Intake *intake, Source *source)
 		else
 		{
 			source->webhook = connection_webhook(source->name);
-			source->answer = source->webhook->secrets == NIL ? INBOX_NO_SECRET : INBOX_STORED;
+			source->answer = ANSWER_UNAVAILABLE;
 			note_problem(source->name,
 						 source->webhook->secrets
 							 ? NULL
@@ -218,7 +210,7 @@ source_read(Intake *intake, Source *source)
 
 		if (error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
 			error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE)
-			source->answer = INBOX_NO_SERVER;
+			source->answer = ANSWER_NOT_FOUND;
 		else
 		{
 			source->answer = ANSWER_UNAVAILABLE;
@@ -263,43 +255,74 @@ source_find(Intake *intake, const char *name)
 	return source;
 }
 
-/* Verify a webhook; its answer is INBOX_STORED if it may be stored. */
-static void
-item_verify(Intake *intake, Item *item)
+/* What the sender is told of an outcome. */
+static HttpAnswer
+answer_of(InboxOutcome outcome)
 {
-	const Arrival *arrival = item->arrival;
-	Source *source = source_find(intake, arrival->server);
+	static const HttpAnswer answers[] = {[INBOX_STORED] = ANSWER_STORED,
+										 [INBOX_QUARANTINED] = ANSWER_QUARANTINED,
+										 [INBOX_CONFLICT] = ANSWER_CONFLICT,
+										 [INBOX_DUPLICATE] = ANSWER_DUPLICATE,
+										 [INBOX_BAD_SIGNATURE] = ANSWER_BAD_SIGNATURE,
+										 [INBOX_TOO_LARGE] = ANSWER_TOO_LARGE,
+										 [INBOX_ENCODED] = ANSWER_ENCODED,
+										 [INBOX_NO_SERVER] = ANSWER_NOT_FOUND,
+										 [INBOX_NO_SECRET] = ANSWER_UNAVAILABLE};
 
-	item->answer = source->answer;
-	if (source->answer == INBOX_STORED)
-	{
-		item->delivery = (Delivery){.server = pstrdup(source->webhook->server),
-									.headers = headers_json(arrival->headers, arrival->headers_len),
-									.body = arrival->body,
-									.body_len = arrival->body_len,
-									.received_at = arrival->received_at};
-		inbox_check(&item->delivery, source->webhook);
-		item->answer = item->delivery.outcome;
-	}
-	if (item->answer != INBOX_STORED && source->webhook != NULL)
-		inbox_count_refusal(source->webhook->server, item->answer);
+	return answers[outcome];
 }
 
-/* Find the answer to a request, INBOX_STORED if that takes a transaction. */
+/* POST /webhooks/<server>: verify a webhook; if nothing is wrong with it, it is storable. */
 static void
-item_judge(Intake *intake, Item *item)
+serve_webhook(Intake *intake, Exchange *exchange)
+{
+	const Arrival *arrival = exchange->arrival;
+	Source *source = source_find(intake, arrival->name);
+	Delivery *delivery = &exchange->delivery;
+
+	exchange->answer = source->answer;
+	if (source->webhook == NULL)
+		return;
+	*delivery = (Delivery){.server = pstrdup(source->webhook->server),
+						   .headers = headers_json(arrival->headers, arrival->headers_len),
+						   .body = arrival->body,
+						   .body_len = arrival->body_len,
+						   .received_at = arrival->received_at};
+	inbox_check(delivery, source->webhook);
+	exchange->is_storable = delivery->outcome == INBOX_STORED;
+	exchange->answer = answer_of(delivery->outcome);
+	if (!exchange->is_storable)
+		inbox_count_refusal(delivery->server, delivery->outcome);
+}
+
+/* GET /healthz: whether what comes is stored. */
+static void
+serve_health(Intake *intake, Exchange *exchange)
+{
+	intake_check(intake);
+	exchange->answer = intake_problem(intake) ? ANSWER_UNAVAILABLE : ANSWER_HEALTHY;
+}
+
+/* From _PG_init(). */
+void
+intake_register(void)
+{
+	static const Route webhooks = {ROUTE_POST, "/webhooks/", serve_webhook};
+	static const Route health = {ROUTE_GET, "/healthz", serve_health};
+
+	route_register(&webhooks);
+	route_register(&health);
+}
+
+/* Find the answer to a request, or that it takes a transaction. */
+static void
+exchange_judge(Intake *intake, Exchange *exchange)
 {
 	MemoryContext old = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		if (!item->arrival->is_health)
-			item_verify(intake, item);
-		else
-		{
-			intake_check(intake);
-			item->answer = intake_problem(intake) ? ANSWER_UNAVAILABLE : ANSWER_HEALTHY;
-		}
+		exchange->arrival->route->serve(intake, exchange);
 	}
 	PG_CATCH();
 	{
@@ -308,8 +331,8 @@ item_judge(Intake *intake, Item *item)
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
 		FlushErrorState();
-		complain("verify a webhook", error);
-		item->answer = ANSWER_UNAVAILABLE;
+		complain("answer a request", error);
+		exchange->answer = ANSWER_UNAVAILABLE;
 	}
 	PG_END_TRY();
 }
@@ -376,13 +399,13 @@ intake_problem(const Intake *intake)
 
 /* Store deliveries in one transaction; false if it fails. */
 static bool
-store_together(Intake *intake, Item **items, int count)
+store_together(Intake *intake, Exchange **exchanges, int count)
 {
 	Delivery **deliveries = palloc(count * sizeof(Delivery *));
 	volatile bool stored = false;
 
 	for (int i = 0; i < count; i++)
-		deliveries[i] = &items[i]->delivery;
+		deliveries[i] = &exchanges[i]->delivery;
 	shared->receiver.storing_since = GetCurrentTimestamp(); /* nobody else writes it */
 	PG_TRY();
 	{
@@ -403,7 +426,7 @@ store_together(Intake *intake, Item **items, int count)
 	MemoryContextSwitchTo(intake->turn);
 	for (int i = 0; i < count; i++)
 	{
-		items[i]->answer = stored ? (int) deliveries[i]->outcome : ANSWER_UNAVAILABLE;
+		exchanges[i]->answer = stored ? answer_of(deliveries[i]->outcome) : ANSWER_UNAVAILABLE;
 		if (stored && deliveries[i]->outcome != INBOX_DUPLICATE)
 			intake->stored++;
 	}
@@ -412,7 +435,7 @@ store_together(Intake *intake, Item **items, int count)
 
 /* Store each delivery alone, while that takes no longer than others can wait; whether any was stored. */
 static bool
-store_alone(Intake *intake, Item **items, int count, TimestampTz start)
+store_alone(Intake *intake, Exchange **exchanges, int count, TimestampTz start)
 {
 	bool stored = false;
 
@@ -420,21 +443,21 @@ store_alone(Intake *intake, Item **items, int count, TimestampTz start)
 	{
 		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), ALONE_MAX))
 			break;
-		items[i]->delivery.outcome = INBOX_STORED;
-		items[i]->delivery.webhook_id = 0;
-		stored |= store_together(intake, &items[i], 1);
+		exchanges[i]->delivery.outcome = INBOX_STORED;
+		exchanges[i]->delivery.webhook_id = 0;
+		stored |= store_together(intake, &exchanges[i], 1);
 	}
 	return stored;
 }
 
 /* Store deliveries together, else each alone.  One that fails says nothing of the inbox if another is stored. */
 static void
-store(Intake *intake, Item **items, int count)
+store(Intake *intake, Exchange **exchanges, int count)
 {
 	TimestampTz start = GetCurrentTimestamp();
 
-	if (count > 0 && (store_together(intake, items, count) ||
-					  (count > 1 && store_alone(intake, items, count, start))))
+	if (count > 0 && (store_together(intake, exchanges, count) ||
+					  (count > 1 && store_alone(intake, exchanges, count, start))))
 		failure_forget(intake);
 }
 
@@ -442,23 +465,23 @@ store(Intake *intake, Item **items, int count)
 bool
 intake_serve(Intake *intake, Listener *listener)
 {
-	Item **items = palloc(BATCH_MAX * sizeof(Item *));
-	Item **storable = palloc(BATCH_MAX * sizeof(Item *));
+	Exchange **exchanges = palloc(BATCH_MAX * sizeof(Exchange *));
+	Exchange **storable = palloc(BATCH_MAX * sizeof(Exchange *));
 	int count = 0;
 	int storable_count = 0;
 	Arrival *arrival;
 
 	while (count < BATCH_MAX && (arrival = listener_take(listener)) != NULL)
 	{
-		Item *item = items[count++] = palloc0(sizeof(Item));
+		Exchange *exchange = exchanges[count++] = palloc0(sizeof(Exchange));
 
-		item->arrival = arrival;
-		item_judge(intake, item);
-		if (item->answer == INBOX_STORED)
-			storable[storable_count++] = item;
+		exchange->arrival = arrival;
+		exchange_judge(intake, exchange);
+		if (exchange->is_storable)
+			storable[storable_count++] = exchange;
 	}
 	store(intake, storable, storable_count);
 	for (int i = 0; i < count; i++)
-		listener_answer(listener, items[i]->arrival, items[i]->answer);
+		listener_answer(listener, exchanges[i]->arrival, exchanges[i]->answer);
 	return count > 0;
 }

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "receiver/listener.h"
+#include "webhook/inbox.h"
 
 typedef struct Intake
 {
@@ -24,11 +25,21 @@ typedef struct Intake
 	bool is_news;      /* something of this is not shown to others yet */
 } Intake;
 
+/* A request on its way to its answer. */
+typedef struct Exchange
+{
+	Arrival *arrival;
+	HttpAnswer answer;
+	bool is_storable; /* the answer is what comes of storing the delivery */
+	Delivery delivery;
+} Exchange;
+
 extern void intake_begin(Intake *intake);
 extern void intake_check(Intake *intake);
 extern void intake_look(Intake *intake);
 extern const char *intake_problem(const Intake *intake);
 extern void intake_forget_sources(void);
+extern void intake_register(void);
 extern bool intake_serve(Intake *intake, Listener *listener);
 
 #endif /* CANOPY_SUMMIT_RECEIVER_INTAKE_H */

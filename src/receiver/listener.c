@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "receiver/head.h"
 #include "receiver/listener.h"
+#include "receiver/route.h"
 #include "receiver/socket.h"
 #include "webhook/inbox.h"
 #include "worker/worker.h"
@@ -32,7 +33,6 @@
 #define POOL_SIZE       (32 * 1024)        /* bytes of a connection for its headers */
 #define BODIES_MAX      (64 * 1024 * 1024) /* bytes of all bodies, and one more body */
 #define FIRST_BODY_SIZE 4096
-#define PREFIX          "/webhooks/"
 #define NO_ANSWER       (-1)
 
 /* A connection. */
@@ -82,15 +82,14 @@ static const struct
 	const char *header; /* one more, NULL = none */
 	const char *value;
 } answers[ANSWER_COUNT] = {
-	[INBOX_STORED] = {200, "{\"outcome\":\"stored\"}\n"},
-	[INBOX_QUARANTINED] = {200, "{\"outcome\":\"quarantined\"}\n"},
-	[INBOX_CONFLICT] = {200, "{\"outcome\":\"conflict\"}\n"},
-	[INBOX_DUPLICATE] = {200, "{\"outcome\":\"duplicate\"}\n"},
-	[INBOX_BAD_SIGNATURE] = {401, "{\"error\":\"bad signature\"}\n"},
-	[INBOX_TOO_LARGE] = {413, "{\"error\":\"too large\"}\n", "Connection", "close"},
-	[INBOX_ENCODED] = {415, "{\"error\":\"encoded\"}\n", "Accept-Encoding", "identity"},
-	[INBOX_NO_SERVER] = {404, "{\"error\":\"not found\"}\n"},
-	[INBOX_NO_SECRET] = {503, "{\"error\":\"unavailable\"}\n"},
+	[ANSWER_STORED] = {200, "{\"outcome\":\"stored\"}\n"},
+	[ANSWER_QUARANTINED] = {200, "{\"outcome\":\"quarantined\"}\n"},
+	[ANSWER_CONFLICT] = {200, "{\"outcome\":\"conflict\"}\n"},
+	[ANSWER_DUPLICATE] = {200, "{\"outcome\":\"duplicate\"}\n"},
+	[ANSWER_BAD_SIGNATURE] = {401, "{\"error\":\"bad signature\"}\n"},
+	[ANSWER_TOO_LARGE] = {413, "{\"error\":\"too large\"}\n", "Connection", "close"},
+	[ANSWER_ENCODED] = {415, "{\"error\":\"encoded\"}\n", "Accept-Encoding", "identity"},
+	[ANSWER_NOT_FOUND] = {404, "{\"error\":\"not found\"}\n"},
 	[ANSWER_HEALTHY] = {200, "{\"status\":\"ok\"}\n"},
 	[ANSWER_UNAVAILABLE] = {503, "{\"error\":\"unavailable\"}\n"},
 	[ANSWER_BAD_REQUEST] = {400, "{\"error\":\"bad request\"}\n", "Connection", "close"},
@@ -228,30 +227,26 @@ body_limit(void)
 
 /* The answer that needs no more than the request's first line and headers; NO_ANSWER if there is none. */
 static int
-request_refusal(const char *path, const char *method, const HeaderScan *scan)
+request_refusal(const Route *route, const char *method, const HeaderScan *scan)
 {
-	bool has_body = scan->encodings > 0 || scan->content_length > 0;
-
 	if (scan->is_malformed || scan->hosts > 1)
 		return ANSWER_BAD_REQUEST;
-	if (strcmp(path, "/healthz") == 0)
+	if (route == NULL)
+		return ANSWER_NO_PATH;
+	if (route->method == ROUTE_GET)
 	{
 		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 			return ANSWER_GET_ONLY;
-		return has_body ? ANSWER_BAD_REQUEST : NO_ANSWER;
+		return scan->encodings > 0 || scan->content_length > 0 ? ANSWER_BAD_REQUEST : NO_ANSWER;
 	}
-	if (strncmp(path, PREFIX, strlen(PREFIX)) != 0 || path[strlen(PREFIX)] == '\0')
-		return ANSWER_NO_PATH;
 	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
 		return ANSWER_POST_ONLY;
-	if (strlen(path) - strlen(PREFIX) >= NAMEDATALEN)
-		return ANSWER_NO_PATH;
 	/* Two lengths, or two ideas of how long it is, are how requests are smuggled past a proxy. */
 	if (scan->lengths + scan->encodings > 1 || (scan->encodings > 0 && !scan->is_chunked))
 		return ANSWER_BAD_REQUEST;
 	if (scan->lengths + scan->encodings == 0)
 		return ANSWER_NO_LENGTH;
-	return scan->content_length > body_limit() ? INBOX_TOO_LARGE : NO_ANSWER;
+	return scan->content_length > body_limit() ? ANSWER_TOO_LARGE : NO_ANSWER;
 }
 
 /* Give a request its answer; what of it has not been read is not read any more. */
@@ -268,28 +263,30 @@ request_begin(Listener *listener, struct MHD_Connection *connection, const char 
 			  const char *method, const char *version, void **context)
 {
 	HeaderScan scan = {0};
-	char path[sizeof(PREFIX) + NAMEDATALEN];
+	char path[ROUTE_PATH_SIZE];
+	const char *name = "";
+	const Route *route;
 	Client *client = client_of(connection);
 	Request *request;
 
 	head_scan(connection, method, client ? client->uri_end : NULL, version, &scan);
 	if (!head_decode_path(url, path, sizeof(path)))
 		scan.is_malformed = true;
+	route = route_find(path, &name);
 	request = calloc(1, offsetof(Request, headers) + scan.len);
 	if (request == NULL)
 		return MHD_NO;
 	*context = request;
 	request->client = client;
 	request->connection = connection;
-	request->answer = request_refusal(path, method, &scan);
+	request->answer = request_refusal(route, method, &scan);
 	if (request->answer != NO_ANSWER)
 	{
 		listener->unsent++;
 		return request_answer(listener, request);
 	}
-	request->arrival.is_health = path[1] == 'h';
-	if (!request->arrival.is_health)
-		strlcpy(request->arrival.server, path + strlen(PREFIX), NAMEDATALEN);
+	request->arrival.route = route;
+	strlcpy(request->arrival.name, name, NAMEDATALEN);
 	request->arrival.headers = request->headers;
 	request->arrival.headers_len = scan.len;
 	head_copy(connection, request->headers);
@@ -319,7 +316,7 @@ request_read(Listener *listener, Request *request, const char *data, size_t len)
 	size_t need = arrival->body_len + len;
 
 	if (request->answer == NO_ANSWER && need > body_limit())
-		request_refuse(listener, request, INBOX_TOO_LARGE);
+		request_refuse(listener, request, ANSWER_TOO_LARGE);
 	if (request->answer == NO_ANSWER && need > request->capacity)
 	{
 		size_t capacity = Max(FIRST_BODY_SIZE, Max(need, Min(2 * request->capacity, body_limit())));
@@ -521,7 +518,7 @@ listener_take(Listener *listener)
 
 /* Answer a request that was taken; it is gone then. */
 void
-listener_answer(Listener *listener, Arrival *arrival, int answer)
+listener_answer(Listener *listener, Arrival *arrival, HttpAnswer answer)
 {
 	Request *request = (Request *) arrival;
 

@@ -10,13 +10,21 @@
 #include "lib/ilist.h"
 #include "utils/timestamp.h"
 
+#include "receiver/route.h"
 #include "receiver/socket.h"
-#include "webhook/inbox.h"
 
-/* How a request is answered: what became of a delivery, or one of these. */
+/* How a request is answered. */
 typedef enum HttpAnswer
 {
-	ANSWER_HEALTHY = INBOX_NO_SECRET + 1,
+	ANSWER_STORED,
+	ANSWER_QUARANTINED,
+	ANSWER_CONFLICT,
+	ANSWER_DUPLICATE,
+	ANSWER_BAD_SIGNATURE,
+	ANSWER_TOO_LARGE,
+	ANSWER_ENCODED,
+	ANSWER_NOT_FOUND,
+	ANSWER_HEALTHY,
 	ANSWER_UNAVAILABLE, /* not now: the sender shall try again */
 	ANSWER_BAD_REQUEST,
 	ANSWER_NO_LENGTH,
@@ -30,9 +38,9 @@ typedef enum HttpAnswer
 typedef struct Arrival
 {
 	dlist_node node;
-	bool is_health;           /* else a webhook */
-	char server[NAMEDATALEN]; /* whose webhook */
-	const char *headers;      /* "name\0value\0name\0value\0" */
+	const Route *route;
+	char name[NAMEDATALEN]; /* in its path */
+	const char *headers;    /* "name\0value\0name\0value\0" */
 	size_t headers_len;
 	const char *body;
 	size_t body_len;
@@ -46,7 +54,7 @@ extern int listener_descriptor(const Listener *listener);
 extern long listener_timeout(Listener *listener, long longest);
 extern void listener_run(Listener *listener);
 extern Arrival *listener_take(Listener *listener);
-extern void listener_answer(Listener *listener, Arrival *arrival, int answer);
+extern void listener_answer(Listener *listener, Arrival *arrival, HttpAnswer answer);
 extern void listener_cut_slow(Listener *listener);
 extern bool listener_is_sending(const Listener *listener);
 extern void listener_quiesce(Listener *listener);

@@ -19,7 +19,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/confidential.h"
 #include "server/connection.h"
 #include "server/option.h"
 #include "server/provider.h"

@@ -9,7 +9,6 @@
 
 #include "nodes/pg_list.h"
 
-#include "base/confidential.h"
 #include "server/provider.h"
 
 typedef enum AuthScheme

@@ -9,8 +9,6 @@
 
 #include "nodes/pg_list.h"
 
-#include "base/confidential.h"
-
 extern int option_parse_duration(const char *name, const char *value);
 extern int64 option_parse_tolerance(const char *name, const char *value);
 extern List *option_parse_hosts(const char *value);

@@ -18,7 +18,6 @@
 #include "utils/numeric.h"
 
 #include "base/coerce.h"
-#include "base/confidential.h"
 #include "privacy/minimize.h"
 #include "summit/field.h"
 

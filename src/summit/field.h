@@ -15,7 +15,6 @@
 #include "utils/jsonb.h"
 
 #include "base/compat.h"
-#include "base/confidential.h"
 #include "privacy/minimize.h"
 
 #define FIELD_TEXT_MAX 4000 /* bytes; Summit documents no limit, and no real text is near it */

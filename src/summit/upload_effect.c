@@ -16,7 +16,6 @@
 
 #include "api/answer.h"
 #include "api/failure.h"
-#include "base/confidential.h"
 #include "base/json.h"
 #include "engine/statement.h"
 #include "http/transfer.h"

@@ -16,7 +16,6 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
-#include "base/confidential.h"
 #include "base/json.h"
 #include "server/provider.h"
 #include "webhook/envelope.h"

@@ -8,7 +8,6 @@
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
 #include "webhook/header.h"
 
 static bool

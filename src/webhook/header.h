@@ -9,8 +9,6 @@
 
 #include "utils/jsonb.h"
 
-#include "base/confidential.h"
-
 extern const char *header_find(Jsonb *headers, const char *name);
 extern Jsonb *headers_json(const char *text, size_t len);
 extern bool header_is_encoded(Jsonb *headers);

@@ -14,7 +14,6 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "engine/lock.h"
 #include "process/shared.h"
 #include "server/connection.h"

@@ -14,7 +14,6 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "base/confidential.h"
 #include "job/job.h"
 #include "job/throttle.h"
 #include "process/shared.h"

@@ -18,7 +18,6 @@
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
-#include "base/confidential.h"
 #include "engine/transaction.h"
 #include "http/transfer.h"
 #include "job/job.h"
