@@ -91,7 +91,7 @@ BEGIN ATOMIC
 		FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS p(privilege)
 	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
-		WHERE f.proname NOT IN ('grant_access', 'define_views', 'define_view', 'view_column', 'masked', 'lock_subjects', 'apply_webhook_batch')
+		WHERE f.proname NOT IN ('grant_access', 'define_views', 'define_view', 'lock_subjects', 'apply_webhook_batch')
 			AND (f.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR f.proname = 'summit_upload_on_insert')
 			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
 			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit';

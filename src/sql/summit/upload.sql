@@ -15,7 +15,9 @@ COMMENT ON FUNCTION canopy_summit.upload_fill() IS 'trigger: checks a payload, e
 CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
 
-SELECT canopy_summit.define_view('summit.upload_status', $view$
+-- Of what a refused one was refused for, the words are ours.
+SELECT canopy_summit.define_view('summit.upload_status',
+	'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too', $view$
 SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance) AS server,
 	canopy_summit.owner_name(u.owner_oid, u.owner, u.instance) AS owner,
 	CASE WHEN j.state = 'queued' THEN 'queued'
@@ -23,18 +25,37 @@ SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance
 		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
 		WHEN j.state = 'succeeded' THEN 'accepted'
 		ELSE j.state::text END AS status,
-	mask_text(u.policy_number) AS policy_number,
-	u.policy_type, u.insurer_name, u.effective_date, u.expiry_date,
-	mask_text(u.holder_name) AS holder_name,
-	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table,
-	mask_jsonb(u.source_key) AS source_key,
-	coalesce(mask_word(u.error_code), CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END) AS error_code, CASE WHEN u.status = 'refused' THEN u.error_field ELSE mask_word(u.error_field) END AS error_field,
-	CASE WHEN u.status = 'refused' THEN u.error_message ELSE mask_text(u.error_message) END AS error_message,
-	mask_id(u.correlation_id) AS correlation_id, u.job_id, mask_id(u.summit_job_id) AS summit_job_id, j.attempts, j.outcome AS last_outcome,
-	u.uploaded_at, u.accepted_at, u.finished_at
-FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id$view$);
-COMMENT ON VIEW summit.upload_status IS 'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too';
-COMMENT ON COLUMN summit.upload_status.source_key IS 'primary key of the row that was uploaded; NULL unless the reader has level pii_reader, because it may be personal';
+	u.policy_number, u.policy_type, u.insurer_name, u.effective_date, u.expiry_date, u.holder_name,
+	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
+	coalesce(u.error_code, CASE WHEN j.state IN ('failed', 'in_doubt', 'cancelled') THEN j.outcome_code END)::canopy_summit.provider_word AS error_code,
+	u.error_field, u.error_message, u.correlation_id, u.job_id, u.summit_job_id, j.attempts, j.outcome AS last_outcome,
+	u.uploaded_at, u.accepted_at, u.finished_at, u.payload, u.idempotency_key
+FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id$view$, $notes$
+upload_id: key of the upload
+server: server it goes to, by the name it has now
+owner: role that uploaded it, by the name it has now
+status: queued, sending, accepted, verified, failed, unresolved, in_doubt, cancelled or refused
+policy_number: number of the policy
+policy_type: kind of policy, as in the payload
+insurer_name: the insurer
+effective_date: first day of coverage
+expiry_date: last day of coverage
+holder_name: the certificate holder
+property_id: the property, by its id in the property system
+unit_id: the unit, likewise
+lease_id: the lease, likewise
+tenant_id: the tenant, likewise
+error_code: why it failed: a code of Summit, of the engine in lower case, or the SQLSTATE of a refusal
+error_message: what was wrong with it; shown to all of an upload that was refused here
+error_field: field of the payload that Summit, or the validator, refused; shown to all of an upload that was refused here
+correlation_id: Summit's id of the exchange, for its support
+job_id: the job that sends it
+attempts: how often it was sent
+last_outcome: what came of the last attempt
+uploaded_at: when it was enqueued
+accepted_at: when Summit took it
+finished_at: when it came to its end$notes$,
+	'{"error_field": "q.status = ''refused''", "error_message": "q.status = ''refused''"}');
 
 CREATE FUNCTION @extschema@.summit_upload_policy(payload jsonb, coi bytea DEFAULT NULL, content_type text DEFAULT 'application/pdf',
 	server name DEFAULT NULL, idempotency_key text DEFAULT NULL)
