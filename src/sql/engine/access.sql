@@ -26,10 +26,9 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
 	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.sanitize_html(text)', 'EXECUTE'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'summit.upload', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.webhook', 'SELECT'
+	-- Views alone: on a table no mask, and no scope, can hold.
+	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.webhook_status', 'SELECT'
+	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_answer', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'schema', 'canopy_summit', 'USAGE'
 	UNION ALL SELECT 'fetcher', 'function', f.oid::regprocedure::text, 'EXECUTE'
 		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
@@ -62,14 +61,9 @@ BEGIN ATOMIC
 	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_warning', 'SELECT'
 	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.check_certificate(jsonb,bytea,text)', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'schema', 'canopy_summit', 'USAGE'
-	-- All but what is sent, which may be personal.
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
-		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
-			'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid)'
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.webhook',
-		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance, server_oid)'
+	UNION ALL SELECT 'operator', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
 	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
-		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
+		FROM (VALUES ('canopy_summit.job_status'), ('canopy_summit.webhook_status'), ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
 			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
 	UNION ALL SELECT l.level, 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
 		FROM (VALUES ('operator'), ('admin')) AS l(level)
