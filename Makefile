@@ -12,10 +12,10 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c)))
 # The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
 # then what an upgrade script replays. src/sql/README.md says what goes where.
 SQL_HEAD = engine/head
-SQL_STATE = engine/schema_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
+SQL_STATE = engine/schema_state engine/access_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
 	privacy/minimise_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
 	canopy/monitoring_state summit/upload_state summit/status_state
-SQL_CODE = base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
+SQL_CODE = engine/member base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
 	api/operation process/wake pull/pull pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
 	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/status webhook/apply status/status \
 	engine/access

@@ -19,3 +19,6 @@ COMMENT ON COLUMN canopy_summit.operation.class IS 'safe, idempotent, keyed or u
 COMMENT ON COLUMN canopy_summit.operation.unwrap IS 'the field of the answer that is returned; NULL = all of it';
 COMMENT ON COLUMN canopy_summit.operation.errors IS 'documented error codes by status';
 COMMENT ON COLUMN canopy_summit.operation.reconcile IS 'the operation that shows whether this one took effect';
+
+SELECT canopy_summit.allow('fetcher operator', 'function', 'operations');
+SELECT canopy_summit.allow('fetcher operator', 'table', 'canopy_summit.operation');

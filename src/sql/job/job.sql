@@ -66,3 +66,10 @@ job_id: the job
 server: server that answered, by the name it has now
 answer: what it answered, out of its envelope, secret fields redacted
 received_at: when it answered$notes$);
+
+SELECT canopy_summit.allow('fetcher', 'function', 'canopy_enqueue canopy_enqueue_fetch summit_enqueue');
+-- The input columns; RETURNING needs the key.
+SELECT canopy_summit.allow('fetcher admin', 'table', 'canopy_summit.job',
+	'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)');
+SELECT canopy_summit.allow('pii_reader', 'table', 'canopy_summit.job_answer');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_status canopy_summit.job_attempt');

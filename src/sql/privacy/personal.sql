@@ -85,3 +85,7 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.define_view(text, text, text, text, jsonb) IS
 	'makes or replaces a view that shows the columns of a query, masked by their types; notes has lines "column: what it is", for those whose table does not say it in a comment; shown_if has conditions on q, {"column": "condition"}, under which everybody sees a column that is otherwise masked, whatever its type';
+
+SELECT canopy_summit.allow('reader fetcher operator', 'function', 'may_read_pii');
+SELECT canopy_summit.allow('pii_reader', 'function', 'reads_pii');
+SELECT canopy_summit.allow('nobody', 'function', 'define_view');

@@ -24,3 +24,6 @@ FROM canopy_summit.pull_version v,
 GROUP BY v.server, d.kind, p.path;
 COMMENT ON VIEW canopy_summit.schema_drift IS 'fields that the API sends and the entity tables do not expect, or the other way round';
 COMMENT ON COLUMN canopy_summit.schema_drift.kind IS 'new: no column; missing: in no object of the entity, where the version before had it; retyped: value does not fit its column; replaced: jsonb cannot hold the value';
+
+SELECT canopy_summit.allow('fetcher', 'function', 'canopy_store_pull');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.schema_drift');

@@ -81,3 +81,6 @@ SELECT canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, 
 FROM canopy_summit.job j
 GROUP BY 1, j.operation, j.state;
 COMMENT ON VIEW canopy_summit.job_stats IS 'jobs by server, operation and state, of those that retention has left; reads the whole table';
+
+SELECT canopy_summit.allow('operator', 'function', 'workers receivers server_counters server_queue');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_stats canopy_summit.worker_status canopy_summit.receiver_status canopy_summit.server_health');

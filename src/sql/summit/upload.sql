@@ -76,3 +76,8 @@ AS 'MODULE_PATHNAME', 'canopy_summit_wait_for_upload'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.summit_wait_for_upload(bigint, interval) IS
 	'waits until an upload has come to an end, at most so long, and returns its status then';
+
+SELECT canopy_summit.allow('fetcher', 'function', 'check_certificate summit_upload_policy summit_wait_for_upload summit_upload_on_insert');
+SELECT canopy_summit.allow('fetcher admin', 'table', 'summit.upload',
+	'INSERT (payload, coi, content_type, server, idempotency_key), SELECT (upload_id)');
+SELECT canopy_summit.allow('fetcher', 'table', 'summit.upload_status summit.upload_warning');

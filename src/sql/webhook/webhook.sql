@@ -96,3 +96,7 @@ server: server it is of, by the name it has now
 state: stored, applied, quarantined, or conflict: another body came with the same delivery_id, and was applied
 received_at: when it came
 applied_at: when its effects were written$notes$);
+
+SELECT canopy_summit.allow('ingest', 'function', 'receive_webhook');
+SELECT canopy_summit.allow('ingest admin', 'table', 'canopy_summit.webhook', 'INSERT (server, headers, body), SELECT (webhook_id)');
+SELECT canopy_summit.allow('pii_reader operator', 'table', 'canopy_summit.webhook_status');
