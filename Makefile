@@ -16,7 +16,7 @@ SQL_STATE = engine/schema_state engine/access_state privacy/personal_state serve
 	privacy/minimise_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
 	canopy/monitoring_state summit/upload_state summit/status_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
-	api/operation process/wake pull/pull pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
+	api/operation process/wake pull/pull pull/dictionary pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
 	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/status webhook/apply status/status \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))

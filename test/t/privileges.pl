@@ -399,6 +399,13 @@ sub comments
 		SELECT object FROM member WHERE coalesce(obj_description(objid, classid::regclass::text::name), '') = ''}),
 		'', 'every object has a comment');
 	is($node->safe_psql('postgres', q{SELECT count(*) > 100 FROM member}), 't', 'of many');
+	$node->safe_psql('postgres', q{SELECT canopy_summit.add_column('policy', 'commented_cents', 'bigint')});
+	is($node->safe_psql('postgres', q{
+		SELECT c.oid::regclass, attname
+		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+		WHERE relkind = 'v' AND relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace)
+			AND coalesce(col_description(c.oid, attnum), '') !~ '^(?!NULL without)[A-Za-z]'}),
+		'', 'every column of the views says what it is');
 	return;
 }
 

@@ -103,7 +103,7 @@ COMMENT ON FUNCTION canopy_summit.apply_updates(canopy_summit.inbox_event[]) IS 
 -- A consumer has to log in until something shows that they have, or that it is over: data, a final error, or
 -- a later pull of the same monitoring. Signatures have seconds: what is signed in the same one as a reconnect
 -- ends it only if it proves the login.
-CREATE VIEW canopy_summit.open_reconnect AS
+SELECT canopy_summit.define_view('canopy_summit.open_reconnect', 'keys of canopy_summit.reconnect whose consumer has not logged in since: the newest of each monitoring', $view$
 SELECT r.server, r.pull_id
 FROM canopy_summit.reconnect r
 	LEFT JOIN canopy_summit.pull_progress p ON p.pull_id = r.pull_id AND p.server = r.server
@@ -114,8 +114,9 @@ WHERE coalesce(greatest(p.logged_in_at, p.data_at) < r.signed_at, true)
 		WHERE l.monitoring_id = r.monitoring_id AND l.server = r.server AND l.pull_id <> r.pull_id AND l.first_event_at > r.signed_at)
 	AND NOT EXISTS (
 		SELECT FROM canopy_summit.reconnect n
-		WHERE n.monitoring_id = r.monitoring_id AND n.server = r.server AND (n.signed_at, n.pull_id) > (r.signed_at, r.pull_id));
-COMMENT ON VIEW canopy_summit.open_reconnect IS 'keys of canopy_summit.reconnect whose consumer has not logged in since: the newest of each monitoring';
+		WHERE n.monitoring_id = r.monitoring_id AND n.server = r.server AND (n.signed_at, n.pull_id) > (r.signed_at, r.pull_id))$view$, $notes$
+server: server of the pull
+pull_id: the pull that the consumer has to log in for$notes$);
 
 SELECT canopy_summit.define_view('canopy.reconnect_needed',
 	'monitored pulls whose consumer has to log in again, one a monitoring: until they have, or it is over', $view$

@@ -15,6 +15,21 @@ AS 'MODULE_PATHNAME', 'canopy_summit_may_read_pii'
 LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.may_read_pii() IS 'whether the current role may execute canopy_summit.reads_pii(); the views ask once a query';
 
+CREATE FUNCTION canopy_summit.describe(tables text, notes text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE (
+		SELECT string_agg(format('COMMENT ON COLUMN %s.%I IS %L', t.name, a.attname, substr(l.line, strpos(l.line, ': ') + 2)), '; ')
+		FROM string_to_table(notes, chr(10)) AS l(line), string_to_table(tables, ' ') AS t(name)
+			JOIN pg_attribute a ON a.attrelid = t.name::regclass AND a.attnum > 0
+		WHERE a.attname = split_part(l.line, ': ', 1));
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.describe(text, text) IS
+	'comments on the columns of tables, given with blanks between, from lines "column: what it is", as far as they have them';
+
 -- Types that are masked; of a provider's words and ids those that do not look like one.
 CREATE FUNCTION canopy_summit.masked_types(OUT type regtype, OUT pattern text, OUT looks text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
@@ -59,7 +74,7 @@ BEGIN
 		ORDER BY a.attname, t.columns DESC, t.refobjid),
 	shown AS (
 		SELECT a.attname, a.attnum, format('q.%I', a.attname) AS value, format_type(coalesce(nullif(y.typbasetype, 0), y.oid), a.atttypmod) AS base,
-			k.type IS NOT NULL OR s.condition IS NOT NULL AS is_masked, s.condition, k.pattern, k.looks, coalesce(n.note, t.note) AS note
+			k.type IS NOT NULL OR s.condition IS NOT NULL AS is_masked, s.condition, k.pattern, k.looks, coalesce(n.note, t.note, u.note) AS note
 		FROM pg_attribute a
 			JOIN pg_type y ON y.oid = a.atttypid
 			LEFT JOIN canopy_summit.masked_types() AS k ON k.type = a.atttypid
@@ -67,6 +82,8 @@ BEGIN
 			LEFT JOIN (SELECT split_part(l.line, ': ', 1), substr(l.line, strpos(l.line, ': ') + 2)
 				FROM string_to_table(define_view.notes, chr(10)) AS l(line)) AS n(name, note) ON n.name = a.attname
 			LEFT JOIN table_note AS t ON t.name = a.attname
+			LEFT JOIN (VALUES ('server', 'foreign server, by the name it had when the row was written'),
+				('environment', 'production or sandbox: that of the server now'), ('pull_id', 'the pull')) AS u(name, note) ON u.name = a.attname
 		WHERE a.attrelid = to_regclass('canopy_summit.unmasked') AND a.attnum > 0)
 	SELECT string_agg(CASE WHEN h.is_masked THEN format('CASE WHEN %s%s(SELECT canopy_summit.may_read_pii()) THEN %s::%s%s END AS %I',
 				h.condition || ' OR ', h.value || ' ~ ' || quote_literal(h.pattern) || ' OR ', h.value, h.base,
@@ -88,4 +105,4 @@ COMMENT ON FUNCTION canopy_summit.define_view(text, text, text, text, jsonb) IS
 
 SELECT canopy_summit.allow('reader fetcher operator', 'function', 'may_read_pii');
 SELECT canopy_summit.allow('pii_reader', 'function', 'reads_pii');
-SELECT canopy_summit.allow('nobody', 'function', 'define_view');
+SELECT canopy_summit.allow('nobody', 'function', 'describe define_view');

@@ -23,7 +23,8 @@ BEGIN
 	SELECT string_agg(format('e.%I', a.attname)
 			|| CASE WHEN t.name IS NULL THEN '' ELSE format(', (e.%I * %s)::numeric(14,%s) AS %I', a.attname, t.factor, t.digits, t.name) END,
 			', ' ORDER BY a.attnum),
-		string_agg(format('%s: %s in whole units: times %s', t.name, a.attname, t.factor), chr(10)) FILTER (WHERE t.name IS NOT NULL),
+		concat_ws(chr(10), string_agg(format('%s: %s in whole units: times %s', t.name, a.attname, t.factor), chr(10)) FILTER (WHERE t.name IS NOT NULL),
+			string_agg(format('%s: the field of this name, added by canopy_summit.add_column()', a.attname), chr(10)) FILTER (WHERE c.entity IS NOT NULL)),
 		jsonb_object_agg(a.attname, 'false') FILTER (WHERE c.personal)
 			|| jsonb_object_agg(coalesce(t.name, a.attname), 'false') FILTER (WHERE c.personal)
 	INTO STRICT columns, notes, hidden
