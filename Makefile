@@ -43,7 +43,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) replay.sql tmp_check
 
-.PHONY: all install installcheck test flake torture bench fuzz matrix demo play sandbox format check-format
+.PHONY: all install installcheck test flake torture bench fuzz matrix doc demo play sandbox format check-format
 
 all:
 
@@ -144,6 +144,9 @@ FUZZ_SECONDS ?= 60
 
 fuzz:
 	$(here)/test/fuzz/run all $(FUZZ_SECONDS)
+
+doc:
+	$(here)/test/reference
 
 demo:
 	@$(here)/test/demo.sh
