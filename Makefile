@@ -12,11 +12,11 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/
 # The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
 # then what an upgrade script replays. src/sql/README.md says what goes where.
 SQL_HEAD = engine/head
-SQL_STATE = engine/schema_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
+SQL_STATE = engine/schema_state engine/access_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
 	privacy/minimise_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
 	canopy/monitoring_state summit/upload_state summit/status_state
-SQL_CODE = base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
-	api/operation process/wake pull/pull pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
+SQL_CODE = engine/member base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
+	api/operation process/wake pull/pull pull/dictionary pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
 	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/status webhook/apply status/status \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
@@ -43,7 +43,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) replay.sql tmp_check
 
-.PHONY: all install installcheck test flake torture bench fuzz matrix demo play sandbox format check-format
+.PHONY: all install installcheck test flake torture bench fuzz matrix doc demo play sandbox format check-format
 
 all:
 
@@ -144,6 +144,9 @@ FUZZ_SECONDS ?= 60
 
 fuzz:
 	$(here)/test/fuzz/run all $(FUZZ_SECONDS)
+
+doc:
+	$(here)/test/reference
 
 demo:
 	@$(here)/test/demo.sh

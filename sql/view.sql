@@ -6,11 +6,11 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO, MDY';
 \pset null '-'
 
--- Two views an entity, with a comment, and nothing else but those of webhooks.
+-- Two views an entity, with a comment, and nothing else but versions and those of webhooks.
 SELECT count(*) FROM canopy_summit.entities();
 SELECT coalesce(entity, relname) AS odd FROM (SELECT entity || suffix AS entity FROM canopy_summit.entities() AS entity, unnest(ARRAY['', '_all']) AS suffix) e
 	FULL JOIN (SELECT * FROM pg_class WHERE relnamespace = 'canopy'::regnamespace
-		AND relname NOT IN ('pull_status', 'reconnect_needed', 'monitoring_event', 'servicing_action', 'data_update', 'document_validation')) v ON relname = entity
+		AND relname NOT IN ('pull_version', 'pull_status', 'reconnect_needed', 'monitoring_event', 'servicing_action', 'data_update', 'document_validation')) v ON relname = entity
 WHERE relkind IS DISTINCT FROM 'v' OR obj_description(v.oid, 'pg_class') IS NULL;
 -- Every column of a table is in both views, under its name; every one in cents has a twin behind it.
 CREATE TEMP VIEW tabled AS
@@ -107,7 +107,7 @@ PREPARE probe AS SELECT query, pg_temp.outcome(query) FROM unnest(ARRAY[
 	'SELECT first_name, last_name, extra, meta_data FROM canopy.pull_all WHERE pull_id = ''p1''', 'SELECT first_name, age, age_licensed FROM canopy.driver_all',
 	'SELECT vin, make, meta_data FROM canopy.vehicle_all', 'SELECT carrier_policy_number, name, total_premium FROM canopy.policy_all WHERE pull_id = ''p1''',
 	'SELECT count(*) FROM canopy.pull_all WHERE first_name = ''Ann''', 'SELECT count(*) FROM canopy_summit.pull', 'SELECT count(*) FROM canopy_summit.pull_state',
-	'SELECT count(*) FROM canopy_summit.pull_version', 'SELECT count(*) FROM canopy_summit.schema_drift WHERE path = ''pull.unknown''',
+	'SELECT count(*) FROM canopy_summit.pull_version', 'SELECT count(*), count(pull) FROM canopy.pull_version', 'SELECT count(*) FROM canopy_summit.schema_drift WHERE path = ''pull.unknown''',
 	'SELECT count(*) FROM canopy_summit.added_column', 'SELECT canopy_summit.reads_pii()', 'SELECT count(*) FROM pg_stats WHERE schemaname = ''canopy_summit'' AND tablename = ''pull''']) AS query;
 ANALYZE canopy_summit.pull;
 SET ROLE regress_canopy_reader;

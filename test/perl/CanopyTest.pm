@@ -74,7 +74,8 @@ sub members
 				FROM relation JOIN pg_attribute a ON a.attrelid = objid AND attnum > 0
 					LEFT JOIN pg_attrdef f ON f.adrelid = attrelid AND f.adnum = attnum
 			UNION ALL SELECT concat_ws(' ', objid::regclass, reloptions, relacl, relreplident) FROM relation
-			UNION ALL SELECT concat_ws(' ', objid::regprocedure, proacl) FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
+			UNION ALL SELECT concat_ws(' ', objid::regprocedure, proacl)
+				FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
 			UNION ALL SELECT pg_get_indexdef(indexrelid) FROM relation JOIN pg_index i ON i.indrelid = objid
 			UNION ALL SELECT pg_get_constraintdef(n.oid) FROM member JOIN pg_constraint n ON objid IN (n.conrelid, n.contypid)
 			UNION ALL SELECT pg_get_triggerdef(t.oid) FROM relation JOIN pg_trigger t ON t.tgrelid = objid

@@ -180,14 +180,14 @@ sub operator
 	is(scalar sqlstate_of($node, "SET ROLE has_operator; $_"), '42501', "$_ is refused") for
 	  'SELECT * FROM canopy_summit.job', 'SELECT params FROM canopy_summit.job', 'SELECT body FROM canopy_summit.job', 'SELECT dedupe_key FROM canopy_summit.job',
 	  'SELECT * FROM canopy_summit.job_response', q{SELECT canopy_enqueue('get-carriers')}, 'UPDATE canopy_summit.job SET state = state', 'DELETE FROM canopy_summit.server_hold';
-	cmp_ok(as_operator('SELECT count(job_id) FROM canopy_summit.job'), '>', 5, 'an operator sees jobs');
+	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_status'), '>', 5, 'an operator sees jobs');
 	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_attempt'), '>', 5, 'and attempts');
 	cmp_ok(as_operator('SELECT sum(jobs) FROM canopy_summit.job_stats'), '>', 5, 'and counts');
 	is(as_operator('SELECT count(*), bool_and(in_flight = 0 AND settled > 5 AND sent > 5) FROM canopy_summit.worker_status'), '1|t', 'and workers');
 	is(as_operator(q{SELECT sent > 5 AND succeeded > 5 AND failed = 4 AND in_doubt = 2 AND array_length(latency_ms, 1) = 18 FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'and servers');
 	is(as_operator(q{SELECT (SELECT sum(n) FROM unnest(latency_ms) n) = sent FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'whose histogram holds every answer');
 	is(as_operator(q{SELECT sum(n) FROM canopy_summit.server_health, unnest(latency_ms) WITH ORDINALITY AS l(n, place) WHERE server = 'canopy' AND place >= 11}) >= 1, 1, 'that of a second in its place');
-	unlike(as_operator(join ';', map { "SELECT * FROM canopy_summit.$_" } qw(job_attempt job_stats worker_status server_health server_hold)), qr/\Q$pull_id\E|retry-\d/, 'nowhere what was sent');
+	unlike(as_operator(join ';', map { "SELECT * FROM canopy_summit.$_" } qw(job_status job_attempt job_stats worker_status server_health server_hold)), qr/\Q$pull_id\E|retry-\d/, 'nowhere what was sent');
 	query($node, q{SET ROLE has_operator; INSERT INTO canopy_summit.retention_rule VALUES ('job', '1 day')});
 	is(as_operator('SELECT keep FROM canopy_summit.retention_rule'), '1 day', 'an operator sets retention');
 	return;

@@ -103,60 +103,116 @@ sub matrix
 	return;
 }
 
-# Whatever a provider puts into any field of a webhook or an answer: who may not read personal data sees none of it.
+# Whatever is put into any personal field, and whatever a provider puts into any field of a webhook or an answer: who
+# may not read personal data sees none of it, in any view, table or function.
 sub canaries
 {
 	my $database = 'canaries';
-	my @tables = ('summit.upload', map { "canopy_summit.$_" }
-		  qw(pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update
-		  document_validation policy_status status_event));
-	# What is shown to all: what users of ours upload, whose texts are checked.
+	# What is shown to all: what users of ours upload, whose texts are checked, and the engine's own words; of these
+	# operators see more.
 	my @shown = map { "summit.upload_status.$_" }
-	  qw(insurer_name lease_id policy_type property_id source_table tenant_id unit_id);
+	  qw(insurer_name last_outcome lease_id policy_type property_id source_table tenant_id unit_id);
+	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
+	  canopy_summit.job_status.operation canopy_summit.job_status.outcome canopy_summit.job_status.outcome_code
+	  canopy_summit.server_hold.reason canopy_summit.webhook_status.problem);
+	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
 	$node->safe_psql($database, 'CREATE EXTENSION canopy_summit; '
 		. "SELECT canopy_summit.grant_access(('has_' || level)::regrole, level) FROM canopy_summit.access_levels()");
-	my $fill = <<~'SQL';
+	for my $number (0 .. $#values)
+	{
+		my $fill = fill_tables() =~ s/CANARY/$values[$number] =~ s{'}{''}gr/ger =~ s/NUMBER/$number/gr;
+		$node->safe_psql($database, $fill);
+	}
+	my $filled = $node->safe_psql($database, q{SET ROLE has_admin;
+		SELECT count(*) FROM canopy_summit.pull_version, canopy_summit.webhook, canopy_summit.vehicle, summit.upload});
+	is($filled, 256, 'the tables are filled');
+
+	my %seen = map { ($_ => [ canaries_seen($database, "has_$_") ]) } @levels;
+	is_deeply($seen{reader}, \@shown, 'a reader sees what users have uploaded, and no canary besides');
+	is_deeply($seen{fetcher}, [ @shown, map { "summit.upload_warning.$_" } qw(field warning) ], 'nor does a fetcher');
+	is_deeply($seen{operator}, \@engine, 'an operator sees what the engine says, and no canary besides');
+	is_deeply($seen{ingest}, [], 'ingest sees none');
+	is($node->safe_psql($database, masked_columns(@{ $seen{pii_reader} })),
+		'', 'who may read personal data sees a canary wherever a view masks');
+
+	# Masks ask for the current user, who is the owner inside a function with the owner's rights.
+	is($node->safe_psql($database, q{
+		SELECT p.oid::regprocedure FROM pg_proc p,
+			(SELECT '\m(may_read_pii|' || string_agg(oid::regclass::text, '|') || ')\M' FROM pg_class
+				WHERE relkind = 'v' AND pg_get_viewdef(oid) ~ 'may_read_pii') AS v(masked)
+		WHERE p.prosecdef AND (p.pronamespace IN ('canopy'::regnamespace, 'summit'::regnamespace)
+			OR pg_get_functiondef(p.oid) ~ v.masked)}), '', 'no function with the owner\'s rights reads a masked view');
+	my @functions = split /\n/, $node->safe_psql($database, q{GRANT USAGE ON SCHEMA canopy_summit TO has_reader;
+		SELECT format('SELECT to_jsonb(f) FROM %s(%s) AS f', p.oid::regproc, (
+			SELECT string_agg(CASE t WHEN 'text'::regtype THEN quote_literal('key 0') ELSE 'NULL::' || t::regtype END, ', ')
+			FROM unnest(p.proargtypes) t))
+		FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+		WHERE has_function_privilege('has_reader', p.oid, 'EXECUTE')});
+	cmp_ok(scalar @functions, '>=', 4, 'a reader may execute functions');
+	unlike($node->safe_psql($database, "SET ROLE has_reader; $_"), qr/canary/i, $_) for @functions;
+	return;
+}
+
+# SQL that puts a row into every table of the extension, whose personal fields, and of what is no entity all texts,
+# hold a canary.
+sub fill_tables
+{
+	return <<~'SQL';
 		SET session_replication_role = replica;
 		SELECT format('INSERT INTO %s SELECT %s', a.attrelid::regclass, string_agg(CASE
-			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status') AND attnotnull
+			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status', 'held_by', 'stored_by') AND attnotnull
 				THEN quote_literal('key NUMBER')
+			WHEN t.typtype = 'e' THEN quote_literal('failed')
+			WHEN t.typname = 'webhook_state' THEN quote_literal('quarantined')
+			WHEN attname = 'drift' THEN quote_literal('{}')
 			WHEN atttypid = 'jsonb'::regtype THEN 'to_jsonb(CANARY::text)'
-			WHEN t.typbasetype = 'text'::regtype OR atttypid = 'text'::regtype THEN 'CANARY'
+			WHEN t.typname = 'personal_date' THEN quote_literal('1942-04-24')
+			WHEN t.typname = 'personal_integer' THEN '424242'
+			WHEN t.typbasetype = 'text'::regtype THEN 'CANARY'
+			WHEN atttypid = 'text'::regtype THEN CASE WHEN e IS NULL THEN 'CANARY' ELSE quote_literal('open') END
+			WHEN attname ~ '_hash$' THEN quote_literal('\x00')
+			WHEN atttypid = 'bytea'::regtype THEN 'convert_to(CANARY, ''UTF8'')'
+			WHEN atttypid = 'text[]'::regtype THEN quote_literal('{open}')
 			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
-			WHEN atttypid = 'bytea'::regtype THEN $$'\x00'$$ WHEN atttypid = 'boolean'::regtype THEN 'true'
+			WHEN atttypid = 'boolean'::regtype THEN 'true'
 			ELSE 'NUMBER' END, ', ' ORDER BY attnum))
-		FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
-		WHERE attrelid = 'TABLE'::regclass AND attnum > 0 AND NOT attisdropped GROUP BY attrelid \gexec
+		FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid JOIN pg_type t ON t.oid = atttypid
+			LEFT JOIN canopy_summit.entities() e ON c.oid = to_regclass('canopy_summit.' || e)
+		WHERE c.relkind = 'r' AND c.relnamespace IN ('summit'::regnamespace, 'canopy_summit'::regnamespace)
+			AND attnum > 0 AND NOT attisdropped
+			AND c.relname NOT IN ('minimisation_rule', 'retention_rule', 'hold_key', 'instance_state', 'added_column')
+		GROUP BY a.attrelid \gexec
 		SQL
-	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
-	for my $table (@tables)
-	{
-		for my $number (0 .. $#values)
-		{
-			my $canary = $values[$number] =~ s/'/''/gr;
-			$node->safe_psql($database, $fill =~ s/TABLE/$table/r =~ s/CANARY/$canary/gr =~ s/NUMBER/$number/gr);
-		}
-	}
-	my %seen;
-	for my $level (qw(pii_reader reader fetcher operator))
-	{
-		my $relations = $node->safe_psql($database, qq{
-			SELECT c.oid::regclass FROM pg_class c
-			WHERE relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
-				AND relkind IN ('r', 'v') AND has_table_privilege('has_$level', c.oid, 'SELECT') ORDER BY 1});
-		my @queries = map {
-			"SELECT '$_.' || f.key FROM $_ AS v, jsonb_each_text(to_jsonb(v)) AS f(key, value) WHERE f.value ILIKE '%canary%'"
-		} split /\n/, $relations;
-		my $columns = $node->safe_psql($database, "SET ROLE has_$level; " . join ' UNION ', @queries);
-		$seen{$level} = [ sort split /\n/, $columns ];
-	}
-	cmp_ok(scalar @{ $seen{pii_reader} }, '>', 40, 'who may read personal data sees the canaries');
-	is_deeply($seen{reader}, \@shown, 'a reader sees what users have uploaded, and no canary besides');
-	is_deeply($seen{fetcher}, \@shown, 'nor does a fetcher');
-	is_deeply($seen{operator}, [], 'an operator sees none');
-	return;
+}
+
+# Columns of views and tables in which a role sees a canary.
+sub canaries_seen
+{
+	my ($database, $role) = @_;
+	my $relations = $node->safe_psql($database, qq{
+		SELECT c.oid::regclass FROM pg_class c
+		WHERE relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
+			AND relkind IN ('r', 'v') AND has_table_privilege('$role', c.oid, 'SELECT') ORDER BY 1});
+	my @queries = map {
+		"SELECT DISTINCT '$_.' || f.key FROM $_ AS v, jsonb_each_text(to_jsonb(v)) AS f(key, value)
+			WHERE f.value ~* 'canary|424242|1942-04-24|[46]3616e617279'"
+	} split /\n/, $relations;
+	return () unless @queries;
+	return sort split /\n/, $node->safe_psql($database, join '; ', "SET ROLE $role", @queries);
+}
+
+# Masked columns of the views that a pii_reader may read, other than those given.
+sub masked_columns
+{
+	my $seen = join ', ', map { "'$_'" } @_;
+	return qq{
+		SELECT c.oid::regclass || '.' || attname FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0
+		WHERE relkind = 'v' AND has_table_privilege('has_pii_reader', c.oid, 'SELECT')
+			AND col_description(c.oid, attnum) ~ 'without level pii_reader'
+			AND c.oid::regclass || '.' || attname NOT IN ($seen)};
 }
 
 # Cells of a level that are in the one view and not in the other.
@@ -262,16 +318,26 @@ sub readers
 
 	my $base = q{SELECT count(*) FROM pg_stats WHERE schemaname = 'canopy_summit'};
 	cmp_ok($node->safe_psql('postgres', $base), '>', 100, 'there are statistics');
-	is($node->safe_psql('postgres', "SET ROLE has_$_; $base"), '0', "none for level $_") for qw(reader fetcher operator);
-	is($node->safe_psql('postgres', "SET ROLE has_pii_reader; SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'canopy_summit'"),
-		'pull_version', 'a pii_reader sees those of versions');
-	for my $level (qw(reader operator fetcher))
+	is($node->safe_psql('postgres', "SET ROLE has_$_; $base"), '0', "none for level $_")
+	  for qw(reader pii_reader fetcher operator);
+	for my $level (qw(reader pii_reader operator fetcher))
 	{
 		is(scalar sqlstate_of($node, "SET ROLE has_$level; SELECT FROM canopy_summit.$_"), '42501', "$level does not read table $_")
 		  for qw(pull policy pull_state pull_version account added_column);
 	}
-	is($node->safe_psql('postgres', q{SET ROLE has_pii_reader; SELECT pull ->> 'email' FROM canopy_summit.pull_version}),
+	is($node->safe_psql('postgres', q{SET ROLE has_pii_reader; SELECT pull ->> 'email' FROM canopy.pull_version}),
 		's:Pull.email', 'a pii_reader reads versions');
+	is($node->safe_psql('postgres', 'SET ROLE has_reader; SELECT version, pull FROM canopy.pull_version'),
+		'1|', 'a reader that there are some');
+	is($node->safe_psql('postgres', q{
+		SELECT level, object FROM rule JOIN pg_class c ON c.oid = objid
+		WHERE relkind = 'r' AND level <> 'admin' AND privilege = 'SELECT' AND column_name IS NULL ORDER BY 1, 2}),
+		<<~'END' =~ s/\n$//r, 'tables are read where nothing in them is personal');
+		fetcher|table summit.upload_warning
+		operator|table canopy_summit.job_attempt
+		operator|table canopy_summit.retention_rule
+		operator|table canopy_summit.server_hold
+		END
 
 	my ($leaked) = leaked('has_reader');
 	like($leaked, qr/leak: \*\*\*/, 'a leaky function in a condition gets to see masked values');
@@ -333,6 +399,13 @@ sub comments
 		SELECT object FROM member WHERE coalesce(obj_description(objid, classid::regclass::text::name), '') = ''}),
 		'', 'every object has a comment');
 	is($node->safe_psql('postgres', q{SELECT count(*) > 100 FROM member}), 't', 'of many');
+	$node->safe_psql('postgres', q{SELECT canopy_summit.add_column('policy', 'commented_cents', 'bigint')});
+	is($node->safe_psql('postgres', q{
+		SELECT c.oid::regclass, attname
+		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+		WHERE relkind = 'v' AND relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace)
+			AND coalesce(col_description(c.oid, attnum), '') !~ '^(?!NULL without)[A-Za-z]'}),
+		'', 'every column of the views says what it is');
 	return;
 }
 

@@ -11,11 +11,25 @@ AS 'MODULE_PATHNAME', 'canopy_summit_operations'
 LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 57;
 COMMENT ON FUNCTION canopy_summit.operations() IS 'the rows of view canopy_summit.operation';
 
-CREATE VIEW canopy_summit.operation AS SELECT * FROM canopy_summit.operations();
-COMMENT ON VIEW canopy_summit.operation IS 'every operation of both APIs: what to send, how it answers, and whether it may be repeated';
-COMMENT ON COLUMN canopy_summit.operation.operation IS 'operationId of the API''s description';
-COMMENT ON COLUMN canopy_summit.operation.parameters IS 'array of {name, in, type, required, values, secret}; teamId comes from the server; what is secret is not kept when its job has ended';
-COMMENT ON COLUMN canopy_summit.operation.class IS 'safe, idempotent, keyed or unsafe: what may be done when a response is lost';
-COMMENT ON COLUMN canopy_summit.operation.unwrap IS 'the field of the answer that is returned; NULL = all of it';
-COMMENT ON COLUMN canopy_summit.operation.errors IS 'documented error codes by status';
-COMMENT ON COLUMN canopy_summit.operation.reconcile IS 'the operation that shows whether this one took effect';
+SELECT canopy_summit.define_view('canopy_summit.operation', 'every operation of both APIs: what to send, how it answers, and whether it may be repeated', $view$
+SELECT * FROM canopy_summit.operations()$view$, $notes$
+operation: operationId of the API's description
+provider: canopy or summit
+method: HTTP method
+path: path of the URL
+parameters: array of {name, in, type, required, values, secret}; teamId comes from the server; what is secret is not kept when its job has ended
+auth: what authorizes it
+class: safe, idempotent, keyed or unsafe: what may be done when a response is lost
+envelope: what the answer comes in
+unwrap: the field of the answer that is returned; NULL = all of it
+errors: documented error codes by status
+reconcile: the operation that shows whether this one took effect
+billable: whether the provider charges for it
+personal: whether its answer needs level pii_reader
+secret_fields: whether the answer has fields that are not kept
+destructive: whether it deletes something
+deprecated: whether the provider advises against it$notes$,
+	'{"parameters": "true"}');
+
+SELECT canopy_summit.allow('fetcher operator', 'function', 'operations');
+SELECT canopy_summit.allow('fetcher operator', 'table', 'canopy_summit.operation');

@@ -92,3 +92,6 @@ CREATE FUNCTION @extschema@.canopy_health(server name DEFAULT NULL) RETURNS bool
 LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 1000000
 RETURN (@extschema@.canopy_call('get-health', '{}', NULL, canopy_health.server) -> 'healthy') OPERATOR(pg_catalog.=) 'true'::jsonb;
 COMMENT ON FUNCTION @extschema@.canopy_health(name) IS 'whether the API calls itself healthy';
+
+SELECT canopy_summit.allow('fetcher', 'function', 'canopy_fetch_pull canopy_list_pulls canopy_carriers canopy_carrier carrier_from_json '
+	'canopy_terms canopy_health canopy_connect_link canopy_call');

@@ -103,7 +103,7 @@ COMMENT ON FUNCTION canopy_summit.apply_updates(canopy_summit.inbox_event[]) IS 
 -- A consumer has to log in until something shows that they have, or that it is over: data, a final error, or
 -- a later pull of the same monitoring. Signatures have seconds: what is signed in the same one as a reconnect
 -- ends it only if it proves the login.
-CREATE VIEW canopy_summit.open_reconnect AS
+SELECT canopy_summit.define_view('canopy_summit.open_reconnect', 'keys of canopy_summit.reconnect whose consumer has not logged in since: the newest of each monitoring', $view$
 SELECT r.server, r.pull_id
 FROM canopy_summit.reconnect r
 	LEFT JOIN canopy_summit.pull_progress p ON p.pull_id = r.pull_id AND p.server = r.server
@@ -114,41 +114,63 @@ WHERE coalesce(greatest(p.logged_in_at, p.data_at) < r.signed_at, true)
 		WHERE l.monitoring_id = r.monitoring_id AND l.server = r.server AND l.pull_id <> r.pull_id AND l.first_event_at > r.signed_at)
 	AND NOT EXISTS (
 		SELECT FROM canopy_summit.reconnect n
-		WHERE n.monitoring_id = r.monitoring_id AND n.server = r.server AND (n.signed_at, n.pull_id) > (r.signed_at, r.pull_id));
-COMMENT ON VIEW canopy_summit.open_reconnect IS 'keys of canopy_summit.reconnect whose consumer has not logged in since: the newest of each monitoring';
+		WHERE n.monitoring_id = r.monitoring_id AND n.server = r.server AND (n.signed_at, n.pull_id) > (r.signed_at, r.pull_id))$view$, $notes$
+server: server of the pull
+pull_id: the pull that the consumer has to log in for$notes$);
 
-SELECT canopy_summit.define_view('canopy.reconnect_needed', $view$
-SELECT r.server, canopy_summit.server_environment(r.server) AS environment, r.pull_id, mask_id(r.initial_pull_id) AS initial_pull_id,
-	mask_id(r.monitoring_id) AS monitoring_id, mask_word(r.auth_status) AS auth_status,
-	mask_text(r.reconnect_url) AS reconnect_url, mask_text(r.reconnect_token) AS reconnect_token,
-	r.signed_at AS requested_at, now() - r.signed_at AS token_age
+SELECT canopy_summit.define_view('canopy.reconnect_needed',
+	'monitored pulls whose consumer has to log in again, one a monitoring: until they have, or it is over', $view$
+SELECT r.server, canopy_summit.server_environment(r.server) AS environment, r.pull_id, r.initial_pull_id, r.monitoring_id, r.auth_status,
+	r.reconnect_url, r.reconnect_token, r.signed_at AS requested_at, now() - r.signed_at AS token_age
 FROM canopy_summit.open_reconnect o
-	JOIN canopy_summit.reconnect r ON r.pull_id = o.pull_id AND r.server = o.server$view$);
-COMMENT ON VIEW canopy.reconnect_needed IS 'monitored pulls whose consumer has to log in again, one a monitoring: until they have, or it is over';
-COMMENT ON COLUMN canopy.reconnect_needed.token_age IS 'tokens expire: of an old one fetch another by operation get-monitoring-reconnect-token';
+	JOIN canopy_summit.reconnect r ON r.pull_id = o.pull_id AND r.server = o.server$view$, $notes$
+pull_id: the pull that the consumer has to log in for
+initial_pull_id: the pull with which the monitoring began
+monitoring_id: the monitoring
+auth_status: where the login stands: NOT_AUTHENTICATED, IDENTITY_VERIFICATION_OPTIONS or IDENTITY_VERIFICATION
+reconnect_url: the address to send the consumer to
+reconnect_token: the token in that address, for a link of one's own
+requested_at: when Canopy asked for it
+token_age: now less requested_at; tokens expire: of an old one fetch another by operation get-monitoring-reconnect-token$notes$);
 
-SELECT canopy_summit.define_view('canopy.monitoring_event', $view$
-SELECT e.webhook_id, e.ordinal, e.server, canopy_summit.server_environment(e.server) AS environment, mask_id(e.monitoring_id) AS monitoring_id,
-	e.pull_id, mask_word(e.type) AS type,
-	mask_jsonb(e.changes) AS changes, mask_jsonb(e.documents) AS documents, e.signed_at
-FROM canopy_summit.monitoring_event e$view$);
-COMMENT ON VIEW canopy.monitoring_event IS 'changes of monitored accounts, each of the one or several that a webhook names';
+SELECT canopy_summit.define_view('canopy.monitoring_event',
+	'changes of monitored accounts, each of the one or several that a webhook names', $view$
+SELECT e.webhook_id, e.ordinal, e.server, canopy_summit.server_environment(e.server) AS environment, e.monitoring_id, e.pull_id, e.type,
+	e.changes, e.documents, e.signed_at
+FROM canopy_summit.monitoring_event e$view$, $notes$
+webhook_id: the webhook that told
+ordinal: number of the change within its webhook, from 1
+monitoring_id: the monitoring
+pull_id: the pull that found the change
+type: what kind of change
+changes: what changed, as Canopy describes it
+documents: documents that came with it
+signed_at: when Canopy told$notes$);
 
-SELECT canopy_summit.define_view('canopy.servicing_action', $view$
-SELECT a.server, canopy_summit.server_environment(a.server) AS environment, mask_id(a.servicing_action_id) AS servicing_action_id,
-	a.pull_id, mask_id(a.original_pull_id) AS original_pull_id, mask_word(a.status) AS status,
-	a.is_manual, mask_word(a.validation_error_type) AS validation_error_type, mask_id(a.document_id) AS document_id, a.signed_at
-FROM canopy_summit.servicing_action a$view$);
-COMMENT ON VIEW canopy.servicing_action IS 'servicing actions as their webhooks say they are now';
+SELECT canopy_summit.define_view('canopy.servicing_action', 'servicing actions as their webhooks say they are now', $view$
+SELECT a.server, canopy_summit.server_environment(a.server) AS environment, a.servicing_action_id, a.pull_id, a.original_pull_id, a.status,
+	a.is_manual, a.validation_error_type, a.document_id, a.signed_at
+FROM canopy_summit.servicing_action a$view$, $notes$
+servicing_action_id: the action
+pull_id: the pull of type SERVICING
+original_pull_id: the pull whose policy is serviced
+status: how far it is, such as WAITING_FOR_CONSUMER_CONFIRMATION or VERIFIED
+validation_error_type: why it was refused, such as INVALID_VIN; NULL if it was not
+document_id: the declarations page that came of it, once it is VERIFIED
+signed_at: when Canopy told the newest of it$notes$);
 
-SELECT canopy_summit.define_view('canopy.data_update', $view$
-SELECT u.webhook_id, u.ordinal, u.server, canopy_summit.server_environment(u.server) AS environment, u.pull_id, mask_word(u.type) AS type,
-	mask_jsonb(u.data) AS data, u.signed_at
-FROM canopy_summit.data_update u$view$);
-COMMENT ON VIEW canopy.data_update IS 'what consumers have edited';
+SELECT canopy_summit.define_view('canopy.data_update', 'what consumers have edited', $view$
+SELECT u.webhook_id, u.ordinal, u.server, canopy_summit.server_environment(u.server) AS environment, u.pull_id, u.type, u.data, u.signed_at
+FROM canopy_summit.data_update u$view$, $notes$
+webhook_id: the webhook that told
+ordinal: number of the edit within its webhook, from 1
+type: what was edited, such as DRIVER_ADDED or DRIVER_UPDATED
+data: the edit: a driver, or what was entered
+signed_at: when Canopy told$notes$);
 
-SELECT canopy_summit.define_view('canopy.document_validation', $view$
-SELECT v.server, canopy_summit.server_environment(v.server) AS environment, mask_id(v.document_validation_id) AS document_validation_id,
-	v.pull_id, mask_word(v.status) AS status, v.completed_at
-FROM canopy_summit.document_validation v$view$);
-COMMENT ON VIEW canopy.document_validation IS 'verdicts on uploaded documents';
+SELECT canopy_summit.define_view('canopy.document_validation', 'verdicts on uploaded documents', $view$
+SELECT v.server, canopy_summit.server_environment(v.server) AS environment, v.document_validation_id, v.pull_id, v.status, v.completed_at
+FROM canopy_summit.document_validation v$view$, $notes$
+document_validation_id: the validation
+status: the verdict, in Canopy's word
+completed_at: when it was given$notes$);

@@ -4,11 +4,11 @@
 CREATE TABLE canopy_summit.reconnect (
 	server text NOT NULL,
 	pull_id text NOT NULL,
-	initial_pull_id text,
-	monitoring_id text,
-	auth_status text,
-	reconnect_url text,
-	reconnect_token text,
+	initial_pull_id canopy_summit.provider_id,
+	monitoring_id canopy_summit.provider_id,
+	auth_status canopy_summit.provider_word,
+	reconnect_url canopy_summit.personal_text,
+	reconnect_token canopy_summit.personal_text,
 	signed_at timestamptz NOT NULL,
 	content_hash bytea NOT NULL
 );
@@ -18,8 +18,8 @@ COMMENT ON TABLE canopy_summit.reconnect IS 'pulls of a monitoring that the cons
 
 CREATE TABLE canopy_summit.monitoring (
 	server text NOT NULL,
-	monitoring_id text NOT NULL,
-	initial_pull_id text,
+	monitoring_id canopy_summit.provider_id NOT NULL,
+	initial_pull_id canopy_summit.provider_id,
 	latest_pull_id text,
 	latest_at timestamptz NOT NULL,
 	latest_hash bytea NOT NULL
@@ -33,9 +33,9 @@ CREATE TABLE canopy_summit.monitoring_event (
 	webhook_id bigint NOT NULL,
 	ordinal integer NOT NULL,
 	server text NOT NULL,
-	monitoring_id text,
+	monitoring_id canopy_summit.provider_id,
 	pull_id text NOT NULL,
-	type text,
+	type canopy_summit.provider_word,
 	changes jsonb,
 	documents jsonb,
 	signed_at timestamptz NOT NULL
@@ -46,13 +46,13 @@ COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring ha
 
 CREATE TABLE canopy_summit.servicing_action (
 	server text NOT NULL,
-	servicing_action_id text NOT NULL,
+	servicing_action_id canopy_summit.provider_id NOT NULL,
 	pull_id text NOT NULL,
-	original_pull_id text,
-	status text,
+	original_pull_id canopy_summit.provider_id,
+	status canopy_summit.provider_word,
 	is_manual boolean,
-	validation_error_type text,
-	document_id text,
+	validation_error_type canopy_summit.provider_word,
+	document_id canopy_summit.provider_id,
 	signed_at timestamptz NOT NULL,
 	content_hash bytea NOT NULL
 );
@@ -64,12 +64,12 @@ COMMENT ON COLUMN canopy_summit.servicing_action.is_manual IS 'Canopy''s team ha
 CREATE TABLE canopy_summit.servicing_status (
 	webhook_id bigint NOT NULL,
 	server text NOT NULL,
-	servicing_action_id text NOT NULL,
-	status text,
-	previous_status text,
+	servicing_action_id canopy_summit.provider_id NOT NULL,
+	status canopy_summit.provider_word,
+	previous_status canopy_summit.provider_word,
 	is_manual boolean,
-	validation_error_type text,
-	document_id text,
+	validation_error_type canopy_summit.provider_word,
+	document_id canopy_summit.provider_id,
 	signed_at timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX servicing_status_key ON canopy_summit.servicing_status (webhook_id);
@@ -81,7 +81,7 @@ CREATE TABLE canopy_summit.data_update (
 	ordinal integer NOT NULL,
 	server text NOT NULL,
 	pull_id text NOT NULL,
-	type text,
+	type canopy_summit.provider_word,
 	data jsonb,
 	signed_at timestamptz NOT NULL
 );
@@ -91,9 +91,9 @@ COMMENT ON TABLE canopy_summit.data_update IS 'what consumers have edited: drive
 
 CREATE TABLE canopy_summit.document_validation (
 	server text NOT NULL,
-	document_validation_id text NOT NULL,
+	document_validation_id canopy_summit.provider_id NOT NULL,
 	pull_id text NOT NULL,
-	status text,
+	status canopy_summit.provider_word,
 	completed_at timestamptz,
 	signed_at timestamptz NOT NULL,
 	content_hash bytea NOT NULL

@@ -90,12 +90,10 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.apply_fetches(canopy_summit.inbox_event[]) IS 'POLICIES_AVAILABLE, COMPLETE, DATA_UPDATED: has the pull fetched';
 
-SELECT canopy_summit.define_view('canopy.pull_status', $view$
-SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pull_id, mask_word(p.pull_type) AS pull_type,
-	mask_text(p.account_identifier) AS account_identifier, mask_id(p.monitoring_id) AS monitoring_id,
-	mask_word(p.last_event) AS last_event, mask_word(p.last_status) AS last_status, p.last_event_at,
-	mask_word(a.auth_status) AS auth_status, mask_text(a.login_error_html) AS login_error_html,
-	mask_word(p.error_type) AS error_type, p.error_at, p.policies_at, p.completed_at,
+SELECT canopy_summit.define_view('canopy.pull_status',
+	'how far a pull is, by its webhooks: last event, error, whether that is final, and what to do next', $view$
+SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pull_id, p.pull_type, p.account_identifier, p.monitoring_id,
+	p.last_event, p.last_status, p.last_event_at, a.auth_status, a.login_error_html, p.error_type, p.error_at, p.policies_at, p.completed_at,
 	p.completed_at IS NOT NULL OR p.error_type IS NOT DISTINCT FROM 'PROVIDER_ERROR' AS is_final,
 	-- The newest fact that counts: data that is there outweighs a login, or an attempt, that failed before it.
 	CASE
@@ -110,11 +108,19 @@ SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pu
 		WHEN p.policies_at IS NOT NULL THEN 'wait for the documents'
 		ELSE 'wait'
 	END AS next_step,
-	mask_text(r.reconnect_url) AS reconnect_url
+	r.reconnect_url
 FROM canopy_summit.pull_progress p
 	LEFT JOIN canopy_summit.auth_status a ON a.pull_id = p.pull_id AND a.server = p.server
 	LEFT JOIN (canopy_summit.open_reconnect o JOIN canopy_summit.reconnect r ON r.pull_id = o.pull_id AND r.server = o.server)
-		ON o.pull_id = p.pull_id AND o.server = p.server$view$);
-COMMENT ON VIEW canopy.pull_status IS 'how far a pull is, by its webhooks: last event, error, whether that is final, and what to do next';
-COMMENT ON COLUMN canopy.pull_status.is_final IS 'nothing more is to come; an INTERNAL_ERROR is not final';
-COMMENT ON COLUMN canopy.pull_status.login_error_html IS 'why the login failed, safe to show as HTML';
+		ON o.pull_id = p.pull_id AND o.server = p.server$view$, $notes$
+pull_type: kind of pull, such as PULLING_DATA or SERVICING; NULL where webhooks do not say
+account_identifier: the account at the carrier, the same over its pulls
+monitoring_id: the monitoring that the pull belongs to; NULL if none
+last_event: newest event, such as AUTH_STATUS, POLICIES_AVAILABLE, COMPLETE or ERROR
+last_event_at: when Canopy signed it
+auth_status: where the login stands: NOT_AUTHENTICATED, IDENTITY_VERIFICATION_OPTIONS, IDENTITY_VERIFICATION or SUCCESS
+login_error_html: why the login failed, as the carrier words it, safe to show as HTML
+error_at: when the newest ERROR was signed
+is_final: completed_at is there, or error_type is PROVIDER_ERROR: nothing more is to come; an INTERNAL_ERROR is not final
+next_step: what to do, by the newest fact that counts
+reconnect_url: the address to send the consumer to, while a login is needed$notes$);

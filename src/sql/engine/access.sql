@@ -1,5 +1,15 @@
--- engine/access.sql: who may do what.
--- Replaceable.
+-- engine/access.sql: levels, and how they are given to roles.
+-- Replaceable, and last: it takes away what CREATE has given.
+--
+-- A level is a set of grants, whose rows stand beside the objects; a higher level has what it says on top of the one it
+-- includes.
+
+SELECT canopy_summit.allow('reader', 'schema', 'canopy summit');
+SELECT canopy_summit.allow('pii_reader fetcher ingest operator', 'schema', 'canopy_summit');
+SELECT canopy_summit.allow('fetcher', 'schema', 'summit');
+SELECT canopy_summit.allow('admin', 'schema', 'canopy summit canopy_summit');
+SELECT canopy_summit.allow('nobody', 'function', 'grant_access');
+SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.hold_key');
 
 CREATE FUNCTION canopy_summit.access_levels(OUT level text, OUT includes text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
@@ -12,89 +22,23 @@ CREATE FUNCTION canopy_summit.access_rules(OUT level text, OUT kind text, OUT ob
 RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 200
 BEGIN ATOMIC
-	SELECT 'reader', 'schema', 'canopy', 'USAGE'
-	UNION ALL SELECT 'reader', 'schema', 'summit', 'USAGE'
-	UNION ALL SELECT 'reader', 'table', v.oid::regclass::text, 'SELECT'
-		FROM pg_catalog.pg_class v WHERE v.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace) AND v.relkind = 'v'
-	UNION ALL SELECT 'reader', 'function', 'canopy_summit.may_read_pii()', 'EXECUTE'
-	UNION ALL SELECT 'reader', 'function', 'canopy_summit.server_environment(text)', 'EXECUTE'
-	-- Views that show servers and roles by the names they have now call these.
-	UNION ALL SELECT l.level, 'function', n.name, 'EXECUTE'
-		FROM (VALUES ('reader'), ('fetcher'), ('operator')) AS l(level),
-			(VALUES ('canopy_summit.server_name(oid,text,bigint)'), ('canopy_summit.owner_name(oid,name,bigint)')) AS n(name)
-	UNION ALL SELECT 'operator', 'function', 'canopy_summit.server_of(oid,text,bigint)', 'EXECUTE'
-	UNION ALL SELECT 'pii_reader', 'schema', 'canopy_summit', 'USAGE'
-	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.reads_pii()', 'EXECUTE'
-	UNION ALL SELECT 'pii_reader', 'function', 'canopy_summit.sanitize_html(text)', 'EXECUTE'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.pull_version', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.job_response', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'summit.upload', 'SELECT'
-	UNION ALL SELECT 'pii_reader', 'table', 'canopy_summit.webhook', 'SELECT'
-	UNION ALL SELECT 'fetcher', 'schema', 'canopy_summit', 'USAGE'
-	UNION ALL SELECT 'fetcher', 'function', f.oid::regprocedure::text, 'EXECUTE'
-		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
-		WHERE f.proname IN ('canopy_fetch_pull', 'canopy_store_pull', 'canopy_list_pulls', 'canopy_carriers',
-				'canopy_carrier', 'canopy_terms', 'canopy_health', 'canopy_connect_link', 'canopy_call', 'canopy_enqueue',
-				'canopy_enqueue_fetch', 'summit_enqueue', 'wait_for_job', 'summit_upload_policy', 'summit_wait_for_upload',
-				'summit_upload_on_insert', 'may_read_pii')
-			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
-			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit'
-	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.carrier_from_json(jsonb)', 'EXECUTE'
-	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.operations()', 'EXECUTE'
-	UNION ALL SELECT 'fetcher', 'table', 'canopy_summit.operation', 'SELECT'
-	-- The input columns; RETURNING needs the key.
-	UNION ALL SELECT l.level, 'table', 'canopy_summit.job',
-		'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)'
-		FROM (VALUES ('fetcher'), ('admin')) AS l(level)
-	UNION ALL SELECT l.level, 'table', 'summit.upload',
-		'INSERT (payload, coi, content_type, server, idempotency_key), SELECT (upload_id)'
-		FROM (VALUES ('fetcher'), ('admin')) AS l(level)
-	UNION ALL SELECT l.level, 'table', 'canopy_summit.webhook', 'INSERT (server, headers, body), SELECT (webhook_id)'
-		FROM (VALUES ('ingest'), ('admin')) AS l(level)
-	UNION ALL SELECT 'ingest', 'schema', 'canopy_summit', 'USAGE'
-	UNION ALL SELECT 'ingest', 'function', f.oid::regprocedure::text, 'EXECUTE'
-		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
-		WHERE f.proname = 'receive_webhook'
-			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
-			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit'
-	UNION ALL SELECT 'fetcher', 'schema', 'summit', 'USAGE'
-	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_status', 'SELECT'
-	UNION ALL SELECT 'fetcher', 'table', 'summit.upload_warning', 'SELECT'
-	UNION ALL SELECT 'fetcher', 'function', 'canopy_summit.check_certificate(jsonb,bytea,text)', 'EXECUTE'
-	UNION ALL SELECT 'operator', 'schema', 'canopy_summit', 'USAGE'
-	-- All but what is sent, which may be personal.
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.job',
-		'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
-			'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid)'
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.webhook',
-		'SELECT (webhook_id, server, received_at, signed_at, event, delivery_key, state, applied_at, problem, instance, server_oid)'
-	UNION ALL SELECT 'operator', 'table', r.name, 'SELECT'
-		FROM (VALUES ('canopy_summit.job_attempt'), ('canopy_summit.job_stats'), ('canopy_summit.worker_status'), ('canopy_summit.receiver_status'),
-			('canopy_summit.server_health'), ('canopy_summit.server_hold'), ('canopy_summit.retention_rule')) AS r(name)
-	UNION ALL SELECT l.level, 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE'
-		FROM (VALUES ('operator'), ('admin')) AS l(level)
-	UNION ALL SELECT 'operator', 'function', f.oid::regprocedure::text, 'EXECUTE'
-		FROM pg_catalog.pg_proc f
-		WHERE f.pronamespace = 'canopy_summit'::regnamespace
-			AND f.proname IN ('instance', 'cancel_job', 'retry_job', 'retry_failed', 'pause_server', 'resume_server', 'arm',
-				'wait_for_job', 'explain_job', 'apply_webhook', 'apply_webhooks', 'workers', 'receivers', 'server_counters', 'server_queue')
-	UNION ALL SELECT 'operator', 'function', 'canopy_summit.operations()', 'EXECUTE'
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.operation', 'SELECT'
-	UNION ALL SELECT 'operator', 'table', 'canopy_summit.schema_drift', 'SELECT'
-	UNION ALL SELECT 'admin', 'schema', n.nspname, 'USAGE'
-		FROM pg_catalog.pg_namespace n WHERE n.nspname IN ('canopy', 'summit', 'canopy_summit')
-	UNION ALL SELECT 'admin', 'table', c.oid::regclass::text, 'SELECT'
-		FROM pg_catalog.pg_class c
-		WHERE c.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace, 'canopy_summit'::regnamespace)
-			AND c.relkind IN ('r', 'p', 'v') AND c.oid <> 'canopy_summit.hold_key'::regclass
-	UNION ALL SELECT 'admin', 'table', 'summit.minimisation_rule', p.privilege
-		FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS p(privilege)
-	UNION ALL SELECT 'admin', 'function', f.oid::regprocedure::text, 'EXECUTE'
-		FROM pg_catalog.pg_proc f, pg_catalog.pg_depend d, pg_catalog.pg_extension e
-		WHERE f.proname NOT IN ('grant_access', 'define_views', 'define_view', 'view_column', 'masked', 'lock_subjects', 'apply_webhook_batch')
-			AND (f.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) OR f.proname = 'summit_upload_on_insert')
-			AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
-			AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'canopy_summit';
+	WITH member AS (
+		SELECT 'function' AS kind, f.proname::text AS name, f.oid::regprocedure::text AS object, NULL AS schema,
+			f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS is_trigger
+		FROM canopy_summit.members() m JOIN pg_catalog.pg_proc f ON m.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = m.objid
+		UNION ALL
+		SELECT CASE r.relkind WHEN 'v' THEN 'view' ELSE 'table' END, r.oid::regclass::text, r.oid::regclass::text, r.relnamespace::regnamespace::text, false
+		FROM canopy_summit.members() m JOIN pg_catalog.pg_class r ON m.classid = 'pg_catalog.pg_class'::regclass AND r.oid = m.objid AND r.relkind IN ('r', 'p', 'v'))
+	SELECT r.level, r.kind, coalesce(m.object, r.name), r.privilege
+	FROM canopy_summit.access_rule r LEFT JOIN member m ON r.kind = 'function' AND m.kind = 'function' AND m.name = r.name
+	WHERE r.level <> 'nobody'
+	UNION ALL SELECT 'reader', 'table', m.object, 'SELECT' FROM member m WHERE m.kind = 'view' AND m.schema IN ('canopy', 'summit')
+	-- An admin has all that nobody else lacks; a trigger's function is used by whoever makes the trigger.
+	UNION ALL SELECT 'admin', CASE m.kind WHEN 'function' THEN 'function' ELSE 'table' END, m.object,
+		CASE m.kind WHEN 'function' THEN 'EXECUTE' ELSE 'SELECT' END
+	FROM member m
+	WHERE NOT EXISTS (SELECT FROM canopy_summit.access_rule n WHERE n.level = 'nobody' AND n.name = m.name)
+		AND (NOT m.is_trigger OR EXISTS (SELECT FROM canopy_summit.access_rule t WHERE t.kind = 'function' AND t.name = m.name));
 END;
 COMMENT ON FUNCTION canopy_summit.access_rules() IS 'what each level may do beyond the level it includes, a row a privilege';
 
@@ -126,16 +70,15 @@ $$;
 COMMENT ON FUNCTION canopy_summit.grant_access(regrole, text) IS
 	'gives a role a level: reader, pii_reader, fetcher, ingest, operator or admin; the one way privileges are handed out';
 
--- CREATE gave rights to PUBLIC, and to whom default privileges name. Take them all away from what this script, of an
--- installation or an upgrade, has made, which is as old as the extension's own row: levels that were granted stay.
+-- CREATE gave rights to PUBLIC, and to whom default privileges name: they are taken away from all that is new. What an
+-- upgrade finds keeps the levels that were granted.
 DO $$
 DECLARE
 	member record;
 BEGIN
 	FOR member IN
 		SELECT o.kind, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-		FROM pg_depend d
-			JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'canopy_summit',
+		FROM canopy_summit.members() d,
 			LATERAL (
 				SELECT CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.oid::regprocedure::text,
 					coalesce(f.proacl, acldefault('f', f.proowner)), f.proowner
@@ -153,7 +96,7 @@ BEGIN
 					AND NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = t.typrelid AND r.relkind <> 'c')
 			) AS o(kind, name, acl, owner),
 			LATERAL aclexplode(o.acl) AS a
-		WHERE d.deptype = 'e' AND d.xmin = e.xmin AND a.grantee <> o.owner
+		WHERE d.is_new AND a.grantee <> o.owner
 		GROUP BY 1, 2, 3
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s %s FROM %s', member.kind, member.name, member.grantee);

@@ -38,3 +38,7 @@ CREATE FUNCTION canopy_summit.server_oid(server name) RETURNS oid
 AS 'MODULE_PATHNAME', 'canopy_summit_server_oid'
 LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.server_oid(name) IS 'OID of a server by its name; an error if there is none';
+
+-- Views that show servers and roles by the names they have now call these.
+SELECT canopy_summit.allow('reader fetcher operator', 'function', 'server_name owner_name');
+SELECT canopy_summit.allow('operator', 'function', 'instance server_of');

@@ -26,7 +26,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'canopy_summit_canopy_enqueue'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.canopy_enqueue(text, jsonb, jsonb, name, integer, timestamptz, text, text) IS
-	'has an operation of Canopy Connect sent after COMMIT; returns its job_id; the answer comes to canopy_summit.job_response';
+	'has an operation of Canopy Connect sent after COMMIT; returns its job_id; the answer comes to canopy_summit.job_answer';
 
 CREATE FUNCTION @extschema@.summit_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
@@ -42,3 +42,34 @@ AS 'MODULE_PATHNAME', 'canopy_summit_enqueue_fetch'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.canopy_enqueue_fetch(text[]) IS
 	'has pulls fetched and stored in the background, each by a job of its own, from the server of setting canopy_summit.canopy_server; returns the job_ids; with an array: canopy_enqueue_fetch(VARIADIC array)';
+
+SELECT canopy_summit.define_view('canopy_summit.job_status', 'outbound requests and how far they are, without what they send', $view$
+SELECT j.job_id, canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation,
+	canopy_summit.owner_name(j.owner_oid, j.owner, j.instance) AS owner, j.state, j.priority, j.run_at, j.attempts, j.max_attempts,
+	j.outcome, j.outcome_code, j.outcome_status, j.enqueued_at, j.first_sent_at, j.lease_until, j.finished_at, j.reconciles, j.follows,
+	j.epoch, j.fence, j.instance
+FROM canopy_summit.job j$view$, $notes$
+job_id: key of the job
+server: server it is sent to, by the name it has now
+owner: role that enqueued it, by the name it has now
+state: queued, running, succeeded, failed, in_doubt or cancelled
+attempts: attempts that reached the server
+outcome_status: HTTP status of the last attempt
+enqueued_at: when it was enqueued
+first_sent_at: when it was first sent
+finished_at: when it succeeded, failed or was cancelled$notes$);
+
+SELECT canopy_summit.define_view('canopy_summit.job_answer', obj_description('canopy_summit.job_response'::regclass, 'pg_class'), $view$
+SELECT r.job_id, canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, r.response AS answer, r.received_at
+FROM canopy_summit.job_response r LEFT JOIN canopy_summit.job j ON j.job_id = r.job_id$view$, $notes$
+job_id: the job
+server: server that answered, by the name it has now
+answer: what it answered, out of its envelope, secret fields redacted
+received_at: when it answered$notes$);
+
+SELECT canopy_summit.allow('fetcher', 'function', 'canopy_enqueue canopy_enqueue_fetch summit_enqueue');
+-- The input columns; RETURNING needs the key.
+SELECT canopy_summit.allow('fetcher admin', 'table', 'canopy_summit.job',
+	'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)');
+SELECT canopy_summit.allow('pii_reader', 'table', 'canopy_summit.job_answer');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_status canopy_summit.job_attempt');

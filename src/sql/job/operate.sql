@@ -171,3 +171,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.arm() IS
 	'adopts the unfinished jobs that another instance enqueued, by the names of their servers and roles, or that a promotion left waiting: this database sends them from now on; those whose server or role is not here wait; returns how many';
+
+SELECT canopy_summit.allow('fetcher', 'function', 'wait_for_job');
+SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm wait_for_job explain_job');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.server_hold canopy_summit.retention_rule');
+SELECT canopy_summit.allow('operator admin', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE');

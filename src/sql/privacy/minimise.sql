@@ -30,3 +30,5 @@ CREATE TRIGGER minimisation_rule_change BEFORE UPDATE ON summit.minimisation_rul
 	FOR EACH ROW WHEN (OLD.builtin OR NEW.builtin) EXECUTE FUNCTION canopy_summit.minimisation_rule_keep();
 CREATE TRIGGER minimisation_rule_delete BEFORE DELETE ON summit.minimisation_rule
 	FOR EACH ROW WHEN (OLD.builtin) EXECUTE FUNCTION canopy_summit.minimisation_rule_keep();
+
+SELECT canopy_summit.allow('admin', 'table', 'summit.minimisation_rule', 'INSERT, UPDATE, DELETE');

@@ -36,6 +36,8 @@ COMMENT ON COLUMN summit.minimisation_rule.example IS 'a text, or a name of a fi
 COMMENT ON COLUMN summit.minimisation_rule.checksum IS 'what the check digits of the first group, or else of the whole match, must fit: luhn, iban, aba (US routing number) or phn (British Columbia); NULL = nothing';
 COMMENT ON COLUMN summit.minimisation_rule.applies_to IS 'paths such as policy.broker, each with all below it; NULL = every text';
 COMMENT ON COLUMN summit.minimisation_rule.exempt IS 'paths to which the rule is not applied';
+COMMENT ON COLUMN summit.minimisation_rule.enabled IS 'whether the rule is applied';
+COMMENT ON COLUMN summit.minimisation_rule.comment IS 'what it is about';
 COMMENT ON COLUMN summit.minimisation_rule.builtin IS 'came with the extension';
 
 -- A card is of its issuer's length, in groups of four or as it is printed, or without groups.

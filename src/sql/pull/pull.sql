@@ -15,12 +15,19 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.canopy_remap() IS
 	'makes every entity row again from the current versions, and added columns that are missing, after a restore or canopy_summit.add_column(); returns the number of pulls';
 
-CREATE VIEW canopy_summit.schema_drift AS
+SELECT canopy_summit.define_view('canopy_summit.schema_drift', 'fields that the API sends and the entity tables do not expect, or the other way round', $view$
 SELECT v.server, d.kind, p.path, pg_catalog.count(*) AS versions,
 	   pg_catalog.min(v.stored_at) AS first_seen_at, pg_catalog.max(v.stored_at) AS last_seen_at
 FROM canopy_summit.pull_version v,
 	 LATERAL pg_catalog.jsonb_each(v.drift) AS d(kind, paths),
 	 LATERAL pg_catalog.jsonb_array_elements_text(d.paths) AS p(path)
-GROUP BY v.server, d.kind, p.path;
-COMMENT ON VIEW canopy_summit.schema_drift IS 'fields that the API sends and the entity tables do not expect, or the other way round';
-COMMENT ON COLUMN canopy_summit.schema_drift.kind IS 'new: no column; missing: in no object of the entity, where the version before had it; retyped: value does not fit its column; replaced: jsonb cannot hold the value';
+GROUP BY v.server, d.kind, p.path$view$, $notes$
+server: server that the pulls came through
+kind: new: no column; missing: in no object of the entity, where the version before had it; retyped: value does not fit its column; replaced: jsonb cannot hold the value
+path: entity and field
+versions: versions with it
+first_seen_at: when the first was stored
+last_seen_at: when the last was stored$notes$);
+
+SELECT canopy_summit.allow('fetcher', 'function', 'canopy_store_pull');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.schema_drift');

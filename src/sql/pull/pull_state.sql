@@ -7,7 +7,7 @@
 
 CREATE TABLE canopy_summit.account (
 	server text NOT NULL,
-	account_identifier text NOT NULL
+	account_identifier canopy_summit.personal_text NOT NULL
 );
 CREATE UNIQUE INDEX account_key ON canopy_summit.account (account_identifier text_pattern_ops, server text_pattern_ops);
 ALTER TABLE canopy_summit.account REPLICA IDENTITY USING INDEX account_key;
@@ -19,7 +19,7 @@ CREATE TABLE canopy_summit.pull_state (
 	server text NOT NULL,
 	pull_id text NOT NULL,
 	environment text NOT NULL,
-	account_identifier text,
+	account_identifier canopy_summit.personal_text,
 	created_at timestamptz,
 	is_data boolean NOT NULL,
 	is_current boolean NOT NULL,

@@ -1,68 +1,46 @@
 -- pull/view.sql: the views that analysts read, made from the entity tables.
 -- Replaceable.
 
--- A column is shown as it is unless its type, or its row in added_column, says that it is personal.
--- jsonb may hold anything, and is personal throughout.
-CREATE FUNCTION canopy_summit.view_column(entity text, attribute pg_attribute) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT CASE
-		WHEN twin.name IS NULL THEN format('%s AS %I', shown.value, attribute.attname)
-		ELSE format('%s AS %I, (%s * %s)::numeric(14,%s) AS %I', shown.value, attribute.attname,
-					shown.value, twin.factor, twin.digits, twin.name)
-		END
-	FROM (SELECT attribute.atttypid IN ('canopy_summit.personal_text'::regtype, 'canopy_summit.personal_integer'::regtype,
-				'jsonb'::regtype)
-			OR EXISTS (SELECT FROM canopy_summit.added_column a
-					   WHERE a.entity = view_column.entity AND a.column_name = attribute.attname AND a.personal)) AS p(is_personal),
-		LATERAL (SELECT CASE attribute.atttypid
-			WHEN 'canopy_summit.personal_text'::regtype THEN 'text'
-			WHEN 'canopy_summit.personal_integer'::regtype THEN 'integer'
-			WHEN 'text'::regtype THEN 'text'
-			ELSE format_type(attribute.atttypid, NULL) END) AS base(type),
-		LATERAL (SELECT CASE
-			WHEN NOT p.is_personal THEN format('e.%I', attribute.attname)
-			ELSE canopy_summit.masked(format('e.%I', attribute.attname), base.type)
-			END) AS shown(value),
-		LATERAL (SELECT
-			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 'per_mile_premium'
-				WHEN right(attribute.attname::text, 6) = '_cents' AND attribute.atttypid = 'bigint'::regtype THEN
-				left(attribute.attname::text, -6) END,
-			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN '0.001' ELSE '0.01' END,
-			CASE WHEN attribute.attname = 'per_mile_premium_tenth_of_cents' THEN 3 ELSE 2 END) AS twin(name, factor, digits);
-END;
-COMMENT ON FUNCTION canopy_summit.view_column(text, pg_attribute) IS
-	'how a view shows a column of an entity table: bare, masked, or with its twin in whole units';
-
 CREATE FUNCTION canopy_summit.define_views(entity text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	about CONSTANT text := obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class');
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e '
 		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity);
 	shared text := 'SELECT e.server, e.environment, e.pull_id, ';
 	columns text;
+	notes text;
+	hidden jsonb;
 BEGIN
-	SELECT string_agg(canopy_summit.view_column(entity, a), ', ' ORDER BY a.attnum) INTO STRICT columns
-	FROM pg_attribute a
-	WHERE a.attrelid = format('canopy_summit.%I', entity)::regclass AND a.attnum > 0 AND NOT a.attisdropped
-		  AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
-		  AND (a.attname <> 'account_identifier' OR entity = 'pull');
 	IF entity <> 'pull' THEN
-		shared := shared || canopy_summit.masked(CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier', 'text')
-			|| ' AS account_identifier, '
-			|| canopy_summit.masked('(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id)', 'jsonb')
-			|| ' AS meta_data, ';
+		shared := shared || CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier, '
+			'(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id) AS meta_data, ';
 	END IF;
-	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity) || shared || columns || source || ' WHERE e.is_current';
-	EXECUTE format('CREATE OR REPLACE VIEW canopy.%I AS ', entity || '_all')
-		|| shared || 'e.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source;
-	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity,
-		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of each account''s newest pull with data');
-	EXECUTE format('COMMENT ON VIEW canopy.%I IS %L', entity || '_all',
-		obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class') || '; of every pull, is_current tells which the other view shows');
+	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
+	SELECT string_agg(format('e.%I', a.attname)
+			|| CASE WHEN t.name IS NULL THEN '' ELSE format(', (e.%I * %s)::numeric(14,%s) AS %I', a.attname, t.factor, t.digits, t.name) END,
+			', ' ORDER BY a.attnum),
+		concat_ws(chr(10), string_agg(format('%s: %s in whole units: times %s', t.name, a.attname, t.factor), chr(10)) FILTER (WHERE t.name IS NOT NULL),
+			string_agg(format('%s: the field of this name, added by canopy_summit.add_column()', a.attname), chr(10)) FILTER (WHERE c.entity IS NOT NULL)),
+		jsonb_object_agg(a.attname, 'false') FILTER (WHERE c.personal)
+			|| jsonb_object_agg(coalesce(t.name, a.attname), 'false') FILTER (WHERE c.personal)
+	INTO STRICT columns, notes, hidden
+	FROM pg_attribute a
+		LEFT JOIN canopy_summit.added_column c ON c.entity = define_views.entity AND c.column_name = a.attname
+		LEFT JOIN LATERAL (
+			SELECT 'per_mile_premium', '0.001', 3 WHERE a.attname = 'per_mile_premium_tenth_of_cents'
+			UNION ALL SELECT left(a.attname::text, -6), '0.01', 2 WHERE right(a.attname::text, 6) = '_cents' AND a.atttypid = 'bigint'::regtype
+				AND a.attname <> 'per_mile_premium_tenth_of_cents') AS t(name, factor, digits) ON true
+	WHERE a.attrelid = format('canopy_summit.%I', define_views.entity)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
+		AND (a.attname <> 'account_identifier' OR define_views.entity = 'pull');
+	PERFORM canopy_summit.define_view(format('canopy.%I', entity), about || '; of each account''s newest pull with data',
+		shared || columns || source || ' WHERE e.is_current', notes, hidden);
+	PERFORM canopy_summit.define_view(format('canopy.%I', entity || '_all'), about || '; of every pull, is_current tells which the other view shows',
+		shared || 'e.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source, notes, hidden);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of an entity from its table';
@@ -170,3 +148,12 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
 	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';
+
+SELECT canopy_summit.define_view('canopy.pull_version', obj_description('canopy_summit.pull_version'::regclass, 'pg_class'), $view$
+SELECT v.server, v.pull_id, v.version, v.fetched_at, v.stored_at, v.stored_by, v.pull, v.drift, v.received
+FROM canopy_summit.pull_version v$view$, $notes$
+version: number of the state, from 1
+stored_at: when it was stored$notes$,
+	'{"drift": "true"}');
+
+SELECT canopy_summit.allow('nobody', 'function', 'define_views');

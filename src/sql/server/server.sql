@@ -17,3 +17,5 @@ BEGIN ATOMIC
 	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = server_environment.server;
 END;
 COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
+
+SELECT canopy_summit.allow('reader', 'function', 'server_environment');

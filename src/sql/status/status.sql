@@ -8,8 +8,14 @@ AS 'MODULE_PATHNAME', 'canopy_summit_workers'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION canopy_summit.workers() IS 'the rows of view canopy_summit.worker_status';
 
-CREATE VIEW canopy_summit.worker_status AS SELECT * FROM canopy_summit.workers();
-COMMENT ON VIEW canopy_summit.worker_status IS 'workers connected to this database now; none does not mean that none will come';
+SELECT canopy_summit.define_view('canopy_summit.worker_status', 'workers connected to this database now; none does not mean that none will come', $view$
+SELECT * FROM canopy_summit.workers()$view$, $notes$
+pid: process
+epoch: life of the worker, which its claims name
+started_at: when it started
+in_flight: requests on the wire
+sent: requests that it has sent since
+settled: jobs that it has settled since$notes$);
 
 CREATE FUNCTION canopy_summit.receivers(OUT pid integer, OUT started_at timestamptz, OUT stored bigint, OUT problem text)
 RETURNS SETOF record
@@ -17,10 +23,12 @@ AS 'MODULE_PATHNAME', 'canopy_summit_receivers'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION canopy_summit.receivers() IS 'the row of view canopy_summit.receiver_status';
 
-CREATE VIEW canopy_summit.receiver_status AS SELECT * FROM canopy_summit.receivers();
-COMMENT ON VIEW canopy_summit.receiver_status IS 'the receiver of webhooks, if it runs in this database now; up to a second old';
-COMMENT ON COLUMN canopy_summit.receiver_status.stored IS 'webhooks that it has stored since it started';
-COMMENT ON COLUMN canopy_summit.receiver_status.problem IS 'why it answers 503 to all, as GET /healthz does, or nothing at all: what came of the last attempt to store, which it repeats by itself';
+SELECT canopy_summit.define_view('canopy_summit.receiver_status', 'the receiver of webhooks, if it runs in this database now; up to a second old', $view$
+SELECT * FROM canopy_summit.receivers()$view$, $notes$
+pid: process
+started_at: when it started
+stored: webhooks that it has stored since
+problem: why it answers 503 to all, as GET /healthz does, or nothing at all: what came of the last attempt to store, which it repeats by itself$notes$);
 
 CREATE FUNCTION canopy_summit.server_counters(OUT server text, OUT stats_since timestamptz, OUT sent bigint, OUT succeeded bigint,
 	OUT retried bigint, OUT failed bigint, OUT in_doubt bigint, OUT breaker_until timestamptz, OUT latency_ms bigint[],
@@ -52,7 +60,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.server_queue(text, boolean) IS 'queued jobs of a server, of this instance or of others, counted up to 10000';
 
-CREATE VIEW canopy_summit.server_health AS
+SELECT canopy_summit.define_view('canopy_summit.server_health', 'each server: its queue (counted up to 10000), holds, circuit breaker, and counters since stats_since', $view$
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
@@ -66,18 +74,35 @@ FROM pg_catalog.pg_foreign_server s
 	LEFT JOIN LATERAL (
 		SELECT pg_catalog.string_agg(CASE h.owner WHEN '' THEN h.reason ELSE h.owner || ': ' || h.reason END, '; ' ORDER BY h.owner) AS held
 		FROM canopy_summit.server_hold h
-		WHERE canopy_summit.server_of(h.server_oid, h.server, h.instance) = s.oid) AS h ON true;
-COMMENT ON VIEW canopy_summit.server_health IS 'each server: its queue (counted up to 10000), holds, circuit breaker, and counters since stats_since';
-COMMENT ON COLUMN canopy_summit.server_health.unarmed IS 'queued jobs that this instance does not send until canopy_summit.arm()';
-COMMENT ON COLUMN canopy_summit.server_health.held IS 'why jobs wait: paused, or credentials that were refused';
-COMMENT ON COLUMN canopy_summit.server_health.refused_webhooks IS 'deliveries that were not stored: forged, too large, or nothing to verify them with';
-COMMENT ON COLUMN canopy_summit.server_health.encoded_webhooks IS 'deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits';
-COMMENT ON COLUMN canopy_summit.server_health.webhook_problem IS 'why the receiver answers 503 to deliveries of this server, or to all';
-COMMENT ON COLUMN canopy_summit.server_health.breaker_until IS 'the server is out; it is tried again then';
+		WHERE canopy_summit.server_of(h.server_oid, h.server, h.instance) = s.oid) AS h ON true$view$, $notes$
+server: the server
+depth: queued jobs that this instance sends
+oldest_due: when the first of them was due, or will be
+unarmed: queued jobs that this instance does not send until canopy_summit.arm()
+unarmed_reason: why it does not
+held: why jobs wait: paused, or credentials that were refused
+breaker_until: the server is out; it is tried again then
+stats_since: when the counters began
+sent: requests sent
+succeeded: jobs that succeeded
+retried: attempts that are repeated
+failed: jobs that failed
+in_doubt: jobs whose effect is not known
+latency_ms: [n] counts answers within 2^(n-1) ms, the last one all that took longer
+refused_webhooks: deliveries that were not stored: forged, too large, or nothing to verify them with
+encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
+webhook_problem: why the receiver answers 503 to deliveries of this server, or to all$notes$);
 
-CREATE VIEW canopy_summit.job_stats AS
+SELECT canopy_summit.define_view('canopy_summit.job_stats', 'jobs by server, operation and state, of those that retention has left; reads the whole table', $view$
 SELECT canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, j.state, pg_catalog.count(*) AS jobs,
 	pg_catalog.min(j.enqueued_at) AS oldest_enqueued_at, pg_catalog.max(j.finished_at) AS newest_finished_at
 FROM canopy_summit.job j
-GROUP BY 1, j.operation, j.state;
-COMMENT ON VIEW canopy_summit.job_stats IS 'jobs by server, operation and state, of those that retention has left; reads the whole table';
+GROUP BY 1, j.operation, j.state$view$, $notes$
+server: server they are sent to, by the name it has now
+state: queued, running, succeeded, failed, in_doubt or cancelled
+jobs: number of jobs
+oldest_enqueued_at: when the first was enqueued
+newest_finished_at: when the last one ended$notes$);
+
+SELECT canopy_summit.allow('operator', 'function', 'workers receivers server_counters server_queue');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_stats canopy_summit.worker_status canopy_summit.receiver_status canopy_summit.server_health');

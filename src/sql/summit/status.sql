@@ -145,20 +145,43 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
 
-SELECT canopy_summit.define_view('summit.policy_status', $view$
-SELECT p.policy_status_id, p.server, p.environment, mask_text(p.policy_number) AS policy_number,
-	mask_text(p.holder_name) AS holder_name,
-	mask_id(p.property_id) AS property_id, mask_id(p.unit_id) AS unit_id, mask_id(p.lease_id) AS lease_id, mask_id(p.tenant_id) AS tenant_id, p.status, p.status_at,
-	mask_id(p.policy_type) AS policy_type, p.effective_date, p.expiry_date, mask_word(p.reason_code) AS reason_code,
-	mask_text(p.reason_detail) AS reason_detail, p.verified_at, p.lapsed_at, p.reinstated_at,
-	mask_id(p.coi_pdf_id) AS coi_pdf_id, p.upload_id
-FROM canopy_summit.policy_status p$view$);
-COMMENT ON VIEW summit.policy_status IS 'certificates as they are now: one row a policy and holder';
+SELECT canopy_summit.define_view('summit.policy_status', 'certificates as they are now: one row a policy and holder', $view$
+SELECT p.policy_status_id, p.server, p.environment, p.policy_number, p.holder_name, p.property_id, p.unit_id, p.lease_id, p.tenant_id,
+	p.status, p.status_at, p.policy_type, p.effective_date, p.expiry_date, p.reason_code, p.reason_detail, p.verified_at, p.lapsed_at,
+	p.reinstated_at, p.coi_pdf_id, p.upload_id
+FROM canopy_summit.policy_status p$view$, $notes$
+policy_status_id: key of the certificate
+policy_number: number of the policy
+holder_name: the certificate holder
+property_id: the property, by its id in the property system
+unit_id: the unit, likewise
+lease_id: the lease, likewise
+tenant_id: the tenant, likewise
+status_at: when that occurred
+policy_type: kind of policy, as Summit calls it
+effective_date: first day of coverage
+expiry_date: last day of coverage; of a reinstated certificate the new one
+reason_code: why it lapsed or was reinstated, as a code of Summit
+reason_detail: the same in words
+verified_at: when it was last verified
+lapsed_at: when it last lapsed
+reinstated_at: when it was last reinstated
+coi_pdf_id: the certificate's PDF at Summit$notes$);
 
-SELECT canopy_summit.define_view('summit.status_event', $view$
-SELECT e.webhook_id, e.policy_status_id, e.server, canopy_summit.server_environment(e.server) AS environment, mask_id(e.delivery_id) AS delivery_id, e.status,
-	e.occurred_at, e.observed_at, mask_word(e.actor) AS actor, mask_text(e.verifier) AS verifier,
-	mask_word(e.reason_code) AS reason_code, mask_text(e.reason_detail) AS reason_detail, mask_jsonb(e.checks) AS checks,
-	e.effective_date, e.expiry_date, mask_id(e.coi_pdf_id) AS coi_pdf_id
-FROM canopy_summit.status_event e$view$);
-COMMENT ON VIEW summit.status_event IS 'history of certificates, one row a webhook';
+SELECT canopy_summit.define_view('summit.status_event', 'history of certificates, one row a webhook', $view$
+SELECT e.webhook_id, e.policy_status_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.delivery_id, e.status,
+	e.occurred_at, e.observed_at, e.actor, e.verifier, e.reason_code, e.reason_detail, e.checks, e.effective_date, e.expiry_date, e.coi_pdf_id
+FROM canopy_summit.status_event e$view$, $notes$
+webhook_id: the webhook that told
+policy_status_id: the certificate, in summit.policy_status
+delivery_id: Summit's id of the delivery
+status: submitted, verified, lapsed or reinstated
+occurred_at: when it occurred, as Summit says
+actor: carrier, broker or system: from verifier
+verifier: who verified, lapsed or reinstated it
+reason_code: why, as a code of Summit
+reason_detail: the same in words
+checks: what was checked, and how it came out
+effective_date: first day of coverage
+expiry_date: last day of coverage; of a reinstated certificate the new one
+coi_pdf_id: the certificate's PDF at Summit$notes$);

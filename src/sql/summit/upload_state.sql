@@ -14,28 +14,28 @@ CREATE TABLE summit.upload (
 	coi bytea,
 	content_type text,
 	server text NOT NULL,
-	idempotency_key text,
+	idempotency_key canopy_summit.provider_id,
 	owner name NOT NULL,
 	status text NOT NULL,
 	job_id bigint,
-	summit_job_id text,
+	summit_job_id canopy_summit.provider_id,
 	request_hash bytea,
-	policy_number text,
+	policy_number canopy_summit.personal_text,
 	policy_type text,
 	insurer_name text,
 	effective_date date,
 	expiry_date date,
-	holder_name text,
+	holder_name canopy_summit.personal_text,
 	property_id text,
 	unit_id text,
 	lease_id text,
 	tenant_id text,
 	source_table text,
 	source_key jsonb,
-	error_code text,
-	error_field text,
-	error_message text,
-	correlation_id text,
+	error_code canopy_summit.provider_word,
+	error_field canopy_summit.provider_word,
+	error_message canopy_summit.personal_text,
+	correlation_id canopy_summit.provider_id,
 	uploaded_at timestamptz NOT NULL,
 	accepted_at timestamptz,
 	finished_at timestamptz,
@@ -56,22 +56,6 @@ CREATE INDEX upload_job ON summit.upload (job_id);
 CREATE INDEX upload_policy_number ON summit.upload USING hash (policy_number);
 
 COMMENT ON TABLE summit.upload IS 'certificates submitted to Summit: INSERT a payload to have it uploaded after COMMIT';
-COMMENT ON COLUMN summit.upload.upload_id IS 'filled by the engine; a row that comes with one is a restored row';
-COMMENT ON COLUMN summit.upload.payload IS 'in Summit''s JSON shape; kept without its documents';
-COMMENT ON COLUMN summit.upload.coi IS 'certificate as PDF, PNG or JPEG, unless the payload has it; not kept here';
-COMMENT ON COLUMN summit.upload.content_type IS 'of coi; application/pdf unless given';
-COMMENT ON COLUMN summit.upload.idempotency_key IS 'sent with every attempt; made unless given; one of your own is known by server and owner, and may be used again for the same payload if the upload failed';
-COMMENT ON COLUMN summit.upload.server IS 'foreign server of wrapper summit_api, by the name it had then; of setting canopy_summit.summit_server unless given';
-COMMENT ON COLUMN summit.upload.owner IS 'role that uploaded it, by the name it had then';
-COMMENT ON COLUMN summit.upload.server_oid IS 'which server that is, whatever it is called by now; means nothing in another instance';
-COMMENT ON COLUMN summit.upload.owner_oid IS 'which role owner is, likewise';
-COMMENT ON COLUMN summit.upload.instance IS 'canopy_summit.instance() where it was uploaded, or that took it over by arm()';
-COMMENT ON COLUMN summit.upload.status IS 'queued, accepted, verified, failed, unresolved or refused; view summit.upload_status knows more';
-COMMENT ON COLUMN summit.upload.summit_job_id IS 'job_id that Summit answered';
-COMMENT ON COLUMN summit.upload.request_hash IS 'SHA-256 of the body that is sent';
-COMMENT ON COLUMN summit.upload.source_table IS 'table of the row that summit_upload_on_insert() uploaded';
-COMMENT ON COLUMN summit.upload.source_key IS 'primary key of that row';
-COMMENT ON COLUMN summit.upload.error_field IS 'field of the payload that Summit, or the validator, refused';
 
 CREATE TABLE summit.upload_warning (
 	upload_id bigint NOT NULL,

@@ -152,3 +152,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_webhook(bigint) IS 'tries a quarantined webhook again; returns its state then';
+
+SELECT canopy_summit.allow('operator', 'function', 'apply_webhook apply_webhooks');
+SELECT canopy_summit.allow('nobody', 'function', 'apply_webhook_batch');

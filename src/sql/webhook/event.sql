@@ -39,3 +39,5 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (at, hash) > (than_at, than_hash);
 COMMENT ON FUNCTION canopy_summit.is_newer(timestamptz, bytea, timestamptz, bytea) IS
 	'whether one event counts more than another: the later one, and of one second that of the greater hash, so that any order of deliveries ends the same';
+
+SELECT canopy_summit.allow('nobody', 'function', 'lock_subjects');

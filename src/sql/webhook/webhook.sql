@@ -86,3 +86,17 @@ AS 'MODULE_PATHNAME', 'canopy_summit_sign_webhook'
 LANGUAGE C IMMUTABLE STRICT PARALLEL RESTRICTED COST 100;
 COMMENT ON FUNCTION @extschema@.sign_webhook(text, text, text, timestamptz) IS
 	'the header that signs a body: scheme canopy (canopy-signature) or summit (X-Summit-Signature)';
+
+SELECT canopy_summit.define_view('canopy_summit.webhook_status', 'deliveries received from the providers, and what became of them', $view$
+SELECT w.webhook_id, canopy_summit.server_name(w.server_oid, w.server, w.instance) AS server, w.event, w.subject, w.delivery_key, w.state,
+	w.problem, w.received_at, w.signed_at, w.applied_at, w.headers, w.body
+FROM canopy_summit.webhook w$view$, $notes$
+webhook_id: key of the webhook
+server: server it is of, by the name it has now
+state: stored, applied, quarantined, or conflict: another body came with the same delivery_id, and was applied
+received_at: when it came
+applied_at: when its effects were written$notes$);
+
+SELECT canopy_summit.allow('ingest', 'function', 'receive_webhook');
+SELECT canopy_summit.allow('ingest admin', 'table', 'canopy_summit.webhook', 'INSERT (server, headers, body), SELECT (webhook_id)');
+SELECT canopy_summit.allow('pii_reader operator', 'table', 'canopy_summit.webhook_status');
