@@ -75,7 +75,8 @@ sub matrix
 	is_deeply(\@levels, [qw(reader pii_reader fetcher ingest operator admin)], 'the levels are those of the design');
 	for my $level (@levels)
 	{
-		$node->safe_psql('postgres', "CREATE ROLE has_$level; SELECT canopy_summit.grant_access('has_$level', '$level')");
+		$node->safe_psql('postgres', "CREATE ROLE has_$level; SET quote_all_identifiers = on; "
+			. "SELECT canopy_summit.grant_access('has_$level', '$level')");
 	}
 	$node->safe_psql('postgres', 'CREATE ROLE has_nothing');
 	define_actual();

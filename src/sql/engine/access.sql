@@ -23,21 +23,22 @@ RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 200
 BEGIN ATOMIC
 	WITH member AS (
-		SELECT 'function' AS kind, f.proname::text AS name, f.oid::regprocedure::text AS object, NULL AS schema,
-			f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS is_trigger
+		SELECT 'function' AS kind, f.oid, f.proname::text AS name, f.oid::regprocedure::text AS object,
+			false AS is_for_readers, f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS is_trigger
 		FROM canopy_summit.members() m JOIN pg_catalog.pg_proc f ON m.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = m.objid
 		UNION ALL
-		SELECT CASE r.relkind WHEN 'v' THEN 'view' ELSE 'table' END, r.oid::regclass::text, r.oid::regclass::text, r.relnamespace::regnamespace::text, false
+		SELECT 'table', r.oid, NULL, r.oid::regclass::text,
+			r.relkind = 'v' AND r.relnamespace IN ('canopy'::regnamespace, 'summit'::regnamespace), false
 		FROM canopy_summit.members() m JOIN pg_catalog.pg_class r ON m.classid = 'pg_catalog.pg_class'::regclass AND r.oid = m.objid AND r.relkind IN ('r', 'p', 'v'))
 	SELECT r.level, r.kind, coalesce(m.object, r.name), r.privilege
-	FROM canopy_summit.access_rule r LEFT JOIN member m ON r.kind = 'function' AND m.kind = 'function' AND m.name = r.name
+	FROM canopy_summit.access_rule r LEFT JOIN member m ON r.kind = 'function' AND m.name = r.name
 	WHERE r.level <> 'nobody'
-	UNION ALL SELECT 'reader', 'table', m.object, 'SELECT' FROM member m WHERE m.kind = 'view' AND m.schema IN ('canopy', 'summit')
+	UNION ALL SELECT 'reader', 'table', m.object, 'SELECT' FROM member m WHERE m.is_for_readers
 	-- An admin has all that nobody else lacks; a trigger's function is used by whoever makes the trigger.
-	UNION ALL SELECT 'admin', CASE m.kind WHEN 'function' THEN 'function' ELSE 'table' END, m.object,
-		CASE m.kind WHEN 'function' THEN 'EXECUTE' ELSE 'SELECT' END
+	UNION ALL SELECT 'admin', m.kind, m.object, CASE m.kind WHEN 'function' THEN 'EXECUTE' ELSE 'SELECT' END
 	FROM member m
-	WHERE NOT EXISTS (SELECT FROM canopy_summit.access_rule n WHERE n.level = 'nobody' AND n.name = m.name)
+	WHERE NOT EXISTS (SELECT FROM canopy_summit.access_rule n WHERE n.level = 'nobody' AND n.kind = m.kind
+			AND CASE m.kind WHEN 'function' THEN n.name = m.name ELSE to_regclass(n.name) = m.oid END)
 		AND (NOT m.is_trigger OR EXISTS (SELECT FROM canopy_summit.access_rule t WHERE t.kind = 'function' AND t.name = m.name));
 END;
 COMMENT ON FUNCTION canopy_summit.access_rules() IS 'what each level may do beyond the level it includes, a row a privilege';

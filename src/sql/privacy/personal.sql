@@ -73,10 +73,11 @@ BEGIN
 			JOIN pg_attribute a ON a.attrelid = o.objoid AND a.attnum = o.objsubid
 		ORDER BY a.attname, t.columns DESC, t.refobjid),
 	shown AS (
-		SELECT a.attname, a.attnum, format('q.%I', a.attname) AS value, format_type(coalesce(nullif(y.typbasetype, 0), y.oid), a.atttypmod) AS base,
+		SELECT a.attname, a.attnum, format('q.%I', a.attname) AS value, format_type(b.type, a.atttypmod) AS base, b.type = 'text'::regtype AS is_text,
 			k.type IS NOT NULL OR s.condition IS NOT NULL AS is_masked, s.condition, k.pattern, k.looks, coalesce(n.note, t.note, u.note) AS note
 		FROM pg_attribute a
 			JOIN pg_type y ON y.oid = a.atttypid
+			CROSS JOIN LATERAL (SELECT coalesce(nullif(y.typbasetype, 0), y.oid)) AS b(type)
 			LEFT JOIN canopy_summit.masked_types() AS k ON k.type = a.atttypid
 			LEFT JOIN jsonb_each_text(define_view.shown_if) AS s(name, condition) ON s.name = a.attname
 			LEFT JOIN (SELECT split_part(l.line, ': ', 1), substr(l.line, strpos(l.line, ': ') + 2)
@@ -87,11 +88,11 @@ BEGIN
 		WHERE a.attrelid = to_regclass('canopy_summit.unmasked') AND a.attnum > 0)
 	SELECT string_agg(CASE WHEN h.is_masked THEN format('CASE WHEN %s%s(SELECT canopy_summit.may_read_pii()) THEN %s::%s%s END AS %I',
 				h.condition || ' OR ', h.value || ' ~ ' || quote_literal(h.pattern) || ' OR ', h.value, h.base,
-				CASE h.base WHEN 'text' THEN format(' WHEN %s IS NOT NULL THEN ''***''', h.value) END, h.attname)
+				CASE WHEN h.is_text THEN format(' WHEN %s IS NOT NULL THEN ''***''', h.value) END, h.attname)
 			ELSE h.value END, ', ' ORDER BY h.attnum),
 		' WHERE ' || canopy_summit.row_condition(array_agg(h.attname::text)),
 		string_agg(format('COMMENT ON COLUMN %s.%I IS %L', define_view.name, h.attname, concat_ws('; ', h.note,
-			CASE WHEN h.is_masked AND h.condition IS DISTINCT FROM 'true' THEN CASE h.base WHEN 'text' THEN '***' ELSE 'NULL' END
+			CASE WHEN h.is_masked AND h.condition IS DISTINCT FROM 'true' THEN CASE WHEN h.is_text THEN '***' ELSE 'NULL' END
 				|| ' without level pii_reader' || coalesce(', unless it looks like ' || h.looks, '') END)), '; ')
 	INTO STRICT columns, condition, comments
 	FROM shown h;
