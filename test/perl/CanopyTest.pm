@@ -10,6 +10,8 @@ use warnings;
 
 use CanopyPsql;
 use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Spec ();
 use IPC::Run ();
 use List::Util qw(max);
 use PostgreSQL::Test::Cluster;
@@ -19,7 +21,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   new_node start_sandbox create_canopy_server open_session sqlstate_of wait_until soon_ok SOON scaled test_seed
-  members
+  in_checkout generated members
 );
 
 # Seconds that whatever is to happen at once may take, however busy the machine; and less than the minute
@@ -55,6 +57,20 @@ sub extension_settings
 	  : "extension_destdir = '$ENV{CANOPY_TREE}'";
 
 	return "dynamic_library_path = '$libraries:\$libdir'\n$extensions\n";
+}
+
+# The absolute path of a file, whose name is relative to the checkout.
+sub in_checkout { my ($file) = @_; return File::Spec->rel2abs(dirname(__FILE__) . "/../../$file") }
+
+# What test/sandbox/generate.py prints.
+sub generated
+{
+	my (@arguments) = @_;
+	my ($output, $error);
+
+	IPC::Run::run([ 'python3', in_checkout('test/sandbox/generate.py'), @arguments ], '>', \$output, '2>', \$error)
+	  or die "generate.py failed: $error";
+	return $output;
 }
 
 # Everything that the extension consists of, a definition a line.
@@ -327,8 +343,6 @@ sub kept_psql
 # A sandbox process of our own, and its control service.
 package CanopyTest::Sandbox;
 
-use File::Basename qw(dirname);
-use File::Spec ();
 use HTTP::Tiny ();
 use JSON::PP ();
 use POSIX ();
@@ -339,7 +353,7 @@ sub start
 {
 	my ($class, $seed) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir('sandbox');
-	my $program = File::Spec->rel2abs(dirname(__FILE__) . '/../sandbox/sandbox.py');
+	my $program = CanopyTest::in_checkout('test/sandbox/sandbox.py');
 	my $log = "$PostgreSQL::Test::Utils::log_path/sandbox_" . @running . '_' . $$ . '.log';
 
 	my $pid = fork // die "could not fork: $!";

@@ -3,7 +3,6 @@ use strict;
 use warnings;
 
 use CanopyTest;
-use File::Basename qw(dirname);
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -169,7 +168,7 @@ sub archiving
 
 sub carriers
 {
-	my $schema = $json->decode(slurp_file(dirname(__FILE__) . '/../sandbox/canopy-api.json'))->{schemas}{Carrier};
+	my $schema = $json->decode(slurp_file(in_checkout('test/sandbox/canopy-api.json')))->{schemas}{Carrier};
 	my %of_type = (
 		string => sub { "text \x{e9} of $_[0]" },
 		boolean => sub { JSON::PP::true },

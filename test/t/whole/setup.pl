@@ -3,12 +3,10 @@
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
-
 use CanopyTest;
 use Test::More;
 
-my $setup   = dirname(__FILE__) . '/../../examples/setup.sql';
+my $setup   = in_checkout('examples/setup.sql');
 my $node    = new_node();
 my $sandbox = start_sandbox();
 

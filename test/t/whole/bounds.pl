@@ -7,7 +7,6 @@ use CanopyProcess;
 use CanopyReceiver;
 use CanopyTest;
 use CanopyUpload;
-use File::Basename qw(dirname);
 use JSON::PP ();
 use List::Util qw(sum0);
 use MIME::Base64 qw(encode_base64);
@@ -100,10 +99,7 @@ sub within
 
 sub monstrous_pull
 {
-	my $generator = dirname(__FILE__) . '/../sandbox/generate.py';
-	my ($output, $error);
-	IPC::Run::run([ 'python3', $generator, 'sentinel' ], '>', \$output, '2>', \$error) or die "generate.py failed: $error";
-	my $pull = replaced(read_json($output)->{pull}, sub { monster(3000) });
+	my $pull = replaced(read_json(generated('sentinel'))->{pull}, sub { monster(3000) });
 	my %fields = (%$pull, primaryAddress => { city => monster(3000) }, monster(3000), 1, pull_id => 'monster', status => 'SUCCESS');
 	my $file = PostgreSQL::Test::Utils::tempdir('pull') . '/pull.json';
 

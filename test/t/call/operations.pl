@@ -6,14 +6,13 @@ use strict;
 use warnings;
 
 use CanopyTest;
-use File::Basename qw(dirname);
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
-my $api = $json->decode(slurp_file(dirname(__FILE__) . '/../sandbox/canopy-api.json'));
+my $api = $json->decode(slurp_file(in_checkout('test/sandbox/canopy-api.json')));
 my $operations = $api->{operations};
 my @names = sort keys %$operations;
 my @callable = grep { $operations->{$_}{method} ne 'POST' } @names;

@@ -3,7 +3,6 @@ use strict;
 use warnings;
 
 use CanopyTest;
-use File::Basename qw(dirname);
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use ShreddedPull;
@@ -14,11 +13,11 @@ my $node = new_node(conf => "fsync = off\nautovacuum = off");
 create_canopy_server($node, $sandbox, options => { with_property_data => 'true' });
 
 # A pull in which every declared field holds a value of its own.
-my $generated = generated('sentinel');
+my $generated = made('sentinel');
 my $sentinel = $generated->{pull};
 store($sentinel);
 # Pulls as they come: departing from their schemas, and of every user of the sandbox.
-my @quirks = (generated('quirks'), generated('quirks', '--string-meta-data'));
+my @quirks = (made('quirks'), made('quirks', '--string-meta-data'));
 $quirks[1]{pull_id} .= '-2';
 store($_) for @quirks;
 my %users = map { $_ => $sandbox->pull($sandbox->pull_id($_)) } keys %{ $sandbox->{ready}{pulls} };
@@ -77,13 +76,7 @@ cmp_ok(problems(\%damaged), '>', 0, 'and a row too few');
 
 done_testing();
 
-sub generated
-{
-	my ($output, $error);
-	IPC::Run::run([ 'python3', dirname(__FILE__) . '/../sandbox/generate.py', @_ ], '>', \$output, '2>', \$error)
-	  or die "generate.py failed: $error";
-	return read_json($output);
-}
+sub made { return read_json(generated(@_)) }
 
 sub store
 {

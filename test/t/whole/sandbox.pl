@@ -2,8 +2,9 @@
 use strict;
 use warnings;
 
+use CanopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-command_ok([ 'python3', 'test/sandbox/selftest.py' ], 'every self-test of the sandbox');
+command_ok([ 'python3', in_checkout('test/sandbox/selftest.py') ], 'every self-test of the sandbox');
 done_testing();

@@ -3,7 +3,6 @@ use strict;
 use warnings;
 
 use CanopyTest;
-use File::Basename qw(dirname);
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -295,8 +294,7 @@ sub define_actual
 # A pull in which every field has a value of its own: which of them does who see?
 sub readers
 {
-	my ($output) = run_command([ 'python3', dirname(__FILE__) . '/../sandbox/generate.py', 'sentinel' ]);
-	my $made = JSON::PP->new->utf8->decode($output);
+	my $made = JSON::PP->new->utf8->decode(generated('sentinel'));
 	my %secret = map { ($_->{value} => 1) }
 	  grep { "$_->{schema}.$_->{field}" =~ $personal && !ref $_->{value} && $_->{value} =~ /^(s:.*|\d{7})$/ } @{ $made->{sentinels} };
 	$made->{pull}{is_archived} = JSON::PP::false;

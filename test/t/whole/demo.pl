@@ -3,12 +3,10 @@ use strict;
 use warnings;
 
 use CanopyTest;
-use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $script = dirname(__FILE__) . '/../demo.sh';
 my $shown = demo_output();
 my $lines = () = $shown =~ /\n/g;
 cmp_ok($lines, '<=', 72, 'the demo fits on one screen');
@@ -35,7 +33,7 @@ done_testing();
 sub demo_output
 {
 	my ($stdout, $stderr);
-	IPC::Run::run([$script], '>', \$stdout, '2>', \$stderr) or die "the demo failed: $stderr";
+	IPC::Run::run([ in_checkout('test/demo.sh') ], '>', \$stdout, '2>', \$stderr) or die "the demo failed: $stderr";
 	return $stdout;
 }
 
@@ -64,7 +62,7 @@ sub replay
 {
 	my $sql = join "\n", @_;
 	my $ready = $sandbox->{ready};
-	my $post = dirname($script) . "/post_webhook.py $ready->{control_url} http://127.0.0.1:$port replayed";
+	my $post = in_checkout('test/post_webhook.py') . " $ready->{control_url} http://127.0.0.1:$port replayed";
 	my %canopy = (
 		base_url => $sandbox->base_url,
 		ca_file => $sandbox->ca_file,
