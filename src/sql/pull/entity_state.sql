@@ -15,10 +15,7 @@
 --   *_cents          the API's cents; views have a twin in whole units
 
 CREATE TABLE canopy_summit.pull (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
 	status text,
 	account_identifier canopy_summit.personal_text,
 	first_name canopy_summit.personal_text,
@@ -65,13 +62,9 @@ CREATE TABLE canopy_summit.pull (
 COMMENT ON TABLE canopy_summit.pull IS 'consumer authorisations: one row a pull; gender, marital_status, education and occupation as the consumer entered them';
 
 CREATE TABLE canopy_summit.policy (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	account_identifier canopy_summit.personal_text,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL,
+	account_identifier canopy_summit.personal_text, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	name canopy_summit.personal_text,
 	description canopy_summit.personal_text,
@@ -105,12 +98,8 @@ CREATE TABLE canopy_summit.policy (
 COMMENT ON TABLE canopy_summit.policy IS 'policies';
 
 CREATE TABLE canopy_summit.vehicle (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	vehicle_id text,
 	year integer,
@@ -135,12 +124,8 @@ CREATE TABLE canopy_summit.vehicle (
 COMMENT ON TABLE canopy_summit.vehicle IS 'vehicles of a policy';
 
 CREATE TABLE canopy_summit.vehicle_coverage (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	vehicle_id text,
 	vehicle_coverage_id text,
@@ -165,12 +150,8 @@ CREATE TABLE canopy_summit.vehicle_coverage (
 COMMENT ON TABLE canopy_summit.vehicle_coverage IS 'coverages of a vehicle';
 
 CREATE TABLE canopy_summit.vehicle_driver (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	vehicle_id text,
 	driver_id text,
@@ -196,12 +177,8 @@ CREATE TABLE canopy_summit.vehicle_driver (
 COMMENT ON TABLE canopy_summit.vehicle_driver IS 'drivers of a vehicle';
 
 CREATE TABLE canopy_summit.driver (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	driver_id text,
 	first_name canopy_summit.personal_text,
 	middle_name canopy_summit.personal_text,
@@ -223,12 +200,8 @@ CREATE TABLE canopy_summit.driver (
 COMMENT ON TABLE canopy_summit.driver IS 'drivers of a pull';
 
 CREATE TABLE canopy_summit.dwelling (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	dwelling_id text,
 	mortgagee_name canopy_summit.personal_text,
@@ -244,12 +217,8 @@ CREATE TABLE canopy_summit.dwelling (
 COMMENT ON TABLE canopy_summit.dwelling IS 'dwellings of a policy';
 
 CREATE TABLE canopy_summit.dwelling_coverage (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	dwelling_id text,
 	dwelling_coverage_id text,
@@ -270,12 +239,8 @@ CREATE TABLE canopy_summit.dwelling_coverage (
 COMMENT ON TABLE canopy_summit.dwelling_coverage IS 'coverages of a dwelling';
 
 CREATE TABLE canopy_summit.property_data (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	dwelling_id text,
 	location_id text,
@@ -337,12 +302,8 @@ CREATE TABLE canopy_summit.property_data (
 COMMENT ON TABLE canopy_summit.property_data IS 'property data of a dwelling or location, where fetched';
 
 CREATE TABLE canopy_summit.location (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	location_id text,
 	carrier_location_identifier canopy_summit.personal_text,
@@ -352,12 +313,8 @@ CREATE TABLE canopy_summit.location (
 COMMENT ON TABLE canopy_summit.location IS 'locations of a commercial policy';
 
 CREATE TABLE canopy_summit.location_coverage (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	location_id text,
 	location_coverage_id text,
@@ -386,12 +343,8 @@ CREATE TABLE canopy_summit.location_coverage (
 COMMENT ON TABLE canopy_summit.location_coverage IS 'coverages of a location';
 
 CREATE TABLE canopy_summit.location_operation (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	location_id text,
 	location_operation_id text,
@@ -405,12 +358,8 @@ CREATE TABLE canopy_summit.location_operation (
 COMMENT ON TABLE canopy_summit.location_operation IS 'operations at a location';
 
 CREATE TABLE canopy_summit.mortgagee (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	dwelling_id text,
 	location_id text,
@@ -424,12 +373,8 @@ CREATE TABLE canopy_summit.mortgagee (
 COMMENT ON TABLE canopy_summit.mortgagee IS 'lenders: mortgagees of a dwelling or location, those that a dwelling itself names included, and lien holders of a vehicle (vehicle_id)';
 
 CREATE TABLE canopy_summit.additional_interest (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	additional_interest_id text,
 	additional_interest_name canopy_summit.personal_text,
@@ -441,12 +386,8 @@ CREATE TABLE canopy_summit.additional_interest (
 COMMENT ON TABLE canopy_summit.additional_interest IS 'additional interests of a policy';
 
 CREATE TABLE canopy_summit.named_insured (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	named_insured_id text,
 	first_name canopy_summit.personal_text,
@@ -464,12 +405,8 @@ CREATE TABLE canopy_summit.named_insured (
 COMMENT ON TABLE canopy_summit.named_insured IS 'named insureds of a policy';
 
 CREATE TABLE canopy_summit.commercial_named_insured (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	commercial_named_insured_id text,
 	address_id text,
@@ -492,12 +429,8 @@ CREATE TABLE canopy_summit.commercial_named_insured (
 COMMENT ON TABLE canopy_summit.commercial_named_insured IS 'named insureds of a commercial policy';
 
 CREATE TABLE canopy_summit.life_details (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	declared_pull_id text,
 	life_policy_details_id text,
@@ -527,12 +460,8 @@ CREATE TABLE canopy_summit.life_details (
 COMMENT ON TABLE canopy_summit.life_details IS 'details of a life policy';
 
 CREATE TABLE canopy_summit.life_rider (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	declared_pull_id text,
 	life_policy_rider_id text,
@@ -545,12 +474,8 @@ CREATE TABLE canopy_summit.life_rider (
 COMMENT ON TABLE canopy_summit.life_rider IS 'riders of a life policy';
 
 CREATE TABLE canopy_summit.life_beneficiary (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	declared_pull_id text,
 	life_policy_beneficiary_id text,
@@ -568,12 +493,8 @@ CREATE TABLE canopy_summit.life_beneficiary (
 COMMENT ON TABLE canopy_summit.life_beneficiary IS 'beneficiaries of a life policy';
 
 CREATE TABLE canopy_summit.policy_form (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	policy_form_id text,
 	form_name text,
@@ -587,12 +508,8 @@ CREATE TABLE canopy_summit.policy_form (
 COMMENT ON TABLE canopy_summit.policy_form IS 'forms and endorsements of a policy';
 
 CREATE TABLE canopy_summit.premium_group (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	premium_group_id text,
 	premium_cents bigint,
@@ -602,12 +519,8 @@ CREATE TABLE canopy_summit.premium_group (
 COMMENT ON TABLE canopy_summit.premium_group IS 'premiums that several coverages share';
 
 CREATE TABLE canopy_summit.policy_check (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	policy_id text,
 	status text,
 	details jsonb,
@@ -616,12 +529,8 @@ CREATE TABLE canopy_summit.policy_check (
 COMMENT ON TABLE canopy_summit.policy_check IS 'results of policy checks';
 
 CREATE TABLE canopy_summit.document (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	document_id text,
 	title canopy_summit.personal_text,
 	date_added date,
@@ -634,12 +543,8 @@ CREATE TABLE canopy_summit.document (
 COMMENT ON TABLE canopy_summit.document IS 'documents of a pull';
 
 CREATE TABLE canopy_summit.address (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	address_role text,
 	policy_id text,
 	vehicle_id text,
@@ -667,12 +572,8 @@ CREATE TABLE canopy_summit.address (
 COMMENT ON TABLE canopy_summit.address IS 'addresses, wherever they appear in a pull; address_role is the field, in snake case';
 
 CREATE TABLE canopy_summit.claim (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	claim_id text,
 	policy_id text,
 	dwelling_id text,
@@ -693,12 +594,8 @@ CREATE TABLE canopy_summit.claim (
 COMMENT ON TABLE canopy_summit.claim IS 'claims';
 
 CREATE TABLE canopy_summit.driving_record (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	driving_record_id text,
 	driver_id text,
 	incident_date date,
@@ -710,12 +607,8 @@ CREATE TABLE canopy_summit.driving_record (
 COMMENT ON TABLE canopy_summit.driving_record IS 'driving records';
 
 CREATE TABLE canopy_summit.loss_event (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	loss_event_id text,
 	policy_id text,
 	date_of_occurrence date,
@@ -730,12 +623,8 @@ CREATE TABLE canopy_summit.loss_event (
 COMMENT ON TABLE canopy_summit.loss_event IS 'loss events';
 
 CREATE TABLE canopy_summit.agent (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	agent_info_id text,
 	address_id text,
 	agency_name text,
@@ -750,24 +639,16 @@ CREATE TABLE canopy_summit.agent (
 COMMENT ON TABLE canopy_summit.agent IS 'agents of an account';
 
 CREATE TABLE canopy_summit.answer_section (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	consumer_flow_section_id text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.answer_section IS 'sections of answers a consumer gave';
 
 CREATE TABLE canopy_summit.answer (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	consumer_flow_section_id text,
 	consumer_flow_section_field_id text,
 	label text,
@@ -779,12 +660,8 @@ CREATE TABLE canopy_summit.answer (
 COMMENT ON TABLE canopy_summit.answer IS 'answers a consumer gave';
 
 CREATE TABLE canopy_summit.answer_file (
-	server text NOT NULL,
-	pull_id text NOT NULL,
-	environment text NOT NULL,
-	is_current boolean NOT NULL,
-	ordinal integer NOT NULL,
-	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	ordinal integer NOT NULL, parent_ordinal integer,
 	consumer_flow_section_id text,
 	consumer_flow_section_field_id text,
 	name canopy_summit.personal_text,
