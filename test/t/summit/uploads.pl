@@ -396,7 +396,7 @@ subtest 'refused by Summit' => sub {
 	my $job_id = upload_has($upload_id, 'job_id');
 	is($node->safe_psql('postgres', "SELECT canopy_summit.retry_job($job_id)"), 't', 'its job can be queued again');
 	wait_until('the job has succeeded', sub { $node->safe_psql('postgres', "SELECT state FROM canopy_summit.job WHERE job_id = $job_id") eq 'succeeded' });
-	wait_until('the job is known at Summit to be verified', sub { $node->safe_psql('postgres', "SELECT count(*) FROM canopy_summit.job WHERE operation = 'get-job' AND state = 'queued'") == 0 });
+	wait_until('the job is known at Summit to be verified', sub { $node->safe_psql('postgres', "SELECT count(*) FROM canopy_summit.job WHERE operation = 'get-job' AND state IN ('queued', 'running')") == 0 });
 	is(upload_has($upload_id, 'status, error_code, error_field, error_message, correlation_id'), 'verified||||', 'and then it is verified');
 
 	$policy = policy();
