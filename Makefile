@@ -12,12 +12,12 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/
 # The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
 # then what an upgrade script replays. src/sql/README.md says what goes where.
 SQL_HEAD = engine/head
-SQL_STATE = engine/schema_state engine/access_state privacy/personal_state server/server_state pull/pull_state pull/entity_state \
-	privacy/minimise_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
-	canopy/monitoring_state summit/upload_state summit/status_state
-SQL_CODE = engine/member base/html base/coerce base/json privacy/personal privacy/minimise engine/instance server/server \
-	api/operation process/wake pull/pull pull/dictionary pull/view job/job job/operate job/reconcile webhook/webhook webhook/event \
-	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/status webhook/apply status/status \
+SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/server_state pull/pull_state pull/entity_state \
+	privacy/minimize_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
+	canopy/monitoring_state summit/upload_state summit/policy_status_state
+SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/minimize engine/instance server/server \
+	api/operation process/wake pull/pull pull/dictionary pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
+	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/policy_status webhook/apply status/stats \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 
@@ -37,7 +37,7 @@ PG_CPPFLAGS = -I$(here)/src -DCANOPY_SUMMIT_VERSION='"$(EXTVERSION)"' \
 SHLIB_LINK = -lcurl -lssl -lcrypto -lxml2 -lmicrohttpd
 
 EXTENSION_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
-EXPORTS = src/exports.map
+EXPORTS = src/symbols.map
 DATA = $(notdir $(wildcard $(here)/$(EXTENSION)--*--*.sql))
 DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for

@@ -13,7 +13,7 @@
 #include "utils/guc.h"
 
 #include "api/request.h"
-#include "canopy/fetch_effect.h"
+#include "canopy/fetch_pull_effect.h"
 #include "engine/instance.h"
 #include "job/reconcile.h"
 #include "job/retention.h"
@@ -27,7 +27,7 @@
 #include "server/connection.h"
 #include "summit/upload_effect.h"
 #include "webhook/inbox.h"
-#include "worker/apply.h"
+#include "worker/apply_webhooks.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;

@@ -21,7 +21,7 @@
 #include "job/retry.h"
 #include "job/settlement.h"
 #include "job/throttle.h"
-#include "worker/effect.h"
+#include "worker/job_effect.h"
 #include "worker/flight.h"
 #include "worker/settle.h"
 #include "worker/worker.h"

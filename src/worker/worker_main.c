@@ -40,7 +40,7 @@
 #include "process/database.h"
 #include "process/shared.h"
 #include "process/wake.h"
-#include "worker/apply.h"
+#include "worker/apply_webhooks.h"
 #include "worker/drain.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"

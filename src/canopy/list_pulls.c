@@ -1,5 +1,5 @@
 /*
- * list.c
+ * list_pulls.c
  *	  canopy_list_pulls(): what pulls the API has.
  */
 #include "postgres.h"

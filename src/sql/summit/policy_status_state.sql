@@ -1,4 +1,4 @@
--- summit/status_state.sql: what webhooks have told of certificates.
+-- summit/policy_status_state.sql: what webhooks have told of certificates.
 -- State.
 
 CREATE SEQUENCE canopy_summit.policy_status_id_seq;

@@ -1,4 +1,4 @@
--- status/status.sql: watching workers, servers and jobs.
+-- status/stats.sql: watching workers, servers and jobs.
 -- Replaceable.
 
 CREATE FUNCTION canopy_summit.workers(OUT pid integer, OUT epoch bigint, OUT started_at timestamptz, OUT in_flight integer,

@@ -1,9 +1,9 @@
 /*
- * apply.h
+ * apply_webhooks.h
  *	  Applying what the inbox has stored.
  */
-#ifndef CANOPY_SUMMIT_WORKER_APPLY_H
-#define CANOPY_SUMMIT_WORKER_APPLY_H
+#ifndef CANOPY_SUMMIT_WORKER_APPLY_WEBHOOKS_H
+#define CANOPY_SUMMIT_WORKER_APPLY_WEBHOOKS_H
 
 #include "postgres.h"
 
@@ -12,4 +12,4 @@
 extern void apply_want(TimestampTz now);
 extern void apply_register(void);
 
-#endif /* CANOPY_SUMMIT_WORKER_APPLY_H */
+#endif /* CANOPY_SUMMIT_WORKER_APPLY_WEBHOOKS_H */

@@ -1,10 +1,10 @@
 /*
- * effect.h
+ * job_effect.h
  *	  What an answer changes besides the job itself, in the transaction that
  *	  settles the job.
  */
-#ifndef CANOPY_SUMMIT_WORKER_EFFECT_H
-#define CANOPY_SUMMIT_WORKER_EFFECT_H
+#ifndef CANOPY_SUMMIT_WORKER_JOB_EFFECT_H
+#define CANOPY_SUMMIT_WORKER_JOB_EFFECT_H
 
 #include "postgres.h"
 
@@ -15,4 +15,4 @@
 extern void effect_keep_answer(Flight *flight);
 extern void effect_apply(List *flights);
 
-#endif /* CANOPY_SUMMIT_WORKER_EFFECT_H */
+#endif /* CANOPY_SUMMIT_WORKER_JOB_EFFECT_H */

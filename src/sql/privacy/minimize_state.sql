@@ -1,4 +1,4 @@
--- privacy/minimise_state.sql: what must not be sent to Summit.
+-- privacy/minimize_state.sql: what must not be sent to Summit.
 -- State: the built-in rules, too, and the function that the table checks them with.
 --
 -- Built-in rows come with the extension and stay as they are. A row of the same rule_id that is not

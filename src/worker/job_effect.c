@@ -1,5 +1,5 @@
 /*
- * effect.c
+ * job_effect.c
  *	  What an answer changes besides its job: its handler knows.
  *
  * Called by the worker in the transaction that settles the job, after the
@@ -15,7 +15,7 @@
 #include "job/job.h"
 #include "job/reconcile.h"
 #include "job/settlement.h"
-#include "worker/effect.h"
+#include "worker/job_effect.h"
 #include "worker/flight.h"
 #include "worker/hold.h"
 

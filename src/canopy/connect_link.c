@@ -1,5 +1,5 @@
 /*
- * link.c
+ * connect_link.c
  *	  The link a consumer opens to connect an insurance account.
  *
  * Metadata travels in the link and comes back with the pull, so nothing

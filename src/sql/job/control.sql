@@ -1,4 +1,4 @@
--- job/operate.sql: steering jobs.
+-- job/control.sql: steering jobs.
 -- Replaceable.
 
 CREATE FUNCTION canopy_summit.cancel_job(job_id bigint) RETURNS boolean

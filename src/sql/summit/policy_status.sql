@@ -1,4 +1,4 @@
--- summit/status.sql: what webhooks tell of certificates.
+-- summit/policy_status.sql: what webhooks tell of certificates.
 -- Replaceable; see webhook/apply.sql.
 
 -- Summit's events carry different subsets of the reference ids. One is about a certificate of the same

@@ -1,5 +1,5 @@
 /*
- * fetch.c
+ * fetch_pull.c
  *	  canopy_fetch_pull() and its like, thin: check the caller, call, store.
  *
  * Every function calls before it locks or writes.

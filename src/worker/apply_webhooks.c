@@ -1,5 +1,5 @@
 /*
- * apply.c
+ * apply_webhooks.c
  *	  Applying what the inbox has stored: a chore, a batch a transaction.
  */
 #include "postgres.h"
@@ -9,7 +9,7 @@
 
 #include "engine/statement.h"
 #include "process/chore.h"
-#include "worker/apply.h"
+#include "worker/apply_webhooks.h"
 
 #define BATCH 200  /* webhooks that are applied together */
 #define PAUSE 50   /* ms between batches that are not full: more may come, and go together */

@@ -1,4 +1,4 @@
--- privacy/minimise.sql: built-in rules of data minimisation stay as they are.
+-- privacy/minimize.sql: built-in rules of data minimisation stay as they are.
 -- Replaceable.
 
 -- Keeps the built-in rows: an UPDATE adds the row that wins, once.

@@ -1,5 +1,5 @@
 /*
- * fetch_effect.c
+ * fetch_pull_effect.c
  *	  A pull fetched by job: what the job asks for, and how its answer is stored.
  */
 #include "postgres.h"
@@ -11,7 +11,7 @@
 
 #include "api/answer.h"
 #include "base/json.h"
-#include "canopy/fetch_effect.h"
+#include "canopy/fetch_pull_effect.h"
 #include "engine/new_row.h"
 #include "job/handler.h"
 #include "job/job.h"

@@ -1,4 +1,4 @@
--- privacy/personal_state.sql: the types that say who sees what a column holds.
+-- privacy/mask_state.sql: the types that say who sees what a column holds.
 -- State.
 
 -- A column of one of these types is masked in the views for everybody without level pii_reader; so are jsonb and bytea,

@@ -1,4 +1,4 @@
--- privacy/personal.sql: who reads personal data, and the one way in which views over it are made.
+-- privacy/mask.sql: who reads personal data, and the one way in which views over it are made.
 -- Replaceable.
 
 -- Marker functions: a level is the right to execute them.
