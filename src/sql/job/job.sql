@@ -73,3 +73,7 @@ SELECT canopy_summit.allow('fetcher admin', 'table', 'canopy_summit.job',
 	'INSERT (server, operation, params, body, priority, run_at, max_attempts, ordering_key, dedupe_key, idempotency_key), SELECT (job_id)');
 SELECT canopy_summit.allow('pii_reader', 'table', 'canopy_summit.job_answer');
 SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_status canopy_summit.job_attempt');
+-- All but what is sent, which may be personal.
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job',
+	'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
+		'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid)');

@@ -100,3 +100,6 @@ applied_at: when its effects were written$notes$);
 SELECT canopy_summit.allow('ingest', 'function', 'receive_webhook');
 SELECT canopy_summit.allow('ingest admin', 'table', 'canopy_summit.webhook', 'INSERT (server, headers, body), SELECT (webhook_id)');
 SELECT canopy_summit.allow('pii_reader operator', 'table', 'canopy_summit.webhook_status');
+-- A provider's words, such as an event's name, are shown by the view alone.
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.webhook',
+	'SELECT (webhook_id, server, received_at, signed_at, state, applied_at, problem, instance, server_oid)');
