@@ -218,6 +218,7 @@ sub breaker
 	$sandbox->arm(match => { path => '/pulls/outage' }, times => undef, fault => { kind => 'status', status => 503 });
 	query($node, qq{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "outage-safe"}', server => 'outage') FROM generate_series(1, $count)});
 	soon_ok('the breaker opens', sub { query($node, q{SELECT breaker_until > now() FROM canopy_summit.server_health WHERE server = 'outage'}) eq 't' }, 10);
+	wait_until('what was on the wire then has landed', sub { query($node, 'SELECT sum(in_flight) FROM canopy_summit.worker_status') eq '0' });
 	my $opened = requests($sandbox, 'pulls/outage', 'path');
 	cmp_ok($opened, '<=', 20, 'an outage costs a handful of requests');
 	wait_until('it lets a few through', sub { requests($sandbox, 'pulls/outage', 'path') >= $opened + 2 });

@@ -358,6 +358,9 @@ sub extension
 	is(uploaded($upload, $database), 'verified|', 'upload: so is it');
 	is(query($node, "SET client_min_messages = error; SET ROLE r_goes; SELECT summit_upload_policy($payload, server => 's_goes', idempotency_key => 'k_goes')", $database),
 		$upload, 'upload: and is known there');
+	query($node, 'ALTER SERVER s_goes RENAME TO s_gone', $database);
+	is(query($node, "SELECT server FROM summit.upload_status WHERE upload_id = $upload", $database), 's_gone',
+		'upload: armed, it goes along with a rename');
 	query($node, "DROP DATABASE $database");
 	return;
 }
