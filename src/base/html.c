@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
 #include "base/confidential.h"
 #include "base/html.h"
 
