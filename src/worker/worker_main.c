@@ -114,6 +114,7 @@ worker_attach(Worker *worker, int index)
 	slot->procno = my_procno;
 	slot->pid = MyProcPid;
 	slot->started_at = GetCurrentTimestamp();
+	slot->turned_at = slot->started_at; /* it is not stuck before it has ended a turn */
 	database = shared_database(oid, true);
 	if (database != NULL)
 	{
