@@ -11,6 +11,7 @@
 #include "api/failure.h"
 #include "api/operation.h"
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "http/transfer.h"
 
 /* Whether the status is the success that the catalogue expects. */
@@ -29,10 +30,9 @@ unwrap(const Operation *operation, Jsonb *json)
 {
 	JsonbValue *field;
 
-	if (operation->unwrap == NULL || !JB_ROOT_IS_OBJECT(json))
+	if (operation->unwrap == NULL)
 		return json;
-	field = getKeyJsonValueFromContainer(&json->root, operation->unwrap, strlen(operation->unwrap),
-										 NULL);
+	field = member_value(&json->root, operation->unwrap);
 	return field == NULL ? json : JsonbValueToJsonb(field);
 }
 
@@ -40,11 +40,8 @@ unwrap(const Operation *operation, Jsonb *json)
 static bool
 says_failure(Jsonb *json)
 {
-	JsonbValue *success;
+	JsonbValue *success = member_value(&json->root, "success");
 
-	if (!JB_ROOT_IS_OBJECT(json))
-		return false;
-	success = getKeyJsonValueFromContainer(&json->root, "success", strlen("success"), NULL);
 	return success != NULL && success->type == jbvBool && !success->val.boolean;
 }
 

@@ -17,6 +17,7 @@
 #include "api/failure.h"
 #include "api/operation.h"
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "http/transfer.h"
 #include "server/connection.h"
 
@@ -57,31 +58,21 @@ static const struct
 static char *
 safe_member(JsonbContainer *object, const char *name)
 {
-	JsonbValue *value = getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
+	char *text = member_text(object, name);
 
-	if (value == NULL || value->type != jbvString || value->val.string.len == 0 ||
-		value->val.string.len > CODE_MAX_LENGTH)
+	if (text == NULL || strlen(text) > CODE_MAX_LENGTH)
 		return NULL;
-	for (int i = 0; i < value->val.string.len; i++)
-		if (!isalnum((unsigned char) value->val.string.val[i]) &&
-			strchr("_-", value->val.string.val[i]) == NULL)
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char) *c) && strchr("_-", *c) == NULL)
 			return NULL;
-	return pnstrdup(value->val.string.val, value->val.string.len);
+	return text;
 }
 
 /* The object that says what went wrong: Summit's {"error": {…}}; NULL if there is none. */
-JsonbValue *
+JsonbContainer *
 failure_error_object(Jsonb *json)
 {
-	JsonbValue *error;
-
-	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
-		return NULL;
-	error = getKeyJsonValueFromContainer(&json->root, "error", strlen("error"), NULL);
-	return error != NULL && error->type == jbvBinary &&
-				   JsonContainerIsObject(error->val.binary.data)
-			   ? error
-			   : NULL;
+	return json == NULL ? NULL : member_object(&json->root, "error");
 }
 
 /* The API's error code and correlation id: Canopy's {"error": CODE}, Summit's {"error": {"code": …}}. */
@@ -90,14 +81,14 @@ failure_read_codes(Failure *failure, const HttpResponse *response)
 {
 	const char *problem;
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
-	JsonbValue *error = failure_error_object(json);
+	JsonbContainer *error = failure_error_object(json);
 
 	if (error != NULL)
 	{
-		failure->code = safe_member(error->val.binary.data, "code");
-		failure->correlation_id = safe_member(error->val.binary.data, "correlation_id");
+		failure->code = safe_member(error, "code");
+		failure->correlation_id = safe_member(error, "correlation_id");
 	}
-	else if (json != NULL && JB_ROOT_IS_OBJECT(json))
+	else if (json != NULL)
 		failure->code = safe_member(&json->root, "error");
 }
 

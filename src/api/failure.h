@@ -27,7 +27,7 @@ typedef struct Failure
 
 extern Failure *failure_describe(const HttpResponse *response);
 extern Failure *failure_describe_unreadable(const HttpResponse *response, const char *problem);
-extern JsonbValue *failure_error_object(Jsonb *json);
+extern JsonbContainer *failure_error_object(Jsonb *json);
 extern pg_noreturn void
 failure_raise(const Connection *connection, const Operation *operation, const Failure *failure);
 

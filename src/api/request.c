@@ -18,7 +18,7 @@
 #include "api/operation.h"
 #include "api/request.h"
 #include "base/coerce.h"
-#include "base/json.h"
+#include "base/jsonb_get.h"
 #include "http/transfer.h"
 #include "http/url.h"
 #include "server/connection.h"
@@ -109,10 +109,10 @@ type_fits(ParamType type, const JsonbValue *value)
 			return is_moment(value);
 		case TYPE_OBJECT:
 		case TYPE_FILE:
-			return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
+			return value_is_object(value);
 		case TYPE_ARRAY:
 		case TYPE_FILES:
-			return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+			return value_is_array(value);
 		case TYPE_ANY:
 			return true;
 	}
@@ -179,9 +179,7 @@ params_check_given(const Operation *operation, Jsonb *given, bool in_body)
 static JsonbValue *
 param_value(Jsonb *given, const OperationParam *param)
 {
-	JsonbValue *value = given == NULL ? NULL
-									  : getKeyJsonValueFromContainer(&given->root, param->name,
-																	 strlen(param->name), NULL);
+	JsonbValue *value = given == NULL ? NULL : member_value(&given->root, param->name);
 
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
@@ -219,8 +217,7 @@ append_segment(StringInfo out, const Connection *connection, const Operation *op
 									quote_identifier(connection->server))));
 	}
 	else
-		value =
-			scalar_to_text(getKeyJsonValueFromContainer(&params->root, name, strlen(name), NULL));
+		value = scalar_to_text(member_value(&params->root, name));
 	if (value[0] == '\0' || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
 		param_refuse(operation, name, "cannot be empty, \".\" or \"..\"", false);
 	url_append_encoded(out, value, strlen(value));
@@ -297,7 +294,7 @@ static char *
 file_member(const Operation *operation, const OperationParam *param, JsonbContainer *file,
 			const char *name, const char *fallback)
 {
-	JsonbValue *value = getKeyJsonValueFromContainer(file, name, strlen(name), NULL);
+	JsonbValue *value = member_value(file, name);
 	char *text = value && value->type == jbvString
 					 ? pnstrdup(value->val.string.val, value->val.string.len)
 				 : fallback ? pstrdup(fallback)

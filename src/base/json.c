@@ -434,21 +434,6 @@ json_read_nested(const char *bytes, int len)
 	return json_read(bytes, len, NULL, &problem);
 }
 
-/* The text of a top-level string field; NULL if it is missing, empty or no string. */
-const char *
-json_text_field(Jsonb *json, const char *key)
-{
-	JsonbValue buffer;
-	JsonbValue *value;
-
-	if (!JB_ROOT_IS_OBJECT(json))
-		return NULL;
-	value = getKeyJsonValueFromContainer(&json->root, key, strlen(key), &buffer);
-	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
-		return NULL;
-	return pnstrdup(value->val.string.val, value->val.string.len);
-}
-
 /* canopy_summit.nested_json(text) -> jsonb */
 static Datum
 canopy_summit_nested_json_confidential(PG_FUNCTION_ARGS)

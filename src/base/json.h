@@ -14,7 +14,6 @@
 
 extern Jsonb *json_read(const char *bytes, size_t len, List **replaced, const char **problem);
 extern Jsonb *json_read_nested(const char *bytes, int len);
-extern const char *json_text_field(Jsonb *json, const char *key);
 extern const char *json_key_label(const char *key, int len);
 extern List *json_add_path(List *paths, const char *path);
 

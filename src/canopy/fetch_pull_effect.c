@@ -10,7 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "api/answer.h"
-#include "base/json.h"
+#include "base/jsonb_get.h"
 #include "canopy/fetch_pull_effect.h"
 #include "engine/new_row.h"
 #include "job/handler.h"

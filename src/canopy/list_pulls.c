@@ -18,6 +18,7 @@
 #include "api/operation.h"
 #include "api/params.h"
 #include "base/coerce.h"
+#include "base/jsonb_get.h"
 #include "engine/argument.h"
 #include "engine/privilege.h"
 #include "pull/pull.h"
@@ -33,7 +34,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_list_pulls);
 static Datum
 listed_field(JsonbContainer *pull, const char *name, ColumnKind kind, bool *isnull)
 {
-	JsonbValue *value = getKeyJsonValueFromContainer(pull, name, strlen(name), NULL);
+	JsonbValue *value = member_value(pull, name);
 	Datum datum = (Datum) 0;
 
 	*isnull = true;
@@ -100,7 +101,7 @@ list_take_page(Listing *listing, Jsonb *page, int *fresh)
 		if (token != WJB_ELEM)
 			continue;
 		count++;
-		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
+		if (!value_is_object(&element))
 			continue;
 		id = listed_field(element.val.binary.data, "pull_id", COLUMN_TEXT, &isnull);
 		if (isnull || listing->rows >= listing->max_rows)

@@ -16,7 +16,7 @@
 #include "api/operation.h"
 #include "api/request.h"
 #include "base/coerce.h"
-#include "base/json.h"
+#include "base/jsonb_get.h"
 #include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
@@ -74,8 +74,7 @@ token_is_fit(const char *token)
 static int64
 token_life(Jsonb *answer)
 {
-	JsonbValue *value =
-		getKeyJsonValueFromContainer(&answer->root, "expires_in", strlen("expires_in"), NULL);
+	JsonbValue *value = member_value(&answer->root, "expires_in");
 	Datum seconds;
 	bool isnull;
 
@@ -97,7 +96,7 @@ token_take(Credential *credential, const HttpResponse *response, TimestampTz now
 	credential_forget_token(credential);
 	if (answer == NULL)
 		return failure;
-	token = JB_ROOT_IS_OBJECT(answer->json) ? json_text_field(answer->json, "access_token") : NULL;
+	token = json_text_field(answer->json, "access_token");
 	if (!token_is_fit(token))
 		return failure_describe_unreadable(response, "without a usable access_token");
 	life = token_life(answer->json);

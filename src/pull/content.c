@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "base/number.h"
 #include "pull/content.h"
 
@@ -154,7 +155,7 @@ canonical_array(Canonical *canonical, JsonbContainer *container, int depth)
 
 		if (token != WJB_ELEM)
 			continue;
-		is_object = element.type == jbvBinary && JsonContainerIsObject(element.val.binary.data);
+		is_object = value_is_object(&element);
 		canonical_value(canonical, &element, depth);
 		if (is_object && (are_many || out->len - before > ELEMENT_MAX_BYTES))
 			canonical_digest(out, before);
@@ -214,7 +215,7 @@ content_hash(Jsonb *json, uint8 *hash)
 static JsonbValue *
 object_field(JsonbContainer *object, const char *key)
 {
-	JsonbValue *value = getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
+	JsonbValue *value = member_value(object, key);
 
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
@@ -235,8 +236,7 @@ each_object(JsonbContainer *parent, const char *list,
 		visit(value->val.binary.data, argument); /* in case it is the only element */
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && element.type == jbvBinary &&
-			JsonContainerIsObject(element.val.binary.data))
+		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element))
 			visit(element.val.binary.data, argument);
 }
 
@@ -338,12 +338,6 @@ typedef struct Copy
 static JsonbValue *copy_container(Copy *copy, JsonbContainer *container, int level,
 								  const char *id_field, bool is_list);
 
-static bool
-is_object(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
-}
-
 /* Copy the value of one field, descending where a holder may be; a list may be an object of its elements. */
 static void
 copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level, const char *id_field,
@@ -362,7 +356,7 @@ copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level, cons
 			copy_container(copy, value->val.binary.data, 2, property_holders[i].id, true);
 			return;
 		}
-	if (is_list && is_object(value))
+	if (is_list && value_is_object(value))
 		copy_container(copy, value->val.binary.data, level, id_field, false);
 	else
 		pushJsonbValue(&copy->state, WJB_VALUE, value);
@@ -390,7 +384,7 @@ copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_
 			pushJsonbValue(&copy->state, WJB_KEY, &name);
 			pushJsonbValue(&copy->state, WJB_VALUE, unconstify(JsonbValue *, carried));
 		}
-		if (token == WJB_ELEM && is_object(&value))
+		if (token == WJB_ELEM && value_is_object(&value))
 			copy_container(copy, value.val.binary.data, level, id_field, false);
 		else if (token == WJB_VALUE)
 			copy_field(copy, &key, &value, level, id_field, is_list);

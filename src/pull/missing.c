@@ -9,6 +9,7 @@
 
 #include "utils/jsonb.h"
 
+#include "base/jsonb_get.h"
 #include "pull/entity.h"
 #include "pull/missing.h"
 #include "pull/shape.h"
@@ -25,14 +26,14 @@ look_at_child(bool **had, Entity entity, JsonbValue *value)
 
 	if (value->type != jbvBinary)
 		return;
-	if (shape_is_object(value) && shape_is_row(entity, value->val.binary.data))
+	if (value_is_object(value) && shape_is_row(entity, value->val.binary.data))
 	{
 		look_at(had, entity, "", value->val.binary.data);
 		return;
 	}
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && shape_is_object(&element))
+		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element))
 			look_at(had, entity, "", element.val.binary.data);
 }
 
@@ -64,7 +65,7 @@ look_at(bool **had, Entity entity, const char *prefix, JsonbContainer *object)
 			if (field != NULL)
 				had[entity][field - map->fields] = true;
 		}
-		else if (token == WJB_VALUE && field != NULL && field->group && shape_is_object(&value))
+		else if (token == WJB_VALUE && field != NULL && field->group && value_is_object(&value))
 			look_at(had, entity, psprintf("%s_", field->name), value.val.binary.data);
 		else if (token == WJB_VALUE && field != NULL && field->child != ENTITY_NONE)
 			look_at_child(had, field->child, &value);

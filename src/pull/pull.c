@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 
 #include "base/coerce.h"
-#include "base/json.h"
+#include "base/jsonb_get.h"
 #include "base/number.h"
 #include "engine/engine.h"
 #include "engine/lock.h"
@@ -47,10 +47,8 @@ static bool
 pull_is_data(Jsonb *pull)
 {
 	const char *type = json_text_field(pull, "type");
-	JsonbValue *archived =
-		getKeyJsonValueFromContainer(&pull->root, "is_archived", strlen("is_archived"), NULL);
-	JsonbValue *policies =
-		getKeyJsonValueFromContainer(&pull->root, "policies", strlen("policies"), NULL);
+	JsonbValue *archived = member_value(&pull->root, "is_archived");
+	JsonbValue *policies = member_value(&pull->root, "policies");
 	Datum is_archived = BoolGetDatum(false);
 	bool isnull;
 
@@ -68,9 +66,7 @@ pull_is_data(Jsonb *pull)
 static const char *
 pull_id_field(Jsonb *pull, const char *field)
 {
-	JsonbValue *value = JB_ROOT_IS_OBJECT(pull)
-							? getKeyJsonValueFromContainer(&pull->root, field, strlen(field), NULL)
-							: NULL;
+	JsonbValue *value = member_value(&pull->root, field);
 	Datum id;
 	bool isnull;
 
@@ -85,8 +81,7 @@ pull_id_field(Jsonb *pull, const char *field)
 static bool
 state_describe(PullState *state, Jsonb *pull, const PullSource *source)
 {
-	JsonbValue *created =
-		getKeyJsonValueFromContainer(&pull->root, "created_at", strlen("created_at"), NULL);
+	JsonbValue *created = member_value(&pull->root, "created_at");
 	Datum created_at;
 	bool isnull = true;
 
@@ -338,14 +333,11 @@ pull_store_state(const char *pull_id, Jsonb *pull, const PullSource *source, Pul
 static Jsonb *
 pull_unwrap(Jsonb *document)
 {
-	JsonbValue *inner;
+	JsonbValue *inner = member_value(&document->root, "pull");
 
-	if (!JB_ROOT_IS_OBJECT(document) || pull_id_field(document, "pull_id") != NULL)
+	if (pull_id_field(document, "pull_id") != NULL || !value_is_object(inner))
 		return document;
-	inner = getKeyJsonValueFromContainer(&document->root, "pull", strlen("pull"), NULL);
-	if (inner != NULL && inner->type == jbvBinary && JsonContainerIsObject(inner->val.binary.data))
-		return JsonbValueToJsonb(inner);
-	return document;
+	return JsonbValueToJsonb(inner);
 }
 
 /*

@@ -10,20 +10,9 @@
 #include "utils/jsonb.h"
 
 #include "base/coerce.h"
+#include "base/jsonb_get.h"
 #include "pull/entity.h"
 #include "pull/shape.h"
-
-bool
-shape_is_object(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
-}
-
-bool
-shape_is_array(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
-}
 
 /* Whether a value says nothing: null, or what carriers write for it. */
 bool
@@ -73,7 +62,7 @@ shape_is_list(Entity entity, JsonbContainer *object)
 	if (shape_is_row(entity, object))
 		return false;
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_VALUE && shape_is_object(&value) &&
+		if (token == WJB_VALUE && value_is_object(&value) &&
 			shape_is_row(entity, value.val.binary.data))
 			return true;
 	return false;
@@ -97,7 +86,7 @@ shape_misfits(Entity entity, JsonbContainer *list)
 		if (token != WJB_ELEM && token != WJB_VALUE)
 			continue;
 		if (element.type == jbvNull ||
-			(shape_is_object(&element) && (JsonContainerSize(element.val.binary.data) == 0 ||
+			(value_is_object(&element) && (JsonContainerSize(element.val.binary.data) == 0 ||
 										   shape_is_row(entity, element.val.binary.data))))
 			continue;
 		if (misfits == NULL)
@@ -119,14 +108,14 @@ shape_is_rows(const EntityField *field, const JsonbValue *value)
 	JsonbIteratorToken token;
 	JsonbValue element;
 
-	if (shape_is_object(value))
+	if (value_is_object(value))
 		return field->kind != COLUMN_JSONB &&
 			   (shape_is_row(field->child, container) || shape_is_list(field->child, container));
-	if (!shape_is_array(value) || shape_misfits(field->child, container) != NULL)
+	if (!value_is_array(value) || shape_misfits(field->child, container) != NULL)
 		return false;
 	iterator = JsonbIteratorInit(container);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && shape_is_object(&element) &&
+		if (token == WJB_ELEM && value_is_object(&element) &&
 			JsonContainerSize(element.val.binary.data) > 0)
 			return true;
 	return false;

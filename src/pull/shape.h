@@ -12,8 +12,6 @@
 
 #include "pull/entity.h"
 
-extern bool shape_is_object(const JsonbValue *value);
-extern bool shape_is_array(const JsonbValue *value);
 extern bool shape_is_nothing(const JsonbValue *value);
 extern bool shape_is_row(Entity entity, JsonbContainer *object);
 extern bool shape_is_list(Entity entity, JsonbContainer *object);

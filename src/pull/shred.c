@@ -16,6 +16,7 @@
 
 #include "base/coerce.h"
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "pull/entity.h"
 #include "pull/missing.h"
 #include "pull/shape.h"
@@ -119,12 +120,12 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 	JsonbValue *misfits = value;
 	Child *child;
 
-	if (value->type == jbvNull || (shape_is_object(value) && shape_is_nothing(value)))
+	if (value->type == jbvNull || (value_is_object(value) && shape_is_nothing(value)))
 		return;
-	if (shape_is_object(value) && shape_is_row(field->child, value->val.binary.data))
+	if (value_is_object(value) && shape_is_row(field->child, value->val.binary.data))
 		misfits = NULL;
-	else if (shape_is_array(value) ||
-			 (shape_is_object(value) && shape_is_list(field->child, value->val.binary.data)))
+	else if (value_is_array(value) ||
+			 (value_is_object(value) && shape_is_list(field->child, value->val.binary.data)))
 		misfits = shape_misfits(field->child, value->val.binary.data);
 	if (misfits != NULL)
 	{
@@ -138,7 +139,7 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 	child->entity = field->child;
 	child->role = field->name;
 	child->value = *value;
-	child->only_rows = misfits == NULL && shape_is_array(value);
+	child->only_rows = misfits == NULL && value_is_array(value);
 	row->children = lappend(row->children, child);
 }
 
@@ -222,8 +223,7 @@ field_of_key(Row *row, JsonbContainer *object, const char *prefix, const JsonbVa
 	if (field == NULL || is_taken(row, field))
 		return NULL;
 	own = field->name + prefix_len;
-	return shape_is_nothing(getKeyJsonValueFromContainer(object, own, strlen(own), NULL)) ? field
-																						  : NULL;
+	return shape_is_nothing(member_value(object, own)) ? field : NULL;
 }
 
 /* Take one field of an object, wherever it belongs. */
@@ -244,7 +244,7 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 		return;
 	}
 	shredder->seen[row->entity][field - row->map->fields] = true;
-	if (field->group && (shape_is_object(value) || value->type == jbvNull))
+	if (field->group && (value_is_object(value) || value->type == jbvNull))
 	{
 		if (value->type != jbvNull)
 			take_group(shredder, row, prefix, key, value, extra);
@@ -347,7 +347,7 @@ shred_child(Shredder *shredder, Row *row, Child *child)
 	JsonbIteratorToken token;
 	JsonbValue element;
 
-	if (!child->only_rows && shape_is_object(&child->value) &&
+	if (!child->only_rows && value_is_object(&child->value) &&
 		shape_is_row(child->entity, container))
 	{
 		shred_object(shredder, child->entity, container, row, child->role);
@@ -355,7 +355,7 @@ shred_child(Shredder *shredder, Row *row, Child *child)
 	}
 	iterator = JsonbIteratorInit(container);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && shape_is_object(&element) &&
+		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element) &&
 			(child->only_rows ? JsonContainerSize(element.val.binary.data) > 0
 							  : shape_is_row(child->entity, element.val.binary.data)))
 			shred_object(shredder, child->entity, element.val.binary.data, row, child->role);

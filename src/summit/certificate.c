@@ -21,6 +21,7 @@
 #include "base/base64.h"
 #include "base/confidential.h"
 #include "base/file_type.h"
+#include "base/jsonb_get.h"
 #include "http/url.h"
 #include "privacy/minimize.h"
 #include "summit/certificate.h"
@@ -141,25 +142,6 @@ static const Field certificate_fields[] = {
 static JsonbValue *
 read_fields(Reader *reader, const Field *fields, const char *path, JsonbContainer *object);
 
-static bool
-is_object(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
-}
-
-static bool
-is_array(const JsonbValue *value)
-{
-	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
-		   !JsonContainerIsScalar(value->val.binary.data);
-}
-
-static JsonbValue *
-object_get(JsonbContainer *object, const char *key)
-{
-	return getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
-}
-
 /* Whether nothing is given: null, a blank text, an empty array, an object of nothing else. */
 static bool
 is_missing(const Field *field, const JsonbValue *value)
@@ -171,12 +153,12 @@ is_missing(const Field *field, const JsonbValue *value)
 	if (value->type == jbvString)
 		return field_trim(value).val.string.len == 0;
 	if (field->is_array)
-		return is_array(value) && JsonContainerSize(value->val.binary.data) == 0;
-	if (field->fields == NULL || !is_object(value))
+		return value_is_array(value) && JsonContainerSize(value->val.binary.data) == 0;
+	if (field->fields == NULL || !value_is_object(value))
 		return false;
 	for (const Field *child = field->fields; child->name != NULL; child++)
 	{
-		JsonbValue *member = object_get(value->val.binary.data, child->name);
+		JsonbValue *member = member_value(value->val.binary.data, child->name);
 
 		if (!is_missing(child, member))
 			return false;
@@ -323,7 +305,7 @@ check_content(const char *path, const char *bytes_path, const char *stated, cons
 static JsonbValue *
 document_member(const char *path, JsonbContainer *document, const char *key)
 {
-	JsonbValue *value = object_get(document, key);
+	JsonbValue *value = member_value(document, key);
 
 	if (is_missing(&document_fields[0], value))
 		return NULL;
@@ -384,7 +366,7 @@ read_document(Reader *reader, const char *path, const JsonbValue *value, JsonbIt
 	JsonbValue *stated, *base64, *url;
 	const char *content_type = NULL;
 
-	if (!is_object(value))
+	if (!value_is_object(value))
 		field_refuse(path, "must be an object", NULL, NULL);
 	document = value->val.binary.data;
 	check_keys(reader, document_fields, path, document);
@@ -431,7 +413,7 @@ read_value(Reader *reader, const Field *field, const char *path, const JsonbValu
 		read_document(reader, path, value, token);
 	else if (field->type == FIELD_OBJECT)
 	{
-		if (!is_object(value))
+		if (!value_is_object(value))
 			field_refuse(path, "must be an object", NULL, NULL);
 		(void) read_fields(reader, field->fields, path, value->val.binary.data);
 	}
@@ -447,7 +429,7 @@ read_array(Reader *reader, const Field *field, const char *path, const JsonbValu
 	JsonbValue element;
 	int index = 0;
 
-	if (!is_array(value))
+	if (!value_is_array(value))
 		field_refuse(path, "must be an array", NULL, NULL);
 	(void) pushJsonbValue(&reader->state, WJB_BEGIN_ARRAY, NULL);
 	iterator = JsonbIteratorInit(value->val.binary.data);
@@ -483,7 +465,7 @@ read_fields(Reader *reader, const Field *fields, const char *path, JsonbContaine
 	for (const Field *field = fields; field->name != NULL; field++)
 	{
 		const char *child = field_path(path, field->name);
-		JsonbValue *value = object ? object_get(object, field->name) : NULL;
+		JsonbValue *value = member_value(object, field->name);
 		bool missing = is_missing(field, value);
 		bool takes_coi = field->holds_coi && reader->coi != NULL;
 

@@ -25,7 +25,7 @@
 #include "utils/uuid.h"
 
 #include "base/confidential.h"
-#include "base/json.h"
+#include "base/jsonb_get.h"
 #include "engine/engine.h"
 #include "engine/instance.h"
 #include "engine/lock.h"

@@ -17,6 +17,7 @@
 #include "api/answer.h"
 #include "api/failure.h"
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "engine/statement.h"
 #include "http/transfer.h"
 #include "job/handler.h"
@@ -121,15 +122,13 @@ job_column(List *settlements)
 
 /* A text member of an object, cut to what is kept; NULL if it is none. */
 static char *
-member_text(JsonbContainer *object, const char *name)
+member_message(JsonbContainer *object, const char *name)
 {
-	JsonbValue *value =
-		object ? getKeyJsonValueFromContainer(object, name, strlen(name), NULL) : NULL;
+	char *text = member_text(object, name);
 
-	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
-		return NULL;
-	return pnstrdup(value->val.string.val,
-					pg_mbcliplen(value->val.string.val, value->val.string.len, MESSAGE_MAX));
+	if (text != NULL)
+		text[pg_mbcliplen(text, strlen(text), MESSAGE_MAX)] = '\0';
+	return text;
 }
 
 /* Summit's error objects {code, field, message, correlation_id} as columns, one entry a settlement. */
@@ -154,30 +153,25 @@ error_append(ErrorColumns *columns, char *code, char *field, char *message, char
 static void
 error_take(ErrorColumns *columns, Jsonb *json, const Settlement *settlement)
 {
-	JsonbValue *error = failure_error_object(json);
-	JsonbContainer *object = error ? error->val.binary.data : NULL;
-	char *code = member_text(object, "code");
-	char *message = member_text(object, "message");
+	JsonbContainer *error = failure_error_object(json);
+	char *code = member_message(error, "code");
+	char *message = member_message(error, "message");
 
 	if (code == NULL && settlement->code != NULL)
 		code = pstrdup(settlement->code);
 	if (message == NULL)
 		message = pstrdup(settlement->outcome);
-	error_append(columns, code, member_text(object, "field"), message,
-				 member_text(object, "correlation_id"));
+	error_append(columns, code, member_message(error, "field"), message,
+				 member_message(error, "correlation_id"));
 }
 
 /* The job_id in an answer of Summit, wherever it is; NULL if there is none. */
 static char *
 answer_job_id(Jsonb *json)
 {
-	JsonbValue *error = failure_error_object(json);
-	char *job_id;
+	char *job_id = json ? member_message(&json->root, "job_id") : NULL;
 
-	if (json == NULL || !JB_ROOT_IS_OBJECT(json))
-		return NULL;
-	job_id = member_text(&json->root, "job_id");
-	return job_id || error == NULL ? job_id : member_text(error->val.binary.data, "job_id");
+	return job_id ? job_id : member_message(failure_error_object(json), "job_id");
 }
 
 /* upload-policy succeeded: remember Summit's jobs, and watch them. */
@@ -264,7 +258,7 @@ poll_end(const Settlement *settlement)
 	static const char *const good[] = {"verified", "completed", "succeeded", NULL};
 	static const char *const bad[] = {"failed", "rejected", "error", NULL};
 	Jsonb *json = settlement->answer ? settlement->answer->json : NULL;
-	const char *status = json && JB_ROOT_IS_OBJECT(json) ? json_text_field(json, "status") : NULL;
+	const char *status = json_text_field(json, "status");
 
 	if (settlement->state != JOB_SUCCEEDED)
 		return "unresolved";

@@ -17,33 +17,17 @@
 #include "utils/memutils.h"
 
 #include "base/json.h"
+#include "base/jsonb_get.h"
 #include "server/provider.h"
 #include "webhook/envelope.h"
 
-/* A member of an object that is an object; NULL if it is none. */
-static JsonbContainer *
-member_object(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value =
-		object ? getKeyJsonValueFromContainer(object, name, strlen(name), NULL) : NULL;
-
-	return value != NULL && value->type == jbvBinary &&
-				   JsonContainerIsObject(value->val.binary.data)
-			   ? value->val.binary.data
-			   : NULL;
-}
-
-/* A member that names something; NULL if it is missing, empty, no string, or too long to be a name. */
+/* A member that names something; NULL if it is missing, empty, not a string, or too long to be a name. */
 static const char *
 member_name(JsonbContainer *object, const char *name)
 {
-	JsonbValue *value =
-		object ? getKeyJsonValueFromContainer(object, name, strlen(name), NULL) : NULL;
+	const char *text = member_text(object, name);
 
-	if (value == NULL || value->type != jbvString || value->val.string.len == 0 ||
-		value->val.string.len > ENVELOPE_NAME_MAX)
-		return NULL;
-	return pnstrdup(value->val.string.val, value->val.string.len);
+	return text != NULL && strlen(text) <= ENVELOPE_NAME_MAX ? text : NULL;
 }
 
 static void
