@@ -4,13 +4,14 @@
  */
 #include "postgres.h"
 
-#include "common/base64.h"
 #include "utils/jsonb.h"
 
 #include "api/answer.h"
 #include "api/failure.h"
 #include "api/operation.h"
+#include "base/base64.h"
 #include "base/json.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "http/transfer.h"
 
@@ -45,34 +46,16 @@ says_failure(Jsonb *json)
 	return success != NULL && success->type == jbvBool && !success->val.boolean;
 }
 
-static void
-push_member(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /* A file as {"base64": …, "content_type": …}. */
 Jsonb *
 answer_of_file(const HttpResponse *response)
 {
-	JsonbParseState *state = NULL;
-	int size = pg_b64_enc_len(response->body_len) + 1;
-	char *base64 = palloc0(size);
+	JsonBuilder builder = {0};
 
-	if (pg_b64_encode((const void *) response->body, response->body_len, base64, size - 1) < 0)
-		elog(ERROR, "could not encode base64");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(&state, "base64", base64);
-	push_member(&state, "content_type",
-				response->content_type ? response->content_type : "application/octet-stream");
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	builder_add_text(&builder, "base64", base64_encode(response->body, response->body_len));
+	builder_add_text(&builder, "content_type",
+					 response->content_type ? response->content_type : "application/octet-stream");
+	return builder_finish_object(&builder);
 }
 
 /*

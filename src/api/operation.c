@@ -11,6 +11,7 @@
 #include "utils/jsonb.h"
 
 #include "api/operation.h"
+#include "base/jsonb_build.h"
 #include "engine/privilege.h"
 #include "engine/statement.h"
 #include "server/provider.h"
@@ -97,50 +98,28 @@ operation_check_right(const Operation *operation)
 															: "changes something at the server")));
 }
 
-static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, token, &value);
-}
-
-/* The parameters as a JSON array of {name, in, type, required, values}. */
+/* The parameters as a JSON array of {name, in, type, required, values, secret}. */
 static Datum
 params_json(const Operation *operation)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue boolean = {.type = jbvBool};
+	JsonBuilder builder = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	builder_begin_array(&builder);
 	for (const OperationParam *param = operation->params; param->name != NULL; param++)
 	{
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_text(&state, WJB_KEY, "name");
-		push_text(&state, WJB_VALUE, param->name);
-		push_text(&state, WJB_KEY, "in");
-		push_text(&state, WJB_VALUE, place_names[param->place]);
-		push_text(&state, WJB_KEY, "type");
-		push_text(&state, WJB_VALUE, type_names[param->type]);
-		push_text(&state, WJB_KEY, "required");
-		boolean.val.boolean = param->required;
-		pushJsonbValue(&state, WJB_VALUE, &boolean);
+		builder_begin_object(&builder);
+		builder_add_text(&builder, "name", param->name);
+		builder_add_text(&builder, "in", place_names[param->place]);
+		builder_add_text(&builder, "type", type_names[param->type]);
+		builder_add_boolean(&builder, "required", param->required);
 		if (param->values != NULL)
-		{
-			push_text(&state, WJB_KEY, "values");
-			push_text(&state, WJB_VALUE, param->values);
-		}
+			builder_add_text(&builder, "values", param->values);
 		if (param->secret)
-		{
-			push_text(&state, WJB_KEY, "secret");
-			boolean.val.boolean = true;
-			pushJsonbValue(&state, WJB_VALUE, &boolean);
-		}
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+			builder_add_boolean(&builder, "secret", true);
+		builder_end_object(&builder);
 	}
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+	builder_end_array(&builder);
+	return JsonbPGetDatum(builder_finish(&builder));
 }
 
 /* canopy_summit.operations() -> setof record: the rows of view canopy_summit.operation */

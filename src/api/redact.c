@@ -21,6 +21,7 @@
 
 #include "api/operation.h"
 #include "api/redact.h"
+#include "base/jsonb_build.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_job_keeps);
 PG_FUNCTION_INFO_V1(canopy_summit_sends_secrets);
@@ -214,10 +215,9 @@ redact_answer(Jsonb *answer)
 {
 	List *secrets = secrets_collect(answer);
 	JsonbIterator *iterator = JsonbIteratorInit(&answer->root);
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 	JsonbIteratorToken token;
 	JsonbValue value;
-	JsonbValue *result = NULL;
 	bool is_secret = false;
 
 	while ((token = JsonbIteratorNext(&iterator, &value, is_secret)) != WJB_DONE)
@@ -227,12 +227,10 @@ redact_answer(Jsonb *answer)
 
 		is_secret = token == WJB_KEY && is_secret_name(value.val.string.val, value.val.string.len);
 		if (token == WJB_VALUE && was_secret)
-			value = (JsonbValue){.type = jbvString,
-								 .val.string = {.val = REDACTED, .len = strlen(REDACTED)}};
+			value = text_value(REDACTED);
 		else if (has_value && value.type == jbvString)
 			value = text_redact(secrets, &value);
-		has_value |= token == WJB_BEGIN_ARRAY && value.val.array.rawScalar;
-		result = pushJsonbValue(&state, token, has_value ? &value : NULL);
+		builder_copy(&builder, token, &value);
 	}
-	return JsonbValueToJsonb(result);
+	return builder_finish(&builder);
 }

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "common/base64.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -17,6 +16,7 @@
 
 #include "api/operation.h"
 #include "api/request.h"
+#include "base/base64.h"
 #include "base/coerce.h"
 #include "base/jsonb_get.h"
 #include "http/transfer.h"
@@ -260,18 +260,6 @@ build_url(const Connection *connection, const Operation *operation, Jsonb *param
 	return url.data;
 }
 
-/* Standard base64 without line breaks. */
-static char *
-encode_base64(const char *bytes, int len)
-{
-	int size = pg_b64_enc_len(len) + 1;
-	char *encoded = palloc0(size);
-
-	if (pg_b64_encode((const void *) bytes, len, encoded, size - 1) < 0)
-		elog(ERROR, "could not encode base64");
-	return encoded;
-}
-
 /* Exactly one auth scheme goes into a request (guide, section 1.2: mixed, the API ignores one of them). */
 static List *
 auth_headers(const Connection *connection, const Operation *operation)
@@ -286,7 +274,7 @@ auth_headers(const Connection *connection, const Operation *operation)
 		return list_make2(psprintf("x-canopy-client-id: %s", connection->client_id),
 						  psprintf("x-canopy-client-secret: %s", connection->client_secret));
 	pair = psprintf("%s:%s", connection->client_id, connection->client_secret);
-	return list_make1(psprintf("Authorization: Basic %s", encode_base64(pair, strlen(pair))));
+	return list_make1(psprintf("Authorization: Basic %s", base64_encode(pair, strlen(pair))));
 }
 
 /* A text member of a file object. */
@@ -327,11 +315,10 @@ append_file(StringInfo body, const char *boundary, const Operation *operation,
 			const OperationParam *param, JsonbContainer *file)
 {
 	char *base64 = file_member(operation, param, file, "base64", NULL);
-	int size = pg_b64_dec_len(strlen(base64));
-	char *bytes = palloc(size);
-	int len = pg_b64_decode(base64, strlen(base64), (void *) bytes, size);
+	char *bytes;
+	int len;
 
-	if (len < 0)
+	if (!base64_decode(base64, strlen(base64), &bytes, &len))
 		param_refuse(operation, param->name, "must have valid base64", true);
 	append_part(body, boundary, param->name,
 				file_member(operation, param, file, "name", param->name),

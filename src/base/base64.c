@@ -24,27 +24,31 @@ base64_encode(const char *bytes, int len)
 	return encoded;
 }
 
-/*
- * Decode standard base64 with its padding, in the current memory context.
- * Line breaks and blanks are skipped, because encode() makes them; of the rest,
- * only what encoding the result gives again is taken.
- */
+/* Decode standard base64 with its padding, in the current memory context; blanks and line breaks are skipped. */
 bool
 base64_decode(const char *base64, int len, char **bytes, int *bytes_len)
 {
+	int size = pg_b64_dec_len(len);
+
+	*bytes = palloc(size + 1);
+	*bytes_len = pg_b64_decode(base64, len, (void *) *bytes, size);
+	return *bytes_len >= 0;
+}
+
+/* The same, but only what encoding the result gives again is taken, and not nothing. */
+bool
+base64_decode_exactly(const char *base64, int len, char **bytes, int *bytes_len)
+{
 	char *packed = palloc(len + 1);
 	int packed_len = 0;
-	int size;
 	bool same;
 
 	for (int i = 0; i < len; i++)
 		if (strchr(" \t\r\n", base64[i]) == NULL)
 			packed[packed_len++] = base64[i];
 	packed[packed_len] = '\0';
-	size = pg_b64_dec_len(packed_len);
-	*bytes = palloc(size + 1);
-	*bytes_len = pg_b64_decode(packed, packed_len, (void *) *bytes, size);
-	same = *bytes_len > 0 && strcmp(base64_encode(*bytes, *bytes_len), packed) == 0;
+	same = base64_decode(packed, packed_len, bytes, bytes_len) && *bytes_len > 0 &&
+		   strcmp(base64_encode(*bytes, *bytes_len), packed) == 0;
 	pfree(packed);
 	return same;
 }

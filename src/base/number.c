@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "base/json.h"
+#include "base/jsonb_build.h"
 #include "base/number.h"
 
 #define EXPONENT_MAX \
@@ -204,10 +205,9 @@ Jsonb *
 number_spell(Jsonb *json, List **replaced)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 	JsonbIteratorToken token;
 	JsonbValue value;
-	JsonbValue *result = NULL;
 	Path *path = palloc0(sizeof(Path));
 
 	initStringInfo(&path->text);
@@ -218,18 +218,10 @@ number_spell(Jsonb *json, List **replaced)
 		if ((token == WJB_ELEM || token == WJB_VALUE) && value.type == jbvNumeric &&
 			number_value_is_beyond(value.val.numeric))
 		{
-			char *text = number_text(value.val.numeric);
-
-			value.type = jbvString;
-			value.val.string.val = text;
-			value.val.string.len = strlen(text);
+			value = text_value(number_text(value.val.numeric));
 			*replaced = json_add_path(*replaced, path->text.data);
 		}
-		result = pushJsonbValue(&state, token,
-								token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ||
-										(token == WJB_BEGIN_ARRAY && value.val.array.rawScalar)
-									? &value
-									: NULL);
+		builder_copy(&builder, token, &value);
 	}
-	return JsonbValueToJsonb(result);
+	return builder_finish(&builder);
 }

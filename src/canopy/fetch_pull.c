@@ -17,8 +17,8 @@
 #include "api/answer.h"
 #include "api/call.h"
 #include "api/operation.h"
-#include "api/params.h"
 #include "base/confidential.h"
+#include "base/jsonb_build.h"
 #include "engine/argument.h"
 #include "pull/pull.h"
 #include "server/connection.h"
@@ -35,17 +35,17 @@ PG_FUNCTION_INFO_V1(canopy_summit_archive_pull);
 static PullResult
 fetch_and_store(Connection *connection, const char *pull_id, bool with_property_data)
 {
-	JsonbParseState *state = NULL;
+	JsonBuilder params = {0};
 	PullSource source = {.server = connection->server,
 						 .environment = connection->environment,
 						 .stored_by = GetUserNameFromId(GetUserId(), false)};
 	Answer *answer;
 
-	param_add_text(&state, "pullId", pull_id);
+	builder_add_text(&params, "pullId", pull_id);
 	if (with_property_data)
-		param_add_boolean(&state, "withPropertyData", true);
+		builder_add_boolean(&params, "withPropertyData", true);
 	answer = call_operation(connection, operation_find("get-pull-by-id", PROVIDER_CANOPY),
-							params_finish(&state), NULL);
+							builder_finish_object(&params), NULL);
 	source.expected_pull_id = pull_id;
 	source.fetched_at = answer->started_at;
 	source.replaced = answer->replaced;
@@ -123,8 +123,8 @@ canopy_summit_archive_pull(PG_FUNCTION_ARGS)
 {
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	Connection *connection;
-	JsonbParseState *params = NULL;
-	JsonbParseState *body = NULL;
+	JsonBuilder params = {0};
+	JsonBuilder body = {0};
 	bool archived;
 
 	PreventCommandIfReadOnly("canopy_archive_pull()");
@@ -133,10 +133,10 @@ canopy_summit_archive_pull(PG_FUNCTION_ARGS)
 						errmsg("argument \"archived\" cannot be NULL")));
 	archived = PG_GETARG_BOOL(1);
 	connection = connection_open(argument_name(fcinfo, 2), PROVIDER_CANOPY);
-	param_add_text(&params, "pullId", pull_id);
-	param_add_boolean(&body, "is_archived", archived);
+	builder_add_text(&params, "pullId", pull_id);
+	builder_add_boolean(&body, "is_archived", archived);
 	call_operation(connection, operation_find("patch-pull-by-id", PROVIDER_CANOPY),
-				   params_finish(&params), params_finish(&body));
+				   builder_finish_object(&params), builder_finish_object(&body));
 	if (pull_is_stored(connection->server, pull_id))
 		fetch_and_store(connection, pull_id, connection->with_property_data);
 	PG_RETURN_BOOL(archived);

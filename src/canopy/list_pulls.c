@@ -16,8 +16,8 @@
 #include "api/answer.h"
 #include "api/call.h"
 #include "api/operation.h"
-#include "api/params.h"
 #include "base/coerce.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "engine/argument.h"
 #include "engine/privilege.h"
@@ -137,14 +137,14 @@ static Jsonb *
 list_params(FunctionCallInfo fcinfo, int limit, int offset)
 {
 	static const char *const names[] = {"since", "before"};
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 
 	for (int i = 0; i < lengthof(names); i++)
 		if (!PG_ARGISNULL(i))
-			param_add_text(&state, names[i], iso_moment(PG_GETARG_TIMESTAMPTZ(i)));
-	param_add_text(&state, "limit", psprintf("%d", limit));
-	param_add_text(&state, "offset", psprintf("%d", offset));
-	return params_finish(&state);
+			builder_add_text(&builder, names[i], iso_moment(PG_GETARG_TIMESTAMPTZ(i)));
+	builder_add_text(&builder, "limit", psprintf("%d", limit));
+	builder_add_text(&builder, "offset", psprintf("%d", offset));
+	return builder_finish_object(&builder);
 }
 
 /* canopy_list_pulls(since timestamptz, before timestamptz, max_rows int, server name) -> setof record */

@@ -16,6 +16,7 @@
 #include "api/operation.h"
 #include "api/request.h"
 #include "base/coerce.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "credential/credential.h"
 #include "credential/token.h"
@@ -38,24 +39,12 @@ token_is_fresh(const Credential *credential, TimestampTz now)
 HttpRequest *
 token_http_request(const Credential *credential)
 {
-	JsonbParseState *state = NULL;
-	const char *const members[][2] = {{"grant_type", "client_credentials"},
-									  {"scope", credential->connection->scope}};
+	JsonBuilder builder = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < lengthof(members); i++)
-	{
-		JsonbValue value = {.type = jbvString};
-
-		value.val.string.val = unconstify(char *, members[i][0]);
-		value.val.string.len = strlen(members[i][0]);
-		pushJsonbValue(&state, WJB_KEY, &value);
-		value.val.string.val = unconstify(char *, members[i][1]);
-		value.val.string.len = strlen(members[i][1]);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
+	builder_add_text(&builder, "grant_type", "client_credentials");
+	builder_add_text(&builder, "scope", credential->connection->scope);
 	return request_build(credential->connection, operation_find("create-token", PROVIDER_SUMMIT),
-						 NULL, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+						 NULL, builder_finish_object(&builder));
 }
 
 /* Whether the text can be sent in a header. */

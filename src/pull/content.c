@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "base/json.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "base/number.h"
 #include "pull/content.h"
@@ -331,12 +332,12 @@ known_property_data(const Holders *holders, JsonbContainer *object, const char *
 /* How far down the copy is: 0 the pull, 1 its policies, 2 their lists of holders. */
 typedef struct Copy
 {
-	JsonbParseState *state;
+	JsonBuilder builder;
 	const Holders *known;
 } Copy;
 
-static JsonbValue *copy_container(Copy *copy, JsonbContainer *container, int level,
-								  const char *id_field, bool is_list);
+static void copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_field,
+						   bool is_list);
 
 /* Copy the value of one field, descending where a holder may be; a list may be an object of its elements. */
 static void
@@ -359,11 +360,11 @@ copy_field(Copy *copy, const JsonbValue *key, JsonbValue *value, int level, cons
 	if (is_list && value_is_object(value))
 		copy_container(copy, value->val.binary.data, level, id_field, false);
 	else
-		pushJsonbValue(&copy->state, WJB_VALUE, value);
+		builder_put(&copy->builder, WJB_VALUE, value);
 }
 
 /* Copy an array or object; an object that is a holder gets the property data that is known. */
-static JsonbValue *
+static void
 copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_field, bool is_list)
 {
 	const JsonbValue *carried = level == 2 && JsonContainerIsObject(container)
@@ -373,27 +374,21 @@ copy_container(Copy *copy, JsonbContainer *container, int level, const char *id_
 	JsonbIteratorToken token;
 	JsonbValue value;
 	JsonbValue key = {.type = jbvNull};
-	JsonbValue name = {.type = jbvString,
-					   .val.string = {.len = strlen("property_data"), .val = "property_data"}};
-	JsonbValue *result = NULL;
+	JsonbValue name = text_value("property_data");
 
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_END_OBJECT && carried != NULL)
-		{
-			pushJsonbValue(&copy->state, WJB_KEY, &name);
-			pushJsonbValue(&copy->state, WJB_VALUE, unconstify(JsonbValue *, carried));
-		}
+			builder_add(&copy->builder, &name, carried);
 		if (token == WJB_ELEM && value_is_object(&value))
 			copy_container(copy, value.val.binary.data, level, id_field, false);
 		else if (token == WJB_VALUE)
 			copy_field(copy, &key, &value, level, id_field, is_list);
 		else
-			result = pushJsonbValue(&copy->state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+			builder_copy(&copy->builder, token, &value);
 		if (token == WJB_KEY)
 			key = value;
 	}
-	return result;
 }
 
 /*
@@ -411,5 +406,6 @@ content_carry_property_data(Jsonb *pull, Jsonb *previous)
 	if (known.count == 0)
 		return pull;
 	qsort(known.known, known.count, sizeof(Holder), holder_compare);
-	return JsonbValueToJsonb(copy_container(&copy, &pull->root, 0, NULL, false));
+	copy_container(&copy, &pull->root, 0, NULL, false);
+	return builder_finish(&copy.builder);
 }

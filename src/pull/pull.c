@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "base/coerce.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "base/number.h"
 #include "engine/engine.h"
@@ -99,40 +100,33 @@ state_describe(PullState *state, Jsonb *pull, const PullSource *source)
 
 /* A list of paths as a member of the drift object. */
 static void
-drift_push(JsonbParseState **state, const char *key, List *paths)
+drift_push(JsonBuilder *builder, const char *key, List *paths)
 {
-	JsonbValue value = {.type = jbvString};
 	ListCell *cell;
 
 	if (paths == NIL)
 		return;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	builder_key(builder, key);
+	builder_begin_array(builder);
 	foreach(cell, paths)
-	{
-		value.val.string.val = lfirst(cell);
-		value.val.string.len = strlen(lfirst(cell));
-		pushJsonbValue(state, WJB_ELEM, &value);
-	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+		builder_put_text(builder, WJB_ELEM, lfirst(cell));
+	builder_end_array(builder);
 }
 
 /* The drift of a version as jsonb; NULL if there is none. */
 static Jsonb *
 drift_json(const Drift *drift, List *replaced)
 {
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 
 	if (drift->added == NIL && drift->retyped == NIL && drift->missing == NIL && replaced == NIL)
 		return NULL;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	drift_push(&state, "missing", drift->missing);
-	drift_push(&state, "new", drift->added);
-	drift_push(&state, "replaced", replaced);
-	drift_push(&state, "retyped", drift->retyped);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	builder_begin_object(&builder);
+	drift_push(&builder, "missing", drift->missing);
+	drift_push(&builder, "new", drift->added);
+	drift_push(&builder, "replaced", replaced);
+	drift_push(&builder, "retyped", drift->retyped);
+	return builder_finish_object(&builder);
 }
 
 /* Whether the views may have to show another pull of the account after this change. */

@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "base/coerce.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "pull/entity.h"
 #include "pull/shape.h"
@@ -73,7 +74,7 @@ JsonbValue *
 shape_misfits(Entity entity, JsonbContainer *list)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(list);
-	JsonbParseState *misfits = NULL;
+	JsonBuilder misfits = {0};
 	JsonbIteratorToken token;
 	JsonbValue key = {.type = jbvNull};
 	JsonbValue element;
@@ -89,14 +90,19 @@ shape_misfits(Entity entity, JsonbContainer *list)
 			(value_is_object(&element) && (JsonContainerSize(element.val.binary.data) == 0 ||
 										   shape_is_row(entity, element.val.binary.data))))
 			continue;
-		if (misfits == NULL)
-			pushJsonbValue(&misfits, is_array ? WJB_BEGIN_ARRAY : WJB_BEGIN_OBJECT, NULL);
 		if (!is_array)
-			pushJsonbValue(&misfits, WJB_KEY, &key);
-		pushJsonbValue(&misfits, token, &element);
+		{
+			builder_add(&misfits, &key, &element);
+			continue;
+		}
+		if (!builder_has_begun(&misfits))
+			builder_begin_array(&misfits);
+		builder_put(&misfits, WJB_ELEM, &element);
 	}
-	return misfits ? pushJsonbValue(&misfits, is_array ? WJB_END_ARRAY : WJB_END_OBJECT, NULL)
-				   : NULL;
+	if (!builder_has_begun(&misfits))
+		return NULL;
+	builder_put(&misfits, is_array ? WJB_END_ARRAY : WJB_END_OBJECT, NULL);
+	return builder_value(&misfits);
 }
 
 /* Whether a field that may be a column or rows is rows: a list of nothing else, or an object where no column takes one. */

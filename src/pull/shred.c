@@ -16,6 +16,7 @@
 
 #include "base/coerce.h"
 #include "base/json.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "pull/entity.h"
 #include "pull/missing.h"
@@ -34,10 +35,10 @@ typedef struct Row
 	int ordinal; /* within the pull and entity, from 1 */
 	Datum *values;
 	bool *nulls;
-	JsonbParseState *extra; /* NULL until a field goes there */
-	List *children;         /* of Child *, shredded when the row is complete */
-	bool lender_listed;     /* the lender that the row itself names is a row among its children */
-	int depth;              /* rows above it */
+	JsonBuilder extra;  /* begun by the first field that goes there */
+	List *children;     /* of Child *, shredded when the row is complete */
+	bool lender_listed; /* the lender that the row itself names is a row among its children */
+	int depth;          /* rows above it */
 } Row;
 
 typedef struct Child
@@ -77,7 +78,7 @@ static const struct
 static void shred_object(Shredder *shredder, Entity entity, JsonbContainer *object, Row *parent,
 						 const char *role);
 static void shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
-						 JsonbParseState **extra);
+						 JsonBuilder *extra);
 
 /* Remember a path once, for longer than its row. */
 static void
@@ -102,20 +103,10 @@ drift_note(const Shredder *shredder, List **paths, Entity entity, const char *pr
 	MemoryContextSwitchTo(old);
 }
 
-/* Put a field into the extra of its row. */
-static void
-extra_add(JsonbParseState **extra, const JsonbValue *key, JsonbValue *value)
-{
-	if (*extra == NULL)
-		pushJsonbValue(extra, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(extra, WJB_KEY, unconstify(JsonbValue *, key));
-	pushJsonbValue(extra, WJB_VALUE, value);
-}
-
 /* Take a field that holds rows of another entity. */
 static void
 take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
-		   const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
+		   const JsonbValue *key, JsonbValue *value, JsonBuilder *extra)
 {
 	JsonbValue *misfits = value;
 	Child *child;
@@ -129,7 +120,7 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 		misfits = shape_misfits(field->child, value->val.binary.data);
 	if (misfits != NULL)
 	{
-		extra_add(extra, key, misfits);
+		builder_add(extra, key, misfits);
 		drift_note(shredder, &shredder->drift->retyped, row->entity, prefix, key->val.string.val,
 				   key->val.string.len);
 	}
@@ -146,7 +137,7 @@ take_child(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
 /* Take a field that has a column. */
 static void
 take_column(Shredder *shredder, Row *row, EntityField *field, const char *prefix,
-			const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
+			const JsonbValue *key, JsonbValue *value, JsonBuilder *extra)
 {
 	Datum datum;
 	bool isnull;
@@ -160,7 +151,7 @@ take_column(Shredder *shredder, Row *row, EntityField *field, const char *prefix
 		}
 		return;
 	}
-	extra_add(extra, key, value);
+	builder_add(extra, key, value);
 	drift_note(shredder, &shredder->drift->retyped, row->entity, prefix, key->val.string.val,
 			   key->val.string.len);
 }
@@ -168,14 +159,16 @@ take_column(Shredder *shredder, Row *row, EntityField *field, const char *prefix
 /* Take an object whose fields belong to the row itself; what does not fit keeps its place in extra. */
 static void
 take_group(Shredder *shredder, Row *row, const char *prefix, const JsonbValue *key,
-		   JsonbValue *value, JsonbParseState **extra)
+		   JsonbValue *value, JsonBuilder *extra)
 {
-	JsonbParseState *inner = NULL;
+	JsonBuilder inner = {0};
 	char *inner_prefix = psprintf("%s%.*s_", prefix, key->val.string.len, key->val.string.val);
 
 	shred_fields(shredder, row, value->val.binary.data, inner_prefix, &inner);
-	if (inner != NULL)
-		extra_add(extra, key, pushJsonbValue(&inner, WJB_END_OBJECT, NULL));
+	if (!builder_has_begun(&inner))
+		return;
+	builder_end_object(&inner);
+	builder_add(extra, key, builder_value(&inner));
 }
 
 /* Whether the field is the pull's own id, which every row has as its key. */
@@ -229,7 +222,7 @@ field_of_key(Row *row, JsonbContainer *object, const char *prefix, const JsonbVa
 /* Take one field of an object, wherever it belongs. */
 static void
 take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
-		   const JsonbValue *key, JsonbValue *value, JsonbParseState **extra)
+		   const JsonbValue *key, JsonbValue *value, JsonBuilder *extra)
 {
 	EntityField *field = field_of_key(row, object, prefix, key, value);
 	Drift *drift = shredder->drift;
@@ -238,7 +231,7 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 	{
 		if (is_pull_key(row, prefix, key))
 			return;
-		extra_add(extra, key, value);
+		builder_add(extra, key, value);
 		drift_note(shredder, &drift->added, row->entity, prefix, key->val.string.val,
 				   key->val.string.len);
 		return;
@@ -255,7 +248,7 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 		take_column(shredder, row, field, prefix, key, value, extra);
 	else
 	{
-		extra_add(extra, key, value);
+		builder_add(extra, key, value);
 		drift_note(shredder, &drift->retyped, row->entity, prefix, key->val.string.val,
 				   key->val.string.len);
 	}
@@ -264,7 +257,7 @@ take_field(Shredder *shredder, Row *row, JsonbContainer *object, const char *pre
 /* Take every field of an object. */
 static void
 shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
-			 JsonbParseState **extra)
+			 JsonBuilder *extra)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
@@ -389,10 +382,8 @@ row_finish(Shredder *shredder, Row *row, const char *role)
 		row_set(row, row->map->parent_ordinal, Int32GetDatum(row->parent->ordinal));
 	if (role != NULL && row->map->role >= 0)
 		row_set(row, row->map->role, CStringGetTextDatum(role));
-	if (row->extra != NULL)
-		row_set(row, row->map->extra,
-				JsonbPGetDatum(
-					JsonbValueToJsonb(pushJsonbValue(&row->extra, WJB_END_OBJECT, NULL))));
+	if (builder_has_begun(&row->extra))
+		row_set(row, row->map->extra, JsonbPGetDatum(builder_finish_object(&row->extra)));
 	row_inherit(row);
 	row_store(shredder, row);
 }

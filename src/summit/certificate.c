@@ -21,6 +21,7 @@
 #include "base/base64.h"
 #include "base/confidential.h"
 #include "base/file_type.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "http/url.h"
 #include "privacy/minimize.h"
@@ -45,8 +46,8 @@ typedef struct Reader
 {
 	Certificate *certificate;
 	List *rules;
-	JsonbParseState *state; /* the body, as far as it is made */
-	bytea *coi;             /* becomes documents.coi_pdf; NULL = none */
+	JsonBuilder builder; /* the body, as far as it is made */
+	bytea *coi;          /* becomes documents.coi_pdf; NULL = none */
 	const char *coi_content_type;
 } Reader;
 
@@ -139,7 +140,7 @@ static const Field certificate_fields[] = {
 	{NULL},
 };
 
-static JsonbValue *
+static void
 read_fields(Reader *reader, const Field *fields, const char *path, JsonbContainer *object);
 
 /* Whether nothing is given: null, a blank text, an empty array, an object of nothing else. */
@@ -233,27 +234,6 @@ check_expiry(Reader *reader, const char *path)
 		field_refuse(path, "must be after effective_date", NULL, NULL);
 }
 
-/* Push a key, which the caller follows with its value. */
-static void
-push_key(Reader *reader, const char *key)
-{
-	JsonbValue value = {.type = jbvString,
-						.val.string = {.len = strlen(key), .val = unconstify(char *, key)}};
-
-	(void) pushJsonbValue(&reader->state, WJB_KEY, &value);
-}
-
-/* Push a member that is a string. */
-static void
-push_member(Reader *reader, const char *key, const char *text)
-{
-	JsonbValue value = {.type = jbvString,
-						.val.string = {.len = strlen(text), .val = unconstify(char *, text)}};
-
-	push_key(reader, key);
-	(void) pushJsonbValue(&reader->state, WJB_VALUE, &value);
-}
-
 /* Check and push one scalar, and keep it in the result if it has a place there. */
 static void
 read_scalar(Reader *reader, const Field *field, const char *path, const JsonbValue *value,
@@ -278,7 +258,7 @@ read_scalar(Reader *reader, const Field *field, const char *path, const JsonbVal
 		*(const char **) result = pnstrdup(read.val.string.val, read.val.string.len);
 	if (field->check != NULL)
 		field->check(reader, path);
-	(void) pushJsonbValue(&reader->state, token, &read);
+	builder_put(&reader->builder, token, &read);
 }
 
 /* The bytes of a document must be what they are said to be; returns that. */
@@ -337,10 +317,10 @@ read_base64(Reader *reader, const char *path, const char *content_type, const Js
 
 	if (content_type == NULL)
 		field_refuse(field_path(path, "content_type"), "is required", NULL, NULL);
-	if (!base64_decode(value->val.string.val, value->val.string.len, &bytes, &len))
+	if (!base64_decode_exactly(value->val.string.val, value->val.string.len, &bytes, &len))
 		field_refuse(bytes_path, "not base64", NULL, NULL);
 	(void) check_content(path, bytes_path, content_type, bytes, len);
-	push_member(reader, "base64", base64_encode(bytes, len));
+	builder_add_text(&reader->builder, "base64", base64_encode(bytes, len));
 }
 
 /* Push the address of a document that Summit is to fetch. */
@@ -355,7 +335,7 @@ read_url(Reader *reader, const char *path, const JsonbValue *value)
 					 NULL);
 	if (pg_strncasecmp(url, "https://", 8) != 0 || url[8] == '/' || url_host(url) == NULL)
 		field_refuse(path, "must be an https URL with a host and without a user name", NULL, NULL);
-	push_member(reader, "url", url);
+	builder_add_text(&reader->builder, "url", url);
 }
 
 /* A document is {content_type, base64} or {content_type, url}; beside a URL the type may be missing. */
@@ -375,17 +355,17 @@ read_document(Reader *reader, const char *path, const JsonbValue *value, JsonbIt
 	url = document_member(path, document, "url");
 	if ((base64 == NULL) == (url == NULL))
 		field_refuse(path, "must have either base64 or url", NULL, NULL);
-	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
+	builder_begin_object(&reader->builder);
 	if (stated != NULL)
 	{
 		content_type = read_content_type(path, stated->val.string.val, stated->val.string.len);
-		push_member(reader, "content_type", content_type);
+		builder_add_text(&reader->builder, "content_type", content_type);
 	}
 	if (base64 != NULL)
 		read_base64(reader, path, content_type, base64);
 	else
 		read_url(reader, path, url);
-	(void) pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+	builder_end_object(&reader->builder);
 }
 
 /* The argument coi as the document at this path. */
@@ -398,10 +378,11 @@ read_coi(Reader *reader, const char *path)
 
 	if (stated != NULL)
 		stated = read_content_type(path, stated, strlen(stated));
-	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
-	push_member(reader, "content_type", check_content(path, path, stated, bytes, len));
-	push_member(reader, "base64", base64_encode(bytes, len));
-	(void) pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+	builder_begin_object(&reader->builder);
+	builder_add_text(&reader->builder, "content_type",
+					 check_content(path, path, stated, bytes, len));
+	builder_add_text(&reader->builder, "base64", base64_encode(bytes, len));
+	builder_end_object(&reader->builder);
 }
 
 /* Check and push one value, a member or an element as `token` says. */
@@ -415,7 +396,7 @@ read_value(Reader *reader, const Field *field, const char *path, const JsonbValu
 	{
 		if (!value_is_object(value))
 			field_refuse(path, "must be an object", NULL, NULL);
-		(void) read_fields(reader, field->fields, path, value->val.binary.data);
+		read_fields(reader, field->fields, path, value->val.binary.data);
 	}
 	else
 		read_scalar(reader, field, path, value, token);
@@ -431,12 +412,12 @@ read_array(Reader *reader, const Field *field, const char *path, const JsonbValu
 
 	if (!value_is_array(value))
 		field_refuse(path, "must be an array", NULL, NULL);
-	(void) pushJsonbValue(&reader->state, WJB_BEGIN_ARRAY, NULL);
+	builder_begin_array(&reader->builder);
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 		if (token == WJB_ELEM)
 			read_value(reader, field, psprintf("%s[%d]", path, index++), &element, WJB_ELEM);
-	(void) pushJsonbValue(&reader->state, WJB_END_ARRAY, NULL);
+	builder_end_array(&reader->builder);
 }
 
 /* Note or refuse that a field is missing. */
@@ -455,11 +436,11 @@ read_missing(Reader *reader, const Field *field, const char *path)
 	reader->certificate->warnings = lappend(reader->certificate->warnings, warning);
 }
 
-/* Check and push an object, NULL being one without members; returns the container it is in. */
-static JsonbValue *
+/* Check and push an object, NULL being one without members. */
+static void
 read_fields(Reader *reader, const Field *fields, const char *path, JsonbContainer *object)
 {
-	(void) pushJsonbValue(&reader->state, WJB_BEGIN_OBJECT, NULL);
+	builder_begin_object(&reader->builder);
 	if (object != NULL)
 		check_keys(reader, fields, path, object);
 	for (const Field *field = fields; field->name != NULL; field++)
@@ -474,7 +455,7 @@ read_fields(Reader *reader, const Field *fields, const char *path, JsonbContaine
 			read_missing(reader, field, child);
 			continue;
 		}
-		push_key(reader, field->name);
+		builder_key(&reader->builder, field->name);
 		if (takes_coi && field->type == FIELD_DOCUMENT)
 		{
 			if (!missing)
@@ -483,13 +464,13 @@ read_fields(Reader *reader, const Field *fields, const char *path, JsonbContaine
 			read_coi(reader, child);
 		}
 		else if (missing)
-			(void) read_fields(reader, field->fields, child, NULL);
+			read_fields(reader, field->fields, child, NULL);
 		else if (field->is_array)
 			read_array(reader, field, child, value);
 		else
 			read_value(reader, field, child, value, WJB_VALUE);
 	}
-	return pushJsonbValue(&reader->state, WJB_END_OBJECT, NULL);
+	builder_end_object(&reader->builder);
 }
 
 /*
@@ -507,8 +488,8 @@ certificate_read(Jsonb *payload, bytea *coi, const char *content_type)
 		field_refuse("payload", "must be an object", NULL, NULL);
 	reader.coi = coi;
 	reader.coi_content_type = content_type;
-	reader.certificate->body =
-		JsonbValueToJsonb(read_fields(&reader, certificate_fields, "", &payload->root));
+	read_fields(&reader, certificate_fields, "", &payload->root);
+	reader.certificate->body = builder_finish(&reader.builder);
 	return reader.certificate;
 }
 
@@ -516,20 +497,21 @@ certificate_read(Jsonb *payload, bytea *coi, const char *content_type)
 static Jsonb *
 warnings_to_jsonb(List *warnings)
 {
-	Reader reader = {0};
+	JsonBuilder builder = {0};
 	ListCell *cell;
 
-	(void) pushJsonbValue(&reader.state, WJB_BEGIN_ARRAY, NULL);
+	builder_begin_array(&builder);
 	foreach(cell, warnings)
 	{
 		const CertificateWarning *warning = lfirst(cell);
 
-		(void) pushJsonbValue(&reader.state, WJB_BEGIN_OBJECT, NULL);
-		push_member(&reader, "field", warning->field);
-		push_member(&reader, "message", warning->text);
-		(void) pushJsonbValue(&reader.state, WJB_END_OBJECT, NULL);
+		builder_begin_object(&builder);
+		builder_add_text(&builder, "field", warning->field);
+		builder_add_text(&builder, "message", warning->text);
+		builder_end_object(&builder);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&reader.state, WJB_END_ARRAY, NULL));
+	builder_end_array(&builder);
+	return builder_finish(&builder);
 }
 
 /* canopy_summit.check_certificate(payload jsonb, coi bytea, content_type text) -> record */

@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 #include "base/confidential.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "engine/engine.h"
 #include "engine/instance.h"
@@ -151,17 +152,10 @@ upload_new_key(void)
 static Jsonb *
 upload_params(const char *key)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue value = {.type = jbvString};
+	JsonBuilder builder = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	value.val.string.val = "Idempotency-Key";
-	value.val.string.len = strlen("Idempotency-Key");
-	pushJsonbValue(&state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	builder_add_text(&builder, "Idempotency-Key", key);
+	return builder_finish_object(&builder);
 }
 
 /*

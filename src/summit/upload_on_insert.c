@@ -22,6 +22,7 @@
 #include "utils/resowner.h"
 
 #include "base/confidential.h"
+#include "base/jsonb_build.h"
 #include "engine/statement.h"
 #include "summit/upload.h"
 
@@ -70,7 +71,7 @@ key_value(const TriggerData *trigger, int number)
 	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
 	Oid type = getBaseType(TupleDescAttr(descriptor, number - 1)->atttypid);
 	char *text = SPI_getvalue(trigger->tg_trigtuple, descriptor, number);
-	JsonbValue value = {.type = jbvString};
+	JsonbValue value;
 
 	if (type == INT2OID || type == INT4OID || type == INT8OID)
 	{
@@ -80,9 +81,7 @@ key_value(const TriggerData *trigger, int number)
 												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 		return value;
 	}
-	value.val.string.val = text;
-	value.val.string.len = strlen(text);
-	return value;
+	return text_value(text);
 }
 
 /* Have values written so that every session reads them back as they are, until AtEOXact_GUC() of this level. */
@@ -109,25 +108,22 @@ trigger_key(const TriggerData *trigger)
 	Oid constraint;
 	Bitmapset *columns =
 		get_primary_key_attnos(RelationGetRelid(trigger->tg_relation), true, &constraint);
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 	int nest_level = formats_begin();
 	int column = -1;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	builder_begin_object(&builder);
 	while ((column = bms_next_member(columns, column)) >= 0)
 	{
 		int number = column + FirstLowInvalidHeapAttributeNumber;
-		JsonbValue key = {.type = jbvString};
+		JsonbValue name = text_value(
+			NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), number - 1)->attname));
 		JsonbValue value = key_value(trigger, number);
 
-		key.val.string.val =
-			NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), number - 1)->attname);
-		key.val.string.len = strlen(key.val.string.val);
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		builder_add(&builder, &name, &value);
 	}
 	AtEOXact_GUC(false, nest_level);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return builder_finish_object(&builder);
 }
 
 /* The name of the table that the trigger was created on: the app need not know its partitions. */

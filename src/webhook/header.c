@@ -8,6 +8,7 @@
 #include "utils/formatting.h"
 #include "utils/jsonb.h"
 
+#include "base/jsonb_build.h"
 #include "webhook/header.h"
 
 static bool
@@ -142,11 +143,9 @@ Jsonb *
 header_hide_credentials(Jsonb *headers)
 {
 	JsonbIterator *iterator;
-	JsonbParseState *state = NULL;
-	JsonbValue *result = NULL;
+	JsonBuilder builder = {0};
 	JsonbIteratorToken token;
 	JsonbValue value;
-	JsonbValue hidden = {.type = jbvString, .val.string = {.val = "***", .len = 3}};
 	bool hide = false;
 
 	if (!has_credentials(headers))
@@ -157,17 +156,16 @@ header_hide_credentials(Jsonb *headers)
 		if (token == WJB_KEY)
 			hide = is_credential(&value);
 		else if (token == WJB_VALUE && hide)
-			value = hidden;
-		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+			value = text_value("***");
+		builder_copy(&builder, token, &value);
 	}
-	return JsonbValueToJsonb(result);
+	return builder_finish(&builder);
 }
 
 /* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
 static JsonbValue
 header_text(const char *text, bool is_name)
 {
-	JsonbValue value = {.type = jbvString};
 	int len = strlen(text);
 	char *copy = is_name ? asc_tolower(text, len) : pnstrdup(text, len);
 
@@ -175,9 +173,7 @@ header_text(const char *text, bool is_name)
 		for (int i = 0; i < len; i++)
 			if (IS_HIGHBIT_SET(copy[i]))
 				copy[i] = '?';
-	value.val.string.val = copy;
-	value.val.string.len = len;
-	return value;
+	return text_value(copy);
 }
 
 typedef struct Header
@@ -227,13 +223,13 @@ headers_parse(const char *text, size_t len, Header **headers)
 Jsonb *
 headers_json(const char *text, size_t len)
 {
-	JsonbParseState *state = NULL;
+	JsonBuilder builder = {0};
 	Header *headers;
 	int count = headers_parse(text, len, &headers);
 	int next;
 
 	qsort(headers, count, sizeof(Header), compare_headers);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	builder_begin_object(&builder);
 	for (int i = 0; i < count; i = next)
 	{
 		const char *name = headers[i].name.val.string.val;
@@ -241,16 +237,16 @@ headers_json(const char *text, size_t len)
 		for (next = i + 1; next < count; next++)
 			if (strcmp(headers[next].name.val.string.val, name) != 0)
 				break;
-		pushJsonbValue(&state, WJB_KEY, &headers[i].name);
 		if (next == i + 1)
 		{
-			pushJsonbValue(&state, WJB_VALUE, &headers[i].value);
+			builder_add(&builder, &headers[i].name, &headers[i].value);
 			continue;
 		}
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		builder_put(&builder, WJB_KEY, &headers[i].name);
+		builder_begin_array(&builder);
 		for (int k = i; k < next; k++)
-			pushJsonbValue(&state, WJB_ELEM, &headers[k].value);
-		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+			builder_put(&builder, WJB_ELEM, &headers[k].value);
+		builder_end_array(&builder);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return builder_finish_object(&builder);
 }

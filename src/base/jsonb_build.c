@@ -1,0 +1,143 @@
+/*
+ * jsonb_build.c
+ *	  JSON documents, built piece by piece: the one place that calls
+ *	  pushJsonbValue(), which differs between majors of PostgreSQL.
+ */
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "base/jsonb_build.h"
+
+/* Whether something is open in it. */
+bool
+builder_has_begun(const JsonBuilder *builder)
+{
+#if PG_VERSION_NUM >= 190000
+	return builder->state.parseState != NULL;
+#else
+	return builder->state != NULL;
+#endif
+}
+
+/* Put a token; only a key, a value and an element have a value, which may be a whole document. */
+void
+builder_put(JsonBuilder *builder, JsonbIteratorToken token, const JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(&builder->state, token, unconstify(JsonbValue *, value));
+#else
+	builder->result = pushJsonbValue(&builder->state, token, unconstify(JsonbValue *, value));
+#endif
+}
+
+void
+builder_begin_object(JsonBuilder *builder)
+{
+	builder_put(builder, WJB_BEGIN_OBJECT, NULL);
+}
+
+void
+builder_end_object(JsonBuilder *builder)
+{
+	builder_put(builder, WJB_END_OBJECT, NULL);
+}
+
+void
+builder_begin_array(JsonBuilder *builder)
+{
+	builder_put(builder, WJB_BEGIN_ARRAY, NULL);
+}
+
+void
+builder_end_array(JsonBuilder *builder)
+{
+	builder_put(builder, WJB_END_ARRAY, NULL);
+}
+
+/* A text as a JSON string, which is the same memory. */
+JsonbValue
+text_value(const char *text)
+{
+	return (JsonbValue){.type = jbvString,
+						.val.string = {.val = unconstify(char *, text), .len = strlen(text)}};
+}
+
+void
+builder_put_text(JsonBuilder *builder, JsonbIteratorToken token, const char *text)
+{
+	JsonbValue value = text_value(text);
+
+	builder_put(builder, token, &value);
+}
+
+/* Put a key, which the caller follows with its value. */
+void
+builder_key(JsonBuilder *builder, const char *key)
+{
+	builder_put_text(builder, WJB_KEY, key);
+}
+
+/* Add a member to the object that is open; with the first of all, the document begins as an object. */
+void
+builder_add(JsonBuilder *builder, const JsonbValue *key, const JsonbValue *value)
+{
+	if (!builder_has_begun(builder))
+		builder_begin_object(builder);
+	builder_put(builder, WJB_KEY, key);
+	builder_put(builder, WJB_VALUE, value);
+}
+
+void
+builder_add_text(JsonBuilder *builder, const char *key, const char *text)
+{
+	JsonbValue name = text_value(key);
+	JsonbValue value = text_value(text);
+
+	builder_add(builder, &name, &value);
+}
+
+void
+builder_add_boolean(JsonBuilder *builder, const char *key, bool boolean)
+{
+	JsonbValue name = text_value(key);
+	JsonbValue value = {.type = jbvBool, .val.boolean = boolean};
+
+	builder_add(builder, &name, &value);
+}
+
+/* Put what an iterator has given, perhaps changed. */
+void
+builder_copy(JsonBuilder *builder, JsonbIteratorToken token, const JsonbValue *value)
+{
+	bool has_value = token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ||
+					 (token == WJB_BEGIN_ARRAY && value->val.array.rawScalar);
+
+	builder_put(builder, token, has_value ? value : NULL);
+}
+
+/* What was built, after its last end, as a piece for another document. */
+JsonbValue *
+builder_value(const JsonBuilder *builder)
+{
+#if PG_VERSION_NUM >= 190000
+	return builder->state.result;
+#else
+	return builder->result;
+#endif
+}
+
+/* What was built, after its last end, in the current memory context. */
+Jsonb *
+builder_finish(const JsonBuilder *builder)
+{
+	return JsonbValueToJsonb(builder_value(builder));
+}
+
+/* The same, where the end of the object is still missing. */
+Jsonb *
+builder_finish_object(JsonBuilder *builder)
+{
+	builder_end_object(builder);
+	return builder_finish(builder);
+}
