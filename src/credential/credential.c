@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -22,6 +20,7 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "base/digest.h"
 #include "credential/credential.h"
 #include "engine/identity.h"
 #include "server/connection.h"
@@ -85,7 +84,7 @@ credential_digest(Credential *credential)
 	initStringInfo(&all);
 	for (int i = 0; i < lengthof(parts); i++)
 		appendBinaryStringInfo(&all, parts[i], strlen(parts[i]) + 1);
-	(void) SHA256((const unsigned char *) all.data, all.len, credential->hash);
+	digest_bytes(all.data, all.len, credential->hash);
 	explicit_bzero(all.data, all.len);
 	pfree(all.data);
 }

@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+#include "base/digest.h"
 #include "http/loop.h"
 #include "server/connection.h"
 
@@ -26,7 +27,7 @@ typedef struct Credential
 	Connection *connection;     /* NULL = problem says why */
 	const char *problem;
 	int problem_sqlstate;
-	uint8 hash[32]; /* of client id and secret */
+	uint8 hash[DIGEST_LENGTH]; /* of client id and secret */
 	HttpPool *pool;
 	/* OAuth */
 	char *token;      /* NULL = none */

@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -19,6 +17,7 @@
 #include "utils/array.h"
 
 #include "base/compat.h"
+#include "base/digest.h"
 #include "engine/lock.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_lock_subjects);
@@ -40,9 +39,9 @@ lock_key(const uint8 *digest)
 uint64
 lock_text_key(const char *text)
 {
-	uint8 digest[SHA256_DIGEST_LENGTH];
+	uint8 digest[DIGEST_LENGTH];
 
-	(void) SHA256((const unsigned char *) text, strlen(text), digest);
+	digest_text(text, digest);
 	return lock_key(digest);
 }
 
@@ -174,10 +173,9 @@ subject_keys(ArrayType *subjects, int *count)
 	for (int i = 0; i < *count; i++)
 	{
 		text *subject = DatumGetTextPP(texts[i]);
-		uint8 digest[SHA256_DIGEST_LENGTH];
+		uint8 digest[DIGEST_LENGTH];
 
-		(void) SHA256((const unsigned char *) VARDATA_ANY(subject), VARSIZE_ANY_EXHDR(subject),
-					  digest);
+		digest_bytes(VARDATA_ANY(subject), VARSIZE_ANY_EXHDR(subject), digest);
 		keys[i] = lock_key(digest);
 	}
 	qsort(keys, *count, sizeof(uint64), compare_keys);

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
+#include "base/digest.h"
 #include "engine/instance.h"
 #include "engine/statement.h"
 #include "job/epoch.h"
@@ -199,7 +200,7 @@ job_insert(const JobSpec *spec)
 						   Int16GetDatum(spec->priority),
 						   TimestampTzGetDatum(spec->run_at),
 						   CStringGetTextDatum(spec->idempotency_key),
-						   bytes_datum(spec->request_hash, 32),
+						   bytes_datum(spec->request_hash, DIGEST_LENGTH),
 						   Int64GetDatum(instance_current()),
 						   TimestampTzGetDatum(spec->first_sent_at),
 						   ObjectIdGetDatum(spec->server_oid),
@@ -265,8 +266,9 @@ job_read(HeapTuple row)
 	reconciles = row_datum(row, ++n, &isnull);
 	job->reconciles = isnull ? 0 : DatumGetInt64(reconciles);
 	hash = row_datum(row, ++n, &isnull);
-	if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) == 32)
-		job->request_hash = memcpy(palloc(32), VARDATA_ANY(DatumGetByteaPP(hash)), 32);
+	if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) == DIGEST_LENGTH)
+		job->request_hash =
+			memcpy(palloc(DIGEST_LENGTH), VARDATA_ANY(DatumGetByteaPP(hash)), DIGEST_LENGTH);
 	return job;
 }
 

@@ -37,7 +37,7 @@ typedef struct Job
 	Jsonb *params;
 	Jsonb *body; /* NULL = none */
 	const char *owner;
-	const char *request_hash; /* 32 bytes; NULL = none */
+	const char *request_hash; /* DIGEST_LENGTH bytes; NULL = none */
 	int attempts;             /* before this one */
 	int max_attempts;
 	TimestampTz run_at;
@@ -102,7 +102,7 @@ typedef struct JobSpec
 	int priority;
 	TimestampTz run_at;
 	const char *idempotency_key;
-	const uint8 *request_hash; /* 32 bytes */
+	const uint8 *request_hash; /* DIGEST_LENGTH bytes */
 	TimestampTz first_sent_at; /* of its key, by another job; 0 = never */
 } JobSpec;
 

@@ -8,12 +8,11 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
@@ -131,7 +130,7 @@ canonical_digest(StringInfo out, int start)
 {
 	uint8 digest[CONTENT_HASH_LENGTH];
 
-	(void) SHA256((const unsigned char *) out->data + start, out->len - start, digest);
+	digest_bytes(out->data + start, out->len - start, digest);
 	out->len = start;
 	canonical_bytes(out, 'h', (const char *) digest, sizeof(digest));
 }
@@ -207,7 +206,7 @@ content_hash(Jsonb *json, uint8 *hash)
 
 	initStringInfo(&canonical.bytes);
 	canonical_container(&canonical, &json->root, 1);
-	(void) SHA256((const unsigned char *) canonical.bytes.data, canonical.bytes.len, hash);
+	digest_bytes(canonical.bytes.data, canonical.bytes.len, hash);
 	pfree(canonical.bytes.data);
 	return canonical.has_number_beyond;
 }

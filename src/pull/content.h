@@ -8,10 +8,11 @@
 
 #include "postgres.h"
 
-#include "common/sha2.h"
 #include "utils/jsonb.h"
 
-#define CONTENT_HASH_LENGTH PG_SHA256_DIGEST_LENGTH
+#include "base/digest.h"
+
+#define CONTENT_HASH_LENGTH DIGEST_LENGTH
 
 extern bool content_hash(Jsonb *json, uint8 *hash);
 extern bool content_lacks_property_data(Jsonb *pull, bool *has_any);

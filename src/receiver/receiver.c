@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -25,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/digest.h"
 #include "base/place.h"
 #include "engine/transaction.h"
 #include "process/database.h"
@@ -56,7 +55,7 @@ typedef struct Receiver
 	Intake intake;
 	Listener *listener;
 	WaitEventSet *wait;
-	uint8 plan[SHA256_DIGEST_LENGTH]; /* digest of what the listener was opened with */
+	uint8 plan[DIGEST_LENGTH]; /* digest of what the listener was opened with */
 	char *database;
 	TimestampTz yield_at; /* look then for somebody who waits for the database */
 } Receiver;
@@ -181,7 +180,7 @@ plan_digest(const ListenerPlan *plan, uint8 *digest)
 						  plan->timeout, plan->certificate ? plan->certificate : "",
 						  plan->key ? plan->key : "");
 
-	(void) SHA256((const unsigned char *) text, strlen(text), digest);
+	digest_text(text, digest);
 	explicit_bzero(text, strlen(text));
 }
 
@@ -291,7 +290,7 @@ receiver_reload_settings(Receiver *receiver)
 		receiver_leave(receiver, WORKER_YIELDED);
 	PG_TRY();
 	{
-		uint8 digest[SHA256_DIGEST_LENGTH];
+		uint8 digest[DIGEST_LENGTH];
 
 		plan_read(&plan);
 		plan_digest(&plan, digest);

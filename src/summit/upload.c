@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -25,6 +23,7 @@
 #include "utils/uuid.h"
 
 #include "base/confidential.h"
+#include "base/digest.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "engine/engine.h"
@@ -56,7 +55,7 @@ upload_hash(Jsonb *body, uint8 *hash)
 {
 	char *text = JsonbToCString(NULL, &body->root, VARSIZE(body));
 
-	(void) SHA256((const unsigned char *) text, strlen(text), hash);
+	digest_text(text, hash);
 	pfree(text);
 }
 
@@ -97,7 +96,7 @@ static Statement select_key = {
 static int64
 upload_find_same(Oid server, Oid owner, const uint8 *hash)
 {
-	Datum arguments[3] = {bytes_datum(hash, SHA256_DIGEST_LENGTH), ObjectIdGetDatum(server),
+	Datum arguments[3] = {bytes_datum(hash, DIGEST_LENGTH), ObjectIdGetDatum(server),
 						  ObjectIdGetDatum(owner)};
 	bool isnull;
 
@@ -116,7 +115,7 @@ static int64
 upload_find_key(Oid server, Oid owner, const char *key, const uint8 *hash, TimestampTz *sent_at)
 {
 	Datum arguments[4] = {CStringGetTextDatum(key), ObjectIdGetDatum(server),
-						  ObjectIdGetDatum(owner), bytes_datum(hash, SHA256_DIGEST_LENGTH)};
+						  ObjectIdGetDatum(owner), bytes_datum(hash, DIGEST_LENGTH)};
 	bool is_new;
 	bool isnull;
 	int64 upload_id;
@@ -167,7 +166,7 @@ upload_fill_job(NewRow *row, const Connection *connection)
 {
 	const char *key = new_row_text(row, "idempotency_key");
 	Jsonb *body = new_row_json(row, "body");
-	uint8 hash[SHA256_DIGEST_LENGTH];
+	uint8 hash[DIGEST_LENGTH];
 
 	if (body == NULL)
 		ereport(ERROR,
@@ -183,7 +182,7 @@ upload_fill_job(NewRow *row, const Connection *connection)
 	new_row_put(row, "body", JsonbPGetDatum(body));
 	new_row_put(row, "params", JsonbPGetDatum(upload_params(key)));
 	new_row_put_text(row, "idempotency_key", key);
-	new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
+	new_row_put(row, "request_hash", bytes_datum(hash, DIGEST_LENGTH));
 }
 
 /* Fill the columns that say what is insured, for whom. */
@@ -286,7 +285,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 {
 	const char *key = new_row_text(row, "idempotency_key");
 	uint64 group = lock_owner_key(connection->server_oid, GetUserId());
-	uint8 hash[SHA256_DIGEST_LENGTH];
+	uint8 hash[DIGEST_LENGTH];
 	JobSpec spec = {.server_oid = connection->server_oid,
 					.owner_oid = GetUserId(),
 					.server = connection->server,
@@ -323,7 +322,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 	upload_fill_certificate(row, certificate);
 	new_row_put(row, "upload_id", Int64GetDatum(upload_id));
 	new_row_put_text(row, "idempotency_key", spec.idempotency_key);
-	new_row_put(row, "request_hash", bytes_datum(hash, SHA256_DIGEST_LENGTH));
+	new_row_put(row, "request_hash", bytes_datum(hash, DIGEST_LENGTH));
 	new_row_put(row, "job_id", Int64GetDatum(job_id));
 	return true;
 }

@@ -5,8 +5,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
@@ -16,6 +14,7 @@
 
 #include "api/answer.h"
 #include "api/failure.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/jsonb_get.h"
 #include "engine/statement.h"
@@ -225,7 +224,7 @@ upload_adopt_conflict(Settlement *settlement)
 {
 	const HttpResponse *response = settlement->response;
 	const char *problem;
-	uint8 hash[SHA256_DIGEST_LENGTH];
+	uint8 hash[DIGEST_LENGTH];
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
 	if (answer_job_id(json) == NULL || settlement->job->request_hash == NULL ||

@@ -8,14 +8,13 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/jsonb_get.h"
 #include "server/provider.h"
@@ -61,7 +60,7 @@ summit_hash(Jsonb *json, uint8 *hash)
 									 PointerGetDatum(cstring_to_text("attempt")));
 	Jsonb *once = DatumGetJsonbP(rest);
 
-	(void) SHA256((const unsigned char *) VARDATA(once), VARSIZE(once) - VARHDRSZ, hash);
+	digest_bytes(VARDATA(once), VARSIZE(once) - VARHDRSZ, hash);
 }
 
 /* Read a body whose JSON and everything made of it is to be forgotten. */
@@ -99,7 +98,7 @@ envelope_read(Provider provider, const char *body, size_t len, Envelope *envelop
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 
 	*envelope = (Envelope){0};
-	(void) SHA256((const unsigned char *) body, len, envelope->hash);
+	digest_bytes(body, len, envelope->hash);
 	body_read(provider, body, len, envelope);
 	MemoryContextSwitchTo(old);
 	envelope->event = copy_or_null(envelope->event);

@@ -8,12 +8,11 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "base/digest.h"
 #include "engine/lock.h"
 #include "process/shared.h"
 #include "server/connection.h"
@@ -92,13 +91,13 @@ static void
 delivery_read(Delivery *delivery, Provider provider)
 {
 	Envelope *envelope = &delivery->envelope;
-	uint8 digest[ENVELOPE_HASH_LENGTH];
+	uint8 digest[DIGEST_LENGTH];
 	const char *key;
 
 	envelope_read(provider, delivery->body, delivery->body_len, envelope);
 	key = envelope->delivery_key;
 	if (key != NULL)
-		(void) SHA256((const unsigned char *) key, strlen(key), digest);
+		digest_text(key, digest);
 	delivery->identity = (int64) lock_key(key ? digest : envelope->hash);
 }
 

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"

@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"

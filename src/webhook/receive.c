@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/sha.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"

@@ -10,16 +10,13 @@
  */
 #include "postgres.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
-
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/digest.h"
 #include "credential/credential.h"
 #include "engine/instance.h"
 #include "engine/statement.h"
@@ -92,9 +89,8 @@ hold_digest(const Credential *credential, uint8 *digest)
 	if (statement_run(&statements[HOLD_KEY], NULL, NULL) != 1)
 		elog(ERROR, "canopy_summit.hold_key must have one row");
 	key = DatumGetByteaPP(statement_column(1, &isnull));
-	if (HMAC(EVP_sha256(), VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key), credential->hash,
-			 sizeof(credential->hash), digest, NULL) == NULL)
-		elog(ERROR, "could not compute HMAC-SHA256");
+	digest_keyed(VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key), credential->hash,
+				 sizeof(credential->hash), digest);
 }
 
 /* Have the jobs of a refused credential wait.  Inside engine_begin(). */
@@ -105,7 +101,7 @@ hold_write(const Flight *flight)
 	bool was_refused =
 		credential->connection != NULL &&
 		(flight->settlement.code == NULL || strcmp(flight->settlement.code, "not_sendable") != 0);
-	uint8 digest[SHA256_DIGEST_LENGTH];
+	uint8 digest[DIGEST_LENGTH];
 	Datum values[8];
 
 	hold_digest(credential, digest);
@@ -127,7 +123,7 @@ hold_write(const Flight *flight)
 static bool
 hold_is_over(const Credential *credential, const bytea *hash)
 {
-	uint8 digest[SHA256_DIGEST_LENGTH];
+	uint8 digest[DIGEST_LENGTH];
 
 	if (credential->connection == NULL)
 		return credential_is_gone(credential);
