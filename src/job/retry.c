@@ -8,9 +8,8 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
-
 #include "api/operation.h"
+#include "base/backoff.h"
 #include "http/transfer.h"
 #include "job/retry.h"
 
@@ -132,8 +131,7 @@ retry_is_outage(const HttpResponse *response)
 int64
 retry_delay(int attempts, long retry_after)
 {
-	int64 ceiling = Min((int64) RETRY_BASE << Min(Max(attempts - 1, 0), 16), RETRY_LONGEST);
-	int64 jitter = (int64) (pg_prng_double(&pg_global_prng_state) * ceiling);
+	int64 delay = backoff_spread(backoff_delay(RETRY_BASE, RETRY_LONGEST, attempts - 1), 1.0);
 
-	return 1000 * (int64) Min(retry_after, RETRY_AFTER_LIMIT) + Max(jitter, 1);
+	return 1000 * (int64) Min(retry_after, RETRY_AFTER_LIMIT) + delay;
 }

@@ -8,14 +8,15 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "utils/timestamp.h"
 
+#include "base/backoff.h"
 #include "job/throttle.h"
 
 #define BREAKER_FAILURES 5             /* in a row open it */
 #define BREAKER_FIRST    1000          /* ms it stays open the first time, then twice as long */
 #define BREAKER_LONGEST  (60 * 1000)   /* ms */
+#define BREAKER_SPREAD   0.25          /* of that, by chance */
 #define BURST_SECONDS    0.05          /* of the rate that may be sent at once */
 #define WAIT_LIMIT       (6 * 60 * 60) /* s: the longest Retry-After that is obeyed */
 
@@ -76,9 +77,8 @@ throttle_outage(Throttle *throttle, TimestampTz now)
 	throttle->failures++;
 	if (throttle->is_open ? !throttle->probing : throttle->failures < BREAKER_FAILURES)
 		return;
-	open_ms = Min((int64) BREAKER_FIRST << Min(throttle->openings, 10), BREAKER_LONGEST);
-	open_ms -= (int64) (pg_prng_double(&pg_global_prng_state) * open_ms / 4);
-	throttle->openings++;
+	open_ms = backoff_spread(backoff_delay(BREAKER_FIRST, BREAKER_LONGEST, throttle->openings++),
+							 BREAKER_SPREAD);
 	throttle->is_open = true;
 	throttle->probing = false;
 	throttle->not_before = Max(throttle->not_before, TimestampTzPlusMilliseconds(now, open_ms));

@@ -11,10 +11,11 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "base/backoff.h"
 #include "process/shared.h"
 
-#define FAILURE_DELAY         5    /* s, doubled with every failure in a row */
-#define FAILURE_LONGEST_DELAY 60   /* s */
+#define FAILURE_DELAY         (5 * 1000) /* ms, doubled with every failure in a row */
+#define FAILURE_LONGEST_DELAY (60 * 1000)
 #define YIELD_DELAY           1000 /* ms that a DROP DATABASE or the like gets */
 
 int setting_workers; /* of a database */
@@ -79,9 +80,10 @@ shared_database(Oid database, bool create)
 TimestampTz
 shared_back_off(TimestampTz now, int failures)
 {
-	int delay = Min(FAILURE_DELAY << Min(failures - 1, 8), FAILURE_LONGEST_DELAY);
-
-	return TimestampTzPlusMilliseconds(now, failures == 0 ? YIELD_DELAY : 1000 * (int64) delay);
+	return TimestampTzPlusMilliseconds(now, failures == 0 ? YIELD_DELAY
+														  : backoff_delay(FAILURE_DELAY,
+																		  FAILURE_LONGEST_DELAY,
+																		  failures - 1));
 }
 
 /*

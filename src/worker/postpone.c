@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
+#include "base/backoff.h"
 #include "engine/transaction.h"
 #include "http/transfer.h"
 #include "job/job.h"
@@ -102,10 +103,10 @@ static void
 postpone(Worker *worker, Flight *flight)
 {
 	MemoryContext old = MemoryContextSwitchTo(worker->context);
-	int64 pause = (int64) POSTPONE_FIRST << Min(flight->tries, 10);
 
 	flight->settle_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(pause, POSTPONE_LONGEST));
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									backoff_delay(POSTPONE_FIRST, POSTPONE_LONGEST, flight->tries));
 	if (flight->job->body != NULL)
 	{
 		/* It has been sent; others may need the room. */

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "api/failure.h"
+#include "base/backoff.h"
 #include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
@@ -84,11 +85,9 @@ is_refusal(const HttpResponse *response)
 static void
 token_pause(Credential *credential, TimestampTz now)
 {
-	int64 pause = (int64) TOKEN_PAUSE << Min(credential->token_failures, 10);
-
 	credential->token_not_before =
-		TimestampTzPlusMilliseconds(now, Min(pause, TOKEN_LONGEST_PAUSE));
-	credential->token_failures++;
+		TimestampTzPlusMilliseconds(now, backoff_delay(TOKEN_PAUSE, TOKEN_LONGEST_PAUSE,
+													   credential->token_failures++));
 }
 
 /* Take what came of a request that has landed, into the turn's memory, and free it. */
