@@ -9,9 +9,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 
 #include "engine/engine.h"
 #include "engine/privilege.h"
@@ -71,4 +74,12 @@ engine_end(Engine *engine)
 	if (engine->nest_level > 0)
 		AtEOXact_GUC(false, engine->nest_level);
 	SetUserIdAndSecContext(engine->role, engine->security);
+}
+
+/* The next key of one of the extension's sequences, whoever asks. */
+int64
+engine_next_key(const char *sequence)
+{
+	return nextval_internal(get_relname_relid(sequence, get_namespace_oid("canopy_summit", false)),
+							false);
 }

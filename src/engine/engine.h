@@ -18,5 +18,6 @@ extern void engine_enter(Engine *engine);
 extern void engine_begin(Engine *engine);
 extern void engine_set_planner(void);
 extern void engine_end(Engine *engine);
+extern int64 engine_next_key(const char *sequence);
 
 #endif /* CANOPY_SUMMIT_ENGINE_ENGINE_H */

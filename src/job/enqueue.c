@@ -22,6 +22,7 @@
 #include "api/operation.h"
 #include "api/request.h"
 #include "base/confidential.h"
+#include "engine/engine.h"
 #include "engine/instance.h"
 #include "engine/lock.h"
 #include "engine/new_row.h"
@@ -133,7 +134,7 @@ enqueue_fill_engine(NewRow *row, const Connection *connection)
 	new_row_put(row, "enqueued_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	for (int i = 0; i < lengthof(empty); i++)
 		new_row_clear(row, empty[i]);
-	new_row_put(row, "job_id", Int64GetDatum(job_next_id()));
+	new_row_put(row, "job_id", Int64GetDatum(engine_next_key("job_id_seq")));
 }
 
 /* Check what is asked for, as canopy_call() does, and complete the row. */

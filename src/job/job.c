@@ -9,20 +9,18 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
 #include "base/digest.h"
+#include "engine/engine.h"
 #include "engine/instance.h"
 #include "engine/statement.h"
 #include "job/epoch.h"
@@ -162,15 +160,6 @@ static Statement statements[STATEMENT_COUNT] = {
 };
 /* clang-format on */
 
-/* The next key of the job table, whoever asks. */
-int64
-job_next_id(void)
-{
-	Oid sequence = get_relname_relid("job_id_seq", get_namespace_oid("canopy_summit", false));
-
-	return nextval_internal(sequence, false);
-}
-
 /* Refuse what a worker should not have in its memory.  Error 54000. */
 void
 job_check_size(const Jsonb *params, const Jsonb *body)
@@ -190,7 +179,7 @@ job_check_size(const Jsonb *params, const Jsonb *body)
 int64
 job_insert(const JobSpec *spec)
 {
-	int64 job_id = job_next_id();
+	int64 job_id = engine_next_key("job_id_seq");
 	Datum arguments[14] = {Int64GetDatum(job_id),
 						   CStringGetTextDatum(spec->server),
 						   CStringGetTextDatum(spec->operation),

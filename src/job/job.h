@@ -107,7 +107,6 @@ typedef struct JobSpec
 } JobSpec;
 
 /* The caller is inside engine_begin() */
-extern int64 job_next_id(void);
 extern void job_check_size(const Jsonb *params, const Jsonb *body);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const ClaimOrder *order, MemoryContext parent);

@@ -9,16 +9,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -232,15 +229,6 @@ upload_fill_engine(NewRow *row, const Connection *connection, const char *status
 	}
 }
 
-/* The next key of summit.upload, whoever asks. */
-static int64
-upload_next_id(void)
-{
-	return nextval_internal(get_relname_relid("upload_id_seq",
-											  get_namespace_oid("canopy_summit", false)),
-							false);
-}
-
 /* Fill a row that records the refusal of a payload, and nothing of the payload. */
 static void
 upload_fill_refusal(NewRow *row, const Connection *connection, const ErrorData *refusal)
@@ -249,7 +237,7 @@ upload_fill_refusal(NewRow *row, const Connection *connection, const ErrorData *
 	new_row_clear(row, "coi");
 	new_row_clear(row, "idempotency_key");
 	upload_fill_engine(row, connection, "refused");
-	new_row_put(row, "upload_id", Int64GetDatum(upload_next_id()));
+	new_row_put(row, "upload_id", Int64GetDatum(engine_next_key("upload_id_seq")));
 	new_row_put_text(row, "error_code", unpack_sql_state(refusal->sqlerrcode));
 	new_row_put_text(row, "error_field", refusal->column_name);
 	new_row_put_text(row, "error_message", refusal->message);
@@ -311,7 +299,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 		spec.run_at = GetCurrentTransactionStartTimestamp();
 		spec.params = upload_params(spec.idempotency_key);
 		spec.request_hash = hash;
-		upload_id = upload_next_id();
+		upload_id = engine_next_key("upload_id_seq");
 		job_id = job_insert(&spec);
 		upload_warn(upload_id, certificate->warnings);
 	}

@@ -7,15 +7,14 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "engine/engine.h"
 #include "engine/instance.h"
 #include "engine/lock.h"
 #include "engine/statement.h"
@@ -103,15 +102,6 @@ delivery_judge(Delivery *delivery, bool has_sibling)
 		wake_for_webhooks();
 }
 
-/* The next key of a webhook. */
-static int64
-webhook_id_next(void)
-{
-	return nextval_internal(get_relname_relid("webhook_id_seq",
-											  get_namespace_oid("canopy_summit", false)),
-							false);
-}
-
 /*
  * Look for the row that a delivery is known as: then it is a duplicate, and has
  * that row's key.  Else false, and *has_sibling tells whether its delivery_id has
@@ -150,7 +140,7 @@ delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
 {
 	const Envelope *envelope = &delivery->envelope;
 
-	delivery->webhook_id = webhook_id_next();
+	delivery->webhook_id = engine_next_key("webhook_id_seq");
 	memset(nulls, ' ', INSERT_COLUMNS);
 	values[0] = Int64GetDatum(delivery->webhook_id);
 	values[1] = CStringGetTextDatum(delivery->server);
@@ -322,7 +312,7 @@ inbox_take(Delivery *delivery)
 	(void) inbox_lock(&delivery, 1);
 	if (delivery_find(delivery, &has_sibling))
 		return false;
-	delivery->webhook_id = webhook_id_next();
+	delivery->webhook_id = engine_next_key("webhook_id_seq");
 	delivery_judge(delivery, has_sibling);
 	return true;
 }

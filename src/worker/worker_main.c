@@ -10,10 +10,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "pgstat.h"
@@ -25,13 +23,13 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "engine/engine.h"
 #include "engine/transaction.h"
 #include "http/loop.h"
 #include "job/epoch.h"
@@ -134,17 +132,14 @@ extension_is_ready(void)
 {
 	const char *problem;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	look_begin();
 	problem = database_problem();
 	if (problem != NULL && OidIsValid(get_extension_oid("canopy_summit", true)))
 		ereport(LOG, (errmsg("canopy_summit worker does not run in database \"%s\": %s",
 							 get_database_name(MyDatabaseId), problem),
 					  errhint("ALTER EXTENSION canopy_summit UPDATE, or restart the server "
 							  "with the new library.")));
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	look_end();
 	return problem == NULL;
 }
 
@@ -153,9 +148,7 @@ static void
 worker_begin_epoch(Worker *worker)
 {
 	work_begin("beginning an epoch");
-	worker->epoch =
-		nextval_internal(get_relname_relid("epoch_seq", get_namespace_oid("canopy_summit", false)),
-						 false);
+	worker->epoch = engine_next_key("epoch_seq");
 	work_commit();
 	epoch_lock(worker->epoch);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
