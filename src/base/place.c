@@ -10,12 +10,15 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/relpath.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 
 #include "base/place.h"
 
@@ -86,4 +89,38 @@ place_check(const char *what, const char *path, int fd)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("cannot use %s \"%s\": %s", what, path, problem), errhint(PLACE_HINT)));
+}
+
+/*
+ * The first `max` bytes of a small file, and a 0 after them, in the current memory
+ * context; `check`, which may be NULL, refuses what was opened.  NULL if the file
+ * cannot be opened and may be missing.  Errors: those of place_check() and of files.
+ */
+char *
+place_read(const char *what, const char *path, size_t max, bool missing_ok,
+		   void (*check)(const char *path, int fd), size_t *len)
+{
+	char *bytes;
+	ssize_t got;
+	int fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+
+	if (fd < 0 && missing_ok)
+		return NULL;
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not open %s \"%s\": %m", what, path),
+				 errhint("The file must exist and be readable by the server's user.")));
+	place_check(what, path, fd);
+	if (check != NULL)
+		check(path, fd);
+	bytes = palloc(max + 1);
+	*len = 0;
+	while ((got = read(fd, bytes + *len, max - *len)) > 0)
+		*len += got;
+	if (got < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not read %s \"%s\": %m", what, path)));
+	CloseTransientFile(fd);
+	bytes[*len] = '\0';
+	return bytes;
 }

@@ -11,7 +11,6 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -28,22 +27,12 @@ static char *setting_instance_file;
 static bool
 append_file(StringInfo out, const char *path, bool missing_ok)
 {
-	FILE *file = AllocateFile(path, PG_BINARY_R);
-	char buffer[INSTANCE_FILE_MAX];
 	size_t len;
+	char *bytes = place_read("instance_file", path, INSTANCE_FILE_MAX, missing_ok, NULL, &len);
 
-	if (file == NULL && missing_ok)
+	if (bytes == NULL)
 		return false;
-	if (file == NULL)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not open instance_file \"%s\": %m", path)));
-	place_check("instance_file", path, fileno(file));
-	len = fread(buffer, 1, sizeof(buffer), file);
-	if (ferror(file))
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not read instance_file \"%s\": %m", path)));
-	FreeFile(file);
-	appendBinaryStringInfo(out, buffer, len);
+	appendBinaryStringInfo(out, bytes, len);
 	return true;
 }
 

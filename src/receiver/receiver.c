@@ -112,25 +112,6 @@ receiver_attach(void)
 	before_shmem_exit(receiver_detach, (Datum) 0);
 }
 
-/* The bytes of a file that may be public, in the current memory context. */
-static char *
-file_read(const char *path)
-{
-	char *text = palloc(FILE_MAX + 1);
-	FILE *file = AllocateFile(path, PG_BINARY_R);
-	size_t len;
-
-	if (file == NULL)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
-	place_check("certificate file", path, fileno(file));
-	len = fread(text, 1, FILE_MAX, file);
-	if (ferror(file))
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", path)));
-	FreeFile(file);
-	text[len] = '\0';
-	return text;
-}
-
 /* A private key, from a file under the rule of secret files. */
 static char *
 key_read(const char *path)
@@ -167,7 +148,10 @@ plan_read(ListenerPlan *plan)
 								"behind a proxy.")));
 	if (has_certificate)
 	{
-		plan->certificate = file_read(setting_receiver_tls_cert_file);
+		size_t len;
+
+		plan->certificate = place_read("certificate file", setting_receiver_tls_cert_file, FILE_MAX,
+									   false, NULL, &len);
 		plan->key = key_read(setting_receiver_tls_key_file);
 	}
 }

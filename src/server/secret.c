@@ -9,12 +9,10 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "nodes/pg_list.h"
-#include "storage/fd.h"
 
 #include "base/place.h"
 #include "server/secret.h"
@@ -61,26 +59,11 @@ secret_check_access(const char *path, int fd)
 List *
 secret_read_file(const char *path)
 {
-	char buffer[SECRET_FILE_MAX + 1];
-	ssize_t total = 0;
-	ssize_t got;
 	List *secrets = NIL;
-	int fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	size_t total;
+	char *buffer =
+		place_read("secret file", path, SECRET_FILE_MAX, false, secret_check_access, &total);
 
-	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not open secret file \"%s\": %m", path),
-				 errhint("The file must exist and be readable by the server's user.")));
-	place_check("secret file", path, fd);
-	secret_check_access(path, fd);
-	while ((got = read(fd, buffer + total, SECRET_FILE_MAX - total)) > 0)
-		total += got;
-	if (got < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not read secret file \"%s\": %m", path)));
-	CloseTransientFile(fd);
-
-	buffer[total] = '\0';
 	for (char *line = buffer; line < buffer + total;)
 	{
 		size_t len = strcspn(line, "\n");
@@ -92,7 +75,8 @@ secret_read_file(const char *path)
 			secrets = lappend(secrets, pnstrdup(line, len));
 		line = next;
 	}
-	explicit_bzero(buffer, sizeof(buffer));
+	explicit_bzero(buffer, total);
+	pfree(buffer);
 	if (secrets == NIL)
 		secret_refuse(path, "it holds no secret", "Write one secret a line.");
 	return secrets;
