@@ -105,13 +105,20 @@ scalar_text(const JsonbValue *value, Text *text)
 	}
 }
 
+/* Without the blanks around it. */
+void
+text_trim(const char **bytes, int *len)
+{
+	while (*len > 0 && isspace((unsigned char) **bytes))
+		(*bytes)++, (*len)--;
+	while (*len > 0 && isspace((unsigned char) (*bytes)[*len - 1]))
+		(*len)--;
+}
+
 static Text
 trim(Text text)
 {
-	while (text.len > 0 && isspace((unsigned char) text.bytes[0]))
-		text.bytes++, text.len--;
-	while (text.len > 0 && isspace((unsigned char) text.bytes[text.len - 1]))
-		text.len--;
+	text_trim(&text.bytes, &text.len);
 	return text;
 }
 

@@ -25,6 +25,7 @@ typedef enum ColumnKind
 	COLUMN_JSONB
 } ColumnKind;
 
+extern void text_trim(const char **bytes, int *len);
 extern ColumnKind coerce_kind(Oid type, const char *column);
 extern bool coerce_value(ColumnKind kind, JsonbValue *value, Datum *result, bool *isnull);
 

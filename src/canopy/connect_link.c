@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -45,10 +43,7 @@ metadata_check(const char *key, const JsonbValue *value)
 	}
 	else
 		return;
-	while (len > 0 && isspace((unsigned char) *bytes))
-		bytes++, len--;
-	while (len > 0 && isspace((unsigned char) bytes[len - 1]))
-		len--;
+	text_trim(&bytes, &len);
 	what = personal_find(bytes, len);
 	if (what != NULL)
 		ereport(ERROR,

@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
@@ -54,12 +52,10 @@ JsonbValue
 field_trim(const JsonbValue *value)
 {
 	JsonbValue result = *value;
+	const char *text = value->val.string.val;
 
-	while (result.val.string.len > 0 && isspace((unsigned char) result.val.string.val[0]))
-		result.val.string.val++, result.val.string.len--;
-	while (result.val.string.len > 0 &&
-		   isspace((unsigned char) result.val.string.val[result.val.string.len - 1]))
-		result.val.string.len--;
+	text_trim(&text, &result.val.string.len);
+	result.val.string.val = unconstify(char *, text);
 	return result;
 }
 
