@@ -9,7 +9,6 @@
 
 #include "access/reloptions.h"
 #include "catalog/pg_user_mapping.h"
-#include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -22,7 +21,6 @@
 #include "server/connection.h"
 #include "server/option.h"
 #include "server/provider.h"
-#include "server/secret.h"
 
 #define CANOPY_BASE_URL "https://app.usecanopy.com/api/v1.0.0"
 #define CANOPY_AUTH_URL "https://app.usecanopy.com/oauth2"
@@ -127,70 +125,11 @@ connection_provider(const char *name)
 	return provider;
 }
 
-static char *
-without_trailing_slash(const char *url)
-{
-	size_t len = strlen(url);
-
-	while (len > 0 && url[len - 1] == '/')
-		len--;
-	return pnstrdup(url, len);
-}
-
-static AuthScheme
-auth_scheme(const char *value)
-{
-	if (strcmp(value, "header_pair") == 0)
-		return AUTH_SCHEME_HEADER_PAIR;
-	if (strcmp(value, "app") == 0)
-		return AUTH_SCHEME_APP;
-	return AUTH_SCHEME_BASIC;
-}
-
-/* Take one server option; the validator has already checked it. */
-static void
-connection_set_option(Connection *connection, const char *name, char *value)
-{
-	if (strcmp(name, "environment") == 0)
-		connection->environment = value;
-	else if (strcmp(name, "base_url") == 0)
-		connection->base_url = without_trailing_slash(value);
-	else if (strcmp(name, "auth_url") == 0)
-		connection->auth_url = without_trailing_slash(value);
-	else if (strcmp(name, "scope") == 0)
-		connection->scope = value;
-	else if (strcmp(name, "max_connections") == 0)
-		(void) parse_int(value, &connection->max_connections, 0, NULL);
-	else if (strcmp(name, "requests_per_second") == 0)
-		(void) parse_real(value, &connection->requests_per_second, 0, NULL);
-	else if (strcmp(name, "ca_file") == 0)
-		connection->ca_file = value;
-	else if (strcmp(name, "download_hosts") == 0)
-		connection->download_hosts = option_parse_hosts(value);
-	else if (strcmp(name, "allow_private_addresses") == 0)
-		connection->allow_private_addresses = option_parse_boolean(name, value);
-	else if (strcmp(name, "auth") == 0)
-		connection->auth = auth_scheme(value);
-	else if (strcmp(name, "team_id") == 0)
-		connection->team_id = value;
-	else if (strcmp(name, "public_alias") == 0)
-		connection->public_alias = value;
-	else if (strcmp(name, "link_metadata_prefix") == 0)
-		connection->link_metadata_prefix = value;
-	else if (strcmp(name, "with_property_data") == 0)
-		connection->with_property_data = option_parse_boolean(name, value);
-	else if (strcmp(name, "connect_timeout") == 0)
-		connection->connect_timeout = option_parse_duration(name, value);
-	else if (strcmp(name, "timeout") == 0)
-		connection->timeout = option_parse_duration(name, value);
-}
-
 /* A server as a Connection.  Error 22023: it has no base_url. */
 static Connection *
 connection_of(const ForeignServer *server, Provider provider)
 {
 	Connection *connection = palloc0(sizeof(Connection));
-	ListCell *cell;
 
 	connection->server_oid = server->serverid;
 	connection->server = server->servername;
@@ -203,12 +142,7 @@ connection_of(const ForeignServer *server, Provider provider)
 	connection->link_metadata_prefix = "ccmeta-";
 	connection->connect_timeout = setting_http_connect_timeout;
 	connection->timeout = setting_http_timeout;
-	foreach(cell, server->options)
-	{
-		DefElem *option = lfirst_node(DefElem, cell);
-
-		connection_set_option(connection, option->defname, defGetString(option));
-	}
+	option_read(server->options, OPTION_FOR_CONNECTION, connection);
 	if (connection->base_url == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("server \"%s\" has no base_url", connection->server),
@@ -302,7 +236,6 @@ connection_mapping_options(const Connection *connection, bool *is_public)
 void
 connection_authenticate(Connection *connection)
 {
-	ListCell *cell;
 	const char *missing;
 	bool is_public;
 
@@ -312,17 +245,8 @@ connection_authenticate(Connection *connection)
 							   connection->server),
 						errhint("ALTER SERVER %s OPTIONS (SET auth 'basic');",
 								quote_identifier(connection->server))));
-	foreach(cell, connection_mapping_options(connection, &is_public))
-	{
-		DefElem *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "client_id") == 0)
-			connection->client_id = defGetString(option);
-		else if (strcmp(option->defname, "client_secret") == 0)
-			connection->client_secret = defGetString(option);
-		else if (strcmp(option->defname, "client_secret_file") == 0)
-			connection->client_secret = linitial(secret_read_file(defGetString(option)));
-	}
+	option_read(connection_mapping_options(connection, &is_public), OPTION_FOR_CONNECTION,
+				connection);
 	missing = connection->client_id == NULL       ? "client_id"
 			  : connection->client_secret == NULL ? "client_secret_file"
 												  : NULL;
@@ -348,38 +272,18 @@ connection_webhook(const char *name)
 	WebhookSource *source = palloc0(sizeof(WebhookSource));
 	ForeignServer *server;
 	List *options = NIL;
-	Oid role;
 	bool is_public;
-	ListCell *cell;
 
 	server = connection_find_any_server(name, &source->provider);
 	source->environment = "production";
 	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
 	source->server_oid = server->serverid;
 	source->server = server->servername;
-	role = server->owner;
-	foreach(cell, server->options)
-	{
-		DefElem *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "environment") == 0)
-			source->environment = defGetString(option);
-		else if (strcmp(option->defname, "webhook_role") == 0)
-			role = get_role_oid(defGetString(option), true);
-		else if (strcmp(option->defname, "webhook_tolerance") == 0)
-			source->tolerance = option_parse_tolerance(option->defname, defGetString(option));
-	}
-	if (!OidIsValid(role) || !mapping_options(server->serverid, role, &options, &is_public))
-		return source;
-	foreach(cell, options)
-	{
-		DefElem *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "webhook_secret") == 0)
-			source->secrets = list_make1(defGetString(option));
-		else if (strcmp(option->defname, "webhook_secret_file") == 0)
-			source->secrets = secret_read_file(defGetString(option));
-	}
+	source->role = server->owner;
+	option_read(server->options, OPTION_FOR_WEBHOOKS, source);
+	if (OidIsValid(source->role) &&
+		mapping_options(server->serverid, source->role, &options, &is_public))
+		option_read(options, OPTION_FOR_WEBHOOKS, source);
 	return source;
 }
 

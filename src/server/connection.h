@@ -51,6 +51,7 @@ typedef struct WebhookSource
 	const char *server;
 	Provider provider;
 	const char *environment;
+	Oid role;        /* whose mapping has the secrets */
 	int64 tolerance; /* microseconds between signing and receipt */
 	List *secrets;   /* of char *; NIL = its webhook_role has none */
 } WebhookSource;

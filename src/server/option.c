@@ -29,13 +29,19 @@
 
 #include "base/confidential.h"
 #include "base/place.h"
+#include "server/connection.h"
 #include "server/option.h"
 #include "server/provider.h"
+#include "server/secret.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_validator);
 
+/* Refuse a bad value. */
 typedef void (*OptionCheck)(const char *name, const char *value);
+
+/* Put a value where it is used; one that cannot be read is refused. */
+typedef void (*OptionRead)(const char *name, const char *value, void *place);
 
 typedef enum OptionRight
 {
@@ -51,7 +57,10 @@ typedef struct Option
 	bool canopy; /* known to canopy_api */
 	bool summit; /* known to summit_api */
 	OptionRight right;
-	OptionCheck check;
+	OptionCheck check; /* NULL = what can be read does */
+	OptionRead read;
+	size_t
+		places[OPTION_READERS]; /* of the value, in what each reader fills; 0 = it is not for him */
 } Option;
 
 /* Raise the one error that every bad value gets. */
@@ -88,20 +97,6 @@ check_environment(const char *name, const char *value)
 		option_refuse(name, value, "Valid values are: production, sandbox.");
 }
 
-static void
-check_auth(const char *name, const char *value)
-{
-	if (strcmp(value, "basic") != 0 && strcmp(value, "header_pair") != 0 &&
-		strcmp(value, "app") != 0)
-		option_refuse(name, value, "Valid values are: basic, header_pair, app.");
-}
-
-static void
-check_boolean(const char *name, const char *value)
-{
-	(void) option_parse_boolean(name, value);
-}
-
 /* https, a host, an optional port and path; nothing that could hide another target. */
 static void
 check_url(const char *name, const char *value)
@@ -135,22 +130,9 @@ check_path(const char *name, const char *value)
 					  "/proc, /sys and /dev.");
 }
 
-static void
-check_hosts(const char *name, const char *value)
-{
-	if (option_parse_hosts(value) == NIL)
-		option_refuse(name, value, "Use host names separated by commas, without ports.");
-}
-
-static void
-check_duration(const char *name, const char *value)
-{
-	(void) option_parse_duration(name, value);
-}
-
 /* Microseconds of an interval up to a day, read without interval_in(), whose errors would not name the option. */
-int64
-option_parse_tolerance(const char *name, const char *value)
+static void
+read_tolerance(const char *name, const char *value, void *place)
 {
 	char buffer[MAXDATELEN];
 	char *fields[MAXDATEFIELDS];
@@ -166,62 +148,186 @@ option_parse_tolerance(const char *name, const char *value)
 		interval.tm_usec > USECS_PER_DAY ||
 		interval.tm_mday * USECS_PER_DAY + interval.tm_usec > USECS_PER_DAY)
 		option_refuse(name, value, "Use an interval from 0 to 1 day.");
-	return interval.tm_mday * USECS_PER_DAY + interval.tm_usec;
+	*(int64 *) place = interval.tm_mday * USECS_PER_DAY + interval.tm_usec;
 }
 
 static void
-check_tolerance(const char *name, const char *value)
+read_rate(const char *name, const char *value, void *place)
 {
-	(void) option_parse_tolerance(name, value);
-}
+	double *rate = place;
 
-static void
-check_rate(const char *name, const char *value)
-{
-	double rate;
-
-	if (!parse_real(value, &rate, 0, NULL) || rate <= 0 || rate > 1e6)
+	if (!parse_real(value, rate, 0, NULL) || *rate <= 0 || *rate > 1e6)
 		option_refuse(name, value, "Use a number above 0 and up to 1000000.");
 }
 
 static void
-check_connections(const char *name, const char *value)
+read_connections(const char *name, const char *value, void *place)
 {
-	int connections;
+	int *connections = place;
 
-	if (!parse_int(value, &connections, 0, NULL) || connections < 1 || connections > 1000)
+	if (!parse_int(value, connections, 0, NULL) || *connections < 1 || *connections > 1000)
 		option_refuse(name, value, "Use a whole number from 1 to 1000.");
+}
+
+static void
+read_auth(const char *name, const char *value, void *place)
+{
+	static const char *const words[] = {[AUTH_SCHEME_BASIC] = "basic",
+										[AUTH_SCHEME_HEADER_PAIR] = "header_pair",
+										[AUTH_SCHEME_APP] = "app"};
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(value, words[i]) == 0)
+		{
+			*(AuthScheme *) place = i;
+			return;
+		}
+	option_refuse(name, value, "Valid values are: basic, header_pair, app.");
+}
+
+static void
+read_boolean(const char *name, const char *value, void *place)
+{
+	if (!parse_bool(value, place))
+		option_refuse(name, value, "Valid values are: true, false.");
+}
+
+/* A duration such as "30s" or "500ms" in milliseconds; bare numbers are seconds. */
+static void
+read_duration(const char *name, const char *value, void *place)
+{
+	bool bare = *value != '\0' && strspn(value, "0123456789") == strlen(value);
+	int amount;
+
+	if (!parse_int(value, &amount, bare ? GUC_UNIT_S : GUC_UNIT_MS, NULL) || amount < 1 ||
+		amount > (bare ? 3600 : 3600 * 1000))
+		option_refuse(name, value, "Use a duration from 1ms to 1h, such as 30s.");
+	*(int *) place = bare ? amount * 1000 : amount;
+}
+
+/* Host names separated by commas, lower case. */
+static void
+read_hosts(const char *name, const char *value, void *place)
+{
+	List *hosts = NIL;
+	char *rest = pstrdup(value);
+	char *host;
+
+	while ((host = strsep(&rest, ",")) != NULL)
+	{
+		size_t len;
+
+		while (*host == ' ')
+			host++;
+		len = strlen(host);
+		while (len > 0 && host[len - 1] == ' ')
+			host[--len] = '\0';
+		if (len == 0 ||
+			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != len)
+			option_refuse(name, value, "Use host names separated by commas, without ports.");
+		for (char *c = host; *c; c++)
+			*c = pg_ascii_tolower((unsigned char) *c);
+		hosts = lappend(hosts, host);
+	}
+	*(List **) place = hosts;
+}
+
+static void
+read_text(const char *name, const char *value, void *place)
+{
+	*(const char **) place = value;
+}
+
+/* A URL without a trailing slash. */
+static void
+read_url(const char *name, const char *value, void *place)
+{
+	size_t len = strlen(value);
+
+	while (len > 0 && value[len - 1] == '/')
+		len--;
+	*(const char **) place = pnstrdup(value, len);
+}
+
+/* A role, which may be gone. */
+static void
+read_role(const char *name, const char *value, void *place)
+{
+	*(Oid *) place = get_role_oid(value, true);
+}
+
+static void
+read_first_secret(const char *name, const char *value, void *place)
+{
+	*(const char **) place = linitial(secret_read_file(value));
+}
+
+static void
+read_secret(const char *name, const char *value, void *place)
+{
+	*(List **) place = list_make1(unconstify(char *, value));
+}
+
+static void
+read_secrets(const char *name, const char *value, void *place)
+{
+	*(List **) place = secret_read_file(value);
 }
 
 #define SERVER  ForeignServerRelationId
 #define MAPPING UserMappingRelationId
 
+#define CONNECTION(member) [OPTION_FOR_CONNECTION] = offsetof(Connection, member)
+#define WEBHOOKS(member)   [OPTION_FOR_WEBHOOKS] = offsetof(WebhookSource, member)
+
+/* clang-format off */
 static const Option options[] = {
-	{"environment", SERVER, true, true, RIGHT_OWNER, check_environment},
-	{"base_url", SERVER, true, true, RIGHT_SUPERUSER, check_url},
-	{"auth_url", SERVER, true, true, RIGHT_SUPERUSER, check_url},
-	{"ca_file", SERVER, true, true, RIGHT_SUPERUSER, check_path},
-	{"download_hosts", SERVER, true, true, RIGHT_SUPERUSER, check_hosts},
-	{"allow_private_addresses", SERVER, true, true, RIGHT_SUPERUSER, check_boolean},
-	{"team_id", SERVER, true, false, RIGHT_OWNER, check_not_empty},
-	{"auth", SERVER, true, false, RIGHT_OWNER, check_auth},
-	{"public_alias", SERVER, true, false, RIGHT_OWNER, check_not_empty},
-	{"link_metadata_prefix", SERVER, true, false, RIGHT_OWNER, check_not_empty},
-	{"with_property_data", SERVER, true, false, RIGHT_OWNER, check_boolean},
-	{"download_documents", SERVER, true, false, RIGHT_OWNER, check_boolean},
-	{"scope", SERVER, true, true, RIGHT_OWNER, check_not_empty},
-	{"webhook_role", SERVER, true, true, RIGHT_OWNER, check_not_empty},
-	{"webhook_tolerance", SERVER, true, true, RIGHT_OWNER, check_tolerance},
-	{"requests_per_second", SERVER, true, true, RIGHT_OWNER, check_rate},
-	{"max_connections", SERVER, true, true, RIGHT_OWNER, check_connections},
-	{"connect_timeout", SERVER, true, true, RIGHT_OWNER, check_duration},
-	{"timeout", SERVER, true, true, RIGHT_OWNER, check_duration},
-	{"client_id", MAPPING, true, true, RIGHT_OWNER, check_not_empty},
-	{"client_secret", MAPPING, true, true, RIGHT_OWNER, check_secret},
-	{"webhook_secret", MAPPING, true, true, RIGHT_OWNER, check_secret},
-	{"client_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path},
-	{"webhook_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path},
+	{"environment", SERVER, true, true, RIGHT_OWNER, check_environment, read_text, {CONNECTION(environment), WEBHOOKS(environment)}},
+	{"base_url", SERVER, true, true, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(base_url)}},
+	{"auth_url", SERVER, true, true, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(auth_url)}},
+	{"ca_file", SERVER, true, true, RIGHT_SUPERUSER, check_path, read_text, {CONNECTION(ca_file)}},
+	{"download_hosts", SERVER, true, true, RIGHT_SUPERUSER, NULL, read_hosts, {CONNECTION(download_hosts)}},
+	{"allow_private_addresses", SERVER, true, true, RIGHT_SUPERUSER, NULL, read_boolean, {CONNECTION(allow_private_addresses)}},
+	{"team_id", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(team_id)}},
+	{"auth", SERVER, true, false, RIGHT_OWNER, NULL, read_auth, {CONNECTION(auth)}},
+	{"public_alias", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(public_alias)}},
+	{"link_metadata_prefix", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(link_metadata_prefix)}},
+	{"with_property_data", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {CONNECTION(with_property_data)}},
+	{"download_documents", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {0}},
+	{"scope", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(scope)}},
+	{"webhook_role", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_role, {WEBHOOKS(role)}},
+	{"webhook_tolerance", SERVER, true, true, RIGHT_OWNER, NULL, read_tolerance, {WEBHOOKS(tolerance)}},
+	{"requests_per_second", SERVER, true, true, RIGHT_OWNER, NULL, read_rate, {CONNECTION(requests_per_second)}},
+	{"max_connections", SERVER, true, true, RIGHT_OWNER, NULL, read_connections, {CONNECTION(max_connections)}},
+	{"connect_timeout", SERVER, true, true, RIGHT_OWNER, NULL, read_duration, {CONNECTION(connect_timeout)}},
+	{"timeout", SERVER, true, true, RIGHT_OWNER, NULL, read_duration, {CONNECTION(timeout)}},
+	{"client_id", MAPPING, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(client_id)}},
+	{"client_secret", MAPPING, true, true, RIGHT_OWNER, check_secret, read_text, {CONNECTION(client_secret)}},
+	{"webhook_secret", MAPPING, true, true, RIGHT_OWNER, check_secret, read_secret, {WEBHOOKS(secrets)}},
+	{"client_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path, read_first_secret, {CONNECTION(client_secret)}},
+	{"webhook_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path, read_secrets, {WEBHOOKS(secrets)}},
 };
+/* clang-format on */
+
+/* Refuse a value that does not do. */
+static void
+option_check(const Option *option, const char *value)
+{
+	union
+	{
+		bool boolean;
+		int number;
+		int64 microseconds;
+		double rate;
+		AuthScheme auth;
+		List *list;
+	} unused;
+
+	if (option->check != NULL)
+		option->check(option->name, value);
+	else
+		option->read(option->name, value, &unused);
+}
 
 static bool
 option_fits(const Option *option, Oid catalog, Provider provider)
@@ -306,7 +412,7 @@ option_validate(List *definitions, Oid catalog, Provider provider)
 		if (option == NULL)
 			option_unknown(definition->defname, catalog, provider);
 		option_check_right(option);
-		option->check(option->name, defGetString(definition));
+		option_check(option, defGetString(definition));
 	}
 	option_check_exclusive(definitions, "client_secret", "client_secret_file");
 	option_check_exclusive(definitions, "webhook_secret", "webhook_secret_file");
@@ -328,52 +434,19 @@ canopy_summit_summit_validator_confidential(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A duration such as "30s" or "500ms" in milliseconds; bare numbers are seconds. */
-int
-option_parse_duration(const char *name, const char *value)
+/* Put the options of a server or a mapping into what a reader fills.  Errors: those of secret_read_file(). */
+void
+option_read(List *definitions, OptionReader reader, void *target)
 {
-	bool bare = *value != '\0' && strspn(value, "0123456789") == strlen(value);
-	int amount;
+	ListCell *cell;
 
-	if (!parse_int(value, &amount, bare ? GUC_UNIT_S : GUC_UNIT_MS, NULL) || amount < 1 ||
-		amount > (bare ? 3600 : 3600 * 1000))
-		option_refuse(name, value, "Use a duration from 1ms to 1h, such as 30s.");
-	return bare ? amount * 1000 : amount;
-}
-
-/* Host names separated by commas, lower case; NIL if one of them is none. */
-List *
-option_parse_hosts(const char *value)
-{
-	List *hosts = NIL;
-	char *rest = pstrdup(value);
-	char *host;
-
-	while ((host = strsep(&rest, ",")) != NULL)
+	foreach(cell, definitions)
 	{
-		size_t len;
+		DefElem *definition = lfirst_node(DefElem, cell);
 
-		while (*host == ' ')
-			host++;
-		len = strlen(host);
-		while (len > 0 && host[len - 1] == ' ')
-			host[--len] = '\0';
-		if (len == 0 ||
-			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != len)
-			return NIL;
-		for (char *c = host; *c; c++)
-			*c = pg_ascii_tolower((unsigned char) *c);
-		hosts = lappend(hosts, host);
+		for (int i = 0; i < lengthof(options); i++)
+			if (options[i].places[reader] != 0 && strcmp(options[i].name, definition->defname) == 0)
+				options[i].read(options[i].name, defGetString(definition),
+								(char *) target + options[i].places[reader]);
 	}
-	return hosts;
-}
-
-bool
-option_parse_boolean(const char *name, const char *value)
-{
-	bool result;
-
-	if (!parse_bool(value, &result))
-		option_refuse(name, value, "Valid values are: true, false.");
-	return result;
 }

@@ -9,9 +9,14 @@
 
 #include "nodes/pg_list.h"
 
-extern int option_parse_duration(const char *name, const char *value);
-extern int64 option_parse_tolerance(const char *name, const char *value);
-extern List *option_parse_hosts(const char *value);
-extern bool option_parse_boolean(const char *name, const char *value);
+/* Who reads options, and what he fills. */
+typedef enum OptionReader
+{
+	OPTION_FOR_CONNECTION, /* Connection */
+	OPTION_FOR_WEBHOOKS,   /* WebhookSource */
+	OPTION_READERS
+} OptionReader;
+
+extern void option_read(List *definitions, OptionReader reader, void *target);
 
 #endif /* CANOPY_SUMMIT_SERVER_OPTION_H */
