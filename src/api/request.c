@@ -148,28 +148,21 @@ is_listed(const char *value, const char *list)
 static void
 params_check_given(const Operation *operation, Jsonb *given, bool in_body)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&given->root);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	JsonbValue key = {.type = jbvNull};
-	const OperationParam *param;
+	JsonWalk walk = walk_begin(&given->root);
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
-		if (token == WJB_KEY)
-			key = value;
-		if (token != WJB_VALUE)
-			continue;
-		param = param_find(operation, &key, in_body);
+		const OperationParam *param = param_find(operation, &walk.key, in_body);
+
 		if (param == NULL)
-			param_refuse(operation, pnstrdup(key.val.string.val, key.val.string.len),
+			param_refuse(operation, pnstrdup(walk.key.val.string.val, walk.key.val.string.len),
 						 "does not exist", in_body);
-		if (value.type == jbvNull)
+		if (walk.value.type == jbvNull)
 			continue;
-		if (!type_fits(param->type, &value))
+		if (!type_fits(param->type, &walk.value))
 			param_refuse(operation, param->name,
 						 psprintf("must be of type %s", param_type_name(param->type)), in_body);
-		if (param->values != NULL && !is_listed(scalar_to_text(&value), param->values))
+		if (param->values != NULL && !is_listed(scalar_to_text(&walk.value), param->values))
 			param_refuse(operation, param->name, psprintf("must be one of: %s", param->values),
 						 in_body);
 	}
@@ -330,17 +323,13 @@ static void
 append_files(StringInfo body, const char *boundary, const Operation *operation,
 			 const OperationParam *param, JsonbContainer *files)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(files);
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk = walk_begin(files);
 
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
-		if (token != WJB_ELEM)
-			continue;
-		if (!type_fits(TYPE_FILE, &element))
+		if (!type_fits(TYPE_FILE, &walk.value))
 			param_refuse(operation, param->name, "must be an array of files", true);
-		append_file(body, boundary, operation, param, element.val.binary.data);
+		append_file(body, boundary, operation, param, walk.value.val.binary.data);
 	}
 }
 
@@ -349,28 +338,22 @@ static void
 append_object(StringInfo body, const char *boundary, const OperationParam *param,
 			  JsonbContainer *object)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk = walk_begin(object);
+	JsonbValue *value = &walk.value;
 	StringInfoData name;
 
 	initStringInfo(&name);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
 		char *text;
 
-		if (token == WJB_KEY)
-		{
-			resetStringInfo(&name);
-			appendStringInfo(&name, "%s[", param->name);
-			url_append_encoded(&name, value.val.string.val, value.val.string.len);
-			appendStringInfoChar(&name, ']');
-		}
-		if (token != WJB_VALUE)
-			continue;
-		text = value.type == jbvBinary
-				   ? JsonbToCString(NULL, value.val.binary.data, value.val.binary.len)
-				   : scalar_to_text(&value);
+		resetStringInfo(&name);
+		appendStringInfo(&name, "%s[", param->name);
+		url_append_encoded(&name, walk.key.val.string.val, walk.key.val.string.len);
+		appendStringInfoChar(&name, ']');
+		text = value->type == jbvBinary
+				   ? JsonbToCString(NULL, value->val.binary.data, value->val.binary.len)
+				   : scalar_to_text(value);
 		append_part(body, boundary, name.data, NULL, NULL, text, strlen(text));
 	}
 }

@@ -9,50 +9,16 @@
 
 #include "base/jsonb_build.h"
 
-/* Whether something is open in it. */
-bool
-builder_has_begun(const JsonBuilder *builder)
-{
-#if PG_VERSION_NUM >= 190000
-	return builder->state.parseState != NULL;
-#else
-	return builder->state != NULL;
-#endif
-}
-
 /* Put a token; only a key, a value and an element have a value, which may be a whole document. */
 void
 builder_put(JsonBuilder *builder, JsonbIteratorToken token, const JsonbValue *value)
 {
+	builder->has_begun = true;
 #if PG_VERSION_NUM >= 190000
 	pushJsonbValue(&builder->state, token, unconstify(JsonbValue *, value));
 #else
 	builder->result = pushJsonbValue(&builder->state, token, unconstify(JsonbValue *, value));
 #endif
-}
-
-void
-builder_begin_object(JsonBuilder *builder)
-{
-	builder_put(builder, WJB_BEGIN_OBJECT, NULL);
-}
-
-void
-builder_end_object(JsonBuilder *builder)
-{
-	builder_put(builder, WJB_END_OBJECT, NULL);
-}
-
-void
-builder_begin_array(JsonBuilder *builder)
-{
-	builder_put(builder, WJB_BEGIN_ARRAY, NULL);
-}
-
-void
-builder_end_array(JsonBuilder *builder)
-{
-	builder_put(builder, WJB_END_ARRAY, NULL);
 }
 
 /* A text as a JSON string, which is the same memory. */
@@ -71,18 +37,11 @@ builder_put_text(JsonBuilder *builder, JsonbIteratorToken token, const char *tex
 	builder_put(builder, token, &value);
 }
 
-/* Put a key, which the caller follows with its value. */
-void
-builder_key(JsonBuilder *builder, const char *key)
-{
-	builder_put_text(builder, WJB_KEY, key);
-}
-
 /* Add a member to the object that is open; with the first of all, the document begins as an object. */
 void
 builder_add(JsonBuilder *builder, const JsonbValue *key, const JsonbValue *value)
 {
-	if (!builder_has_begun(builder))
+	if (!builder->has_begun)
 		builder_begin_object(builder);
 	builder_put(builder, WJB_KEY, key);
 	builder_put(builder, WJB_VALUE, value);

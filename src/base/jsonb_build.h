@@ -20,14 +20,9 @@ typedef struct JsonBuilder
 	JsonbParseState *state;
 	JsonbValue *result;
 #endif
+	bool has_begun; /* something was put in */
 } JsonBuilder;
 
-extern bool builder_has_begun(const JsonBuilder *builder);
-extern void builder_begin_object(JsonBuilder *builder);
-extern void builder_end_object(JsonBuilder *builder);
-extern void builder_begin_array(JsonBuilder *builder);
-extern void builder_end_array(JsonBuilder *builder);
-extern void builder_key(JsonBuilder *builder, const char *key);
 extern void builder_put(JsonBuilder *builder, JsonbIteratorToken token, const JsonbValue *value);
 extern void builder_put_text(JsonBuilder *builder, JsonbIteratorToken token, const char *text);
 extern void builder_add(JsonBuilder *builder, const JsonbValue *key, const JsonbValue *value);
@@ -38,5 +33,11 @@ extern JsonbValue *builder_value(const JsonBuilder *builder);
 extern Jsonb *builder_finish(const JsonBuilder *builder);
 extern Jsonb *builder_finish_object(JsonBuilder *builder);
 extern JsonbValue text_value(const char *text);
+
+#define builder_begin_object(builder) builder_put(builder, WJB_BEGIN_OBJECT, NULL)
+#define builder_end_object(builder)   builder_put(builder, WJB_END_OBJECT, NULL)
+#define builder_begin_array(builder)  builder_put(builder, WJB_BEGIN_ARRAY, NULL)
+#define builder_end_array(builder)    builder_put(builder, WJB_END_ARRAY, NULL)
+#define builder_key(builder, key)     builder_put_text(builder, WJB_KEY, key) /* its value follows */
 
 #endif /* CANOPY_SUMMIT_BASE_JSONB_BUILD_H */

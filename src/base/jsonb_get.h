@@ -25,6 +25,35 @@ value_is_array(const JsonbValue *value)
 		   JsonContainerIsArray(value->val.binary.data);
 }
 
+/* A way over the members of an object, or over the elements of an array. */
+typedef struct JsonWalk
+{
+	JsonbIterator *iterator;
+	bool is_object;
+	JsonbValue key; /* of a member */
+	JsonbValue value;
+} JsonWalk;
+
+static inline JsonWalk
+walk_begin(JsonbContainer *container)
+{
+	JsonWalk walk = {.iterator = JsonbIteratorInit(container),
+					 .is_object = JsonContainerIsObject(container)};
+
+	(void) JsonbIteratorNext(&walk.iterator, &walk.value, true);
+	return walk;
+}
+
+/* Go to the next one; false if there is none. */
+static inline bool
+walk_next(JsonWalk *walk)
+{
+	if (walk->is_object)
+		return JsonbIteratorNext(&walk->iterator, &walk->key, true) == WJB_KEY &&
+			   JsonbIteratorNext(&walk->iterator, &walk->value, true) == WJB_VALUE;
+	return JsonbIteratorNext(&walk->iterator, &walk->value, true) == WJB_ELEM;
+}
+
 extern JsonbValue *member_value(JsonbContainer *object, const char *name);
 extern JsonbContainer *member_object(JsonbContainer *object, const char *name);
 extern char *member_text(JsonbContainer *object, const char *name);

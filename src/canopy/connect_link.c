@@ -15,6 +15,7 @@
 
 #include "base/coerce.h"
 #include "base/confidential.h"
+#include "base/jsonb_get.h"
 #include "http/url.h"
 #include "privacy/personal.h"
 #include "server/connection.h"
@@ -75,35 +76,30 @@ metadata_check_all(const char *key, JsonbValue *value)
 static void
 append_metadata(StringInfo link, const char *prefix, Jsonb *metadata)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&metadata->root);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	JsonbValue key = {.type = jbvNull};
+	JsonWalk walk = walk_begin(&metadata->root);
+	JsonbValue *key = &walk.key;
+	JsonbValue *value = &walk.value;
 	char separator = '?';
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
 		Datum datum;
 		bool isnull;
 		char *content;
 
-		if (token == WJB_KEY)
-		{
-			key = value;
-			metadata_check("(key)", &key);
-		}
-		if (token != WJB_VALUE || value.type == jbvNull)
+		metadata_check("(key)", key);
+		if (value->type == jbvNull)
 			continue;
-		metadata_check_all(pnstrdup(key.val.string.val, key.val.string.len), &value);
-		if (value.type == jbvBinary)
-			content = JsonbToCString(NULL, value.val.binary.data, value.val.binary.len);
+		metadata_check_all(pnstrdup(key->val.string.val, key->val.string.len), value);
+		if (value->type == jbvBinary)
+			content = JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 		else
-			content = coerce_value(COLUMN_TEXT, &value, &datum, &isnull) && !isnull
+			content = coerce_value(COLUMN_TEXT, value, &datum, &isnull) && !isnull
 						  ? TextDatumGetCString(datum)
 						  : "";
 		appendStringInfoChar(link, separator);
 		url_append_encoded(link, prefix, strlen(prefix));
-		url_append_encoded(link, key.val.string.val, key.val.string.len);
+		url_append_encoded(link, key->val.string.val, key->val.string.len);
 		appendStringInfoChar(link, '=');
 		url_append_encoded(link, content, strlen(content));
 		separator = '&';

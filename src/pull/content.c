@@ -101,7 +101,7 @@ segment_compare(const void *left, const void *right)
 	return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-/* Put the segments behind `start` into order; ends[i] is where segment i ends. */
+/* Put the segments after `start` into order; ends[i] is where segment i ends. */
 static void
 canonical_sort(StringInfo out, int start, const int *ends, int count)
 {
@@ -140,23 +140,18 @@ canonical_array(Canonical *canonical, JsonbContainer *container, int depth)
 {
 	StringInfo out = &canonical->bytes;
 	bool are_many = JsonContainerSize(container) > ELEMENTS_MAX;
-	JsonbIterator *iterator = JsonbIteratorInit(container);
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk = walk_begin(container);
 	int start = out->len;
 	int count = 0;
 	int *ends = palloc(sizeof(int) * (JsonContainerSize(container) + 1));
 	bool only_objects = true;
 
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
-		bool is_object;
+		bool is_object = value_is_object(&walk.value);
 		int before = out->len;
 
-		if (token != WJB_ELEM)
-			continue;
-		is_object = value_is_object(&element);
-		canonical_value(canonical, &element, depth);
+		canonical_value(canonical, &walk.value, depth);
 		if (is_object && (are_many || out->len - before > ELEMENT_MAX_BYTES))
 			canonical_digest(out, before);
 		only_objects &= is_object;
@@ -173,9 +168,7 @@ canonical_container(Canonical *canonical, JsonbContainer *container, int depth)
 {
 	StringInfo out = &canonical->bytes;
 	bool is_array = JsonContainerIsArray(container);
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk;
 
 	if (depth > JSON_MAX_DEPTH)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -187,10 +180,12 @@ canonical_container(Canonical *canonical, JsonbContainer *container, int depth)
 		canonical_array(canonical, container, depth);
 	else
 	{
-		iterator = JsonbIteratorInit(container);
-		while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-			if (token == WJB_KEY || token == WJB_VALUE)
-				canonical_value(canonical, &value, depth);
+		walk = walk_begin(container);
+		while (walk_next(&walk))
+		{
+			canonical_value(canonical, &walk.key, depth);
+			canonical_value(canonical, &walk.value, depth);
+		}
 	}
 	appendStringInfoCharMacro(out, is_array ? ']' : '}');
 }
@@ -226,18 +221,16 @@ each_object(JsonbContainer *parent, const char *list,
 			void (*visit)(JsonbContainer *object, void *argument), void *argument)
 {
 	JsonbValue *value = object_field(parent, list);
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 
 	if (value == NULL || value->type != jbvBinary)
 		return;
 	if (JsonContainerIsObject(value->val.binary.data))
 		visit(value->val.binary.data, argument); /* in case it is the only element */
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element))
-			visit(element.val.binary.data, argument);
+	walk = walk_begin(value->val.binary.data);
+	while (walk_next(&walk))
+		if (value_is_object(&walk.value))
+			visit(walk.value.val.binary.data, argument);
 }
 
 /* A dwelling or location whose property data is known. */

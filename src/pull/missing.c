@@ -20,9 +20,7 @@ static void look_at(bool **had, Entity entity, const char *prefix, JsonbContaine
 static void
 look_at_child(bool **had, Entity entity, JsonbValue *value)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 
 	if (value->type != jbvBinary)
 		return;
@@ -31,10 +29,10 @@ look_at_child(bool **had, Entity entity, JsonbValue *value)
 		look_at(had, entity, "", value->val.binary.data);
 		return;
 	}
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element))
-			look_at(had, entity, "", element.val.binary.data);
+	walk = walk_begin(value->val.binary.data);
+	while (walk_next(&walk))
+		if (value_is_object(&walk.value))
+			look_at(had, entity, "", walk.value.val.binary.data);
 }
 
 /* Note which fields an object of an earlier version has, and those of the objects in it. */
@@ -42,33 +40,28 @@ static void
 look_at(bool **had, Entity entity, const char *prefix, JsonbContainer *object)
 {
 	EntityMap *map = entity_use(entity);
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	EntityField *field = NULL;
+	JsonWalk walk = walk_begin(object);
 
 	if (had[entity] == NULL)
 		had[entity] = palloc0(sizeof(bool) * map->field_count);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
-		if (token == WJB_KEY)
-		{
-			char *name = psprintf("%s%.*s", prefix, value.val.string.len, value.val.string.val);
+		int len = walk.key.val.string.len;
+		char *name = psprintf("%s%.*s", prefix, len, walk.key.val.string.val);
+		EntityField *field = entity_find_field(map, name, strlen(name));
 
-			field = entity_find_field(map, name, strlen(name));
-			if (field == NULL)
-				field =
-					entity_find_twin(entity, prefix, value.val.string.val, value.val.string.len);
-			else if (field->prefix_len != strlen(prefix))
-				field = NULL;
-			pfree(name);
-			if (field != NULL)
-				had[entity][field - map->fields] = true;
-		}
-		else if (token == WJB_VALUE && field != NULL && field->group && value_is_object(&value))
-			look_at(had, entity, psprintf("%s_", field->name), value.val.binary.data);
-		else if (token == WJB_VALUE && field != NULL && field->child != ENTITY_NONE)
-			look_at_child(had, field->child, &value);
+		pfree(name);
+		if (field == NULL)
+			field = entity_find_twin(entity, prefix, walk.key.val.string.val, len);
+		else if (field->prefix_len != strlen(prefix))
+			continue;
+		if (field == NULL)
+			continue;
+		had[entity][field - map->fields] = true;
+		if (field->group && value_is_object(&walk.value))
+			look_at(had, entity, psprintf("%s_", field->name), walk.value.val.binary.data);
+		else if (field->child != ENTITY_NONE)
+			look_at_child(had, field->child, &walk.value);
 	}
 }
 

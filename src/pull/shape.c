@@ -56,15 +56,13 @@ shape_is_row(Entity entity, JsonbContainer *object)
 bool
 shape_is_list(Entity entity, JsonbContainer *object)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk;
 
 	if (shape_is_row(entity, object))
 		return false;
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_VALUE && value_is_object(&value) &&
-			shape_is_row(entity, value.val.binary.data))
+	walk = walk_begin(object);
+	while (walk_next(&walk))
+		if (value_is_object(&walk.value) && shape_is_row(entity, walk.value.val.binary.data))
 			return true;
 	return false;
 }
@@ -73,35 +71,27 @@ shape_is_list(Entity entity, JsonbContainer *object)
 JsonbValue *
 shape_misfits(Entity entity, JsonbContainer *list)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(list);
+	JsonWalk walk = walk_begin(list);
 	JsonBuilder misfits = {0};
-	JsonbIteratorToken token;
-	JsonbValue key = {.type = jbvNull};
-	JsonbValue element;
-	bool is_array = JsonContainerIsArray(list);
 
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	while (walk_next(&walk))
 	{
-		if (token == WJB_KEY)
-			key = element;
-		if (token != WJB_ELEM && token != WJB_VALUE)
+		JsonbValue *element = &walk.value;
+
+		if (element->type == jbvNull ||
+			(value_is_object(element) && (JsonContainerSize(element->val.binary.data) == 0 ||
+										  shape_is_row(entity, element->val.binary.data))))
 			continue;
-		if (element.type == jbvNull ||
-			(value_is_object(&element) && (JsonContainerSize(element.val.binary.data) == 0 ||
-										   shape_is_row(entity, element.val.binary.data))))
-			continue;
-		if (!is_array)
-		{
-			builder_add(&misfits, &key, &element);
-			continue;
-		}
-		if (!builder_has_begun(&misfits))
+		if (!walk.is_object && !misfits.has_begun)
 			builder_begin_array(&misfits);
-		builder_put(&misfits, WJB_ELEM, &element);
+		if (walk.is_object)
+			builder_add(&misfits, &walk.key, element);
+		else
+			builder_put(&misfits, WJB_ELEM, element);
 	}
-	if (!builder_has_begun(&misfits))
+	if (!misfits.has_begun)
 		return NULL;
-	builder_put(&misfits, is_array ? WJB_END_ARRAY : WJB_END_OBJECT, NULL);
+	builder_put(&misfits, walk.is_object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
 	return builder_value(&misfits);
 }
 
@@ -110,19 +100,16 @@ bool
 shape_is_rows(const EntityField *field, const JsonbValue *value)
 {
 	JsonbContainer *container = value->val.binary.data;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 
 	if (value_is_object(value))
 		return field->kind != COLUMN_JSONB &&
 			   (shape_is_row(field->child, container) || shape_is_list(field->child, container));
 	if (!value_is_array(value) || shape_misfits(field->child, container) != NULL)
 		return false;
-	iterator = JsonbIteratorInit(container);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && value_is_object(&element) &&
-			JsonContainerSize(element.val.binary.data) > 0)
+	walk = walk_begin(container);
+	while (walk_next(&walk))
+		if (value_is_object(&walk.value) && JsonContainerSize(walk.value.val.binary.data) > 0)
 			return true;
 	return false;
 }

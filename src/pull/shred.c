@@ -165,7 +165,7 @@ take_group(Shredder *shredder, Row *row, const char *prefix, const JsonbValue *k
 	char *inner_prefix = psprintf("%s%.*s_", prefix, key->val.string.len, key->val.string.val);
 
 	shred_fields(shredder, row, value->val.binary.data, inner_prefix, &inner);
-	if (!builder_has_begun(&inner))
+	if (!inner.has_begun)
 		return;
 	builder_end_object(&inner);
 	builder_add(extra, key, builder_value(&inner));
@@ -259,18 +259,10 @@ static void
 shred_fields(Shredder *shredder, Row *row, JsonbContainer *object, const char *prefix,
 			 JsonBuilder *extra)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue key = {.type = jbvNull};
-	JsonbValue value;
+	JsonWalk walk = walk_begin(object);
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			key = value;
-		else if (token == WJB_VALUE)
-			take_field(shredder, row, object, prefix, &key, &value, extra);
-	}
+	while (walk_next(&walk))
+		take_field(shredder, row, object, prefix, &walk.key, &walk.value, extra);
 }
 
 /* Fill a column of the engine, where the table has it. */
@@ -336,9 +328,7 @@ static void
 shred_child(Shredder *shredder, Row *row, Child *child)
 {
 	JsonbContainer *container = child->value.val.binary.data;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 
 	if (!child->only_rows && value_is_object(&child->value) &&
 		shape_is_row(child->entity, container))
@@ -346,12 +336,12 @@ shred_child(Shredder *shredder, Row *row, Child *child)
 		shred_object(shredder, child->entity, container, row, child->role);
 		return;
 	}
-	iterator = JsonbIteratorInit(container);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_VALUE) && value_is_object(&element) &&
-			(child->only_rows ? JsonContainerSize(element.val.binary.data) > 0
-							  : shape_is_row(child->entity, element.val.binary.data)))
-			shred_object(shredder, child->entity, element.val.binary.data, row, child->role);
+	walk = walk_begin(container);
+	while (walk_next(&walk))
+		if (value_is_object(&walk.value) &&
+			(child->only_rows ? JsonContainerSize(walk.value.val.binary.data) > 0
+							  : shape_is_row(child->entity, walk.value.val.binary.data)))
+			shred_object(shredder, child->entity, walk.value.val.binary.data, row, child->role);
 }
 
 /* A row of the entity without a value yet. */
@@ -382,7 +372,7 @@ row_finish(Shredder *shredder, Row *row, const char *role)
 		row_set(row, row->map->parent_ordinal, Int32GetDatum(row->parent->ordinal));
 	if (role != NULL && row->map->role >= 0)
 		row_set(row, row->map->role, CStringGetTextDatum(role));
-	if (builder_has_begun(&row->extra))
+	if (row->extra.has_begun)
 		row_set(row, row->map->extra, JsonbPGetDatum(builder_finish_object(&row->extra)));
 	row_inherit(row);
 	row_store(shredder, row);

@@ -9,6 +9,7 @@
 #include "utils/jsonb.h"
 
 #include "base/jsonb_build.h"
+#include "base/jsonb_get.h"
 #include "webhook/header.h"
 
 static bool
@@ -25,26 +26,20 @@ is_name(const JsonbValue *key, const char *name)
 const char *
 header_find(Jsonb *headers, const char *name)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk;
 	const char *found = NULL;
 	int count = 0;
-	bool is_wanted = false;
 
 	if (headers == NULL || !JB_ROOT_IS_OBJECT(headers))
 		return NULL;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	walk = walk_begin(&headers->root);
+	while (walk_next(&walk))
 	{
-		if (token == WJB_KEY)
-			is_wanted = is_name(&value, name);
-		else if (token == WJB_VALUE && is_wanted)
-		{
-			count++;
-			if (value.type == jbvString)
-				found = pnstrdup(value.val.string.val, value.val.string.len);
-		}
+		if (!is_name(&walk.key, name))
+			continue;
+		count++;
+		if (walk.value.type == jbvString)
+			found = pnstrdup(walk.value.val.string.val, walk.value.val.string.len);
 	}
 	return count == 1 ? found : NULL;
 }
@@ -60,27 +55,20 @@ is_identity(const JsonbValue *value)
 bool
 header_is_encoded(Jsonb *headers)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue value;
-	bool is_encoding = false;
+	JsonWalk walk;
 
 	if (headers == NULL || !JB_ROOT_IS_OBJECT(headers))
 		return false;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			is_encoding = is_name(&value, "content-encoding");
-		else if (token == WJB_VALUE && is_encoding && !is_identity(&value))
+	walk = walk_begin(&headers->root);
+	while (walk_next(&walk))
+		if (is_name(&walk.key, "content-encoding") && !is_identity(&walk.value))
 			return true;
-	}
 	return false;
 }
 
 /*
  * Words that make a header's name one of something that a proxy or a client logs in with, as in
- * Proxy-Authorization, X-Api-Key or Set-Cookie.  What signs a body is none: it is needed to verify it again.
+ * Proxy-Authorization, X-Api-Key or Set-Cookie.  What signs a body is not one: it is needed to verify it again.
  */
 static bool
 is_credential_word(const char *word, size_t len)
@@ -128,12 +116,10 @@ is_credential(const JsonbValue *key)
 static bool
 has_credentials(Jsonb *headers)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk = walk_begin(&headers->root);
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_KEY && is_credential(&value))
+	while (walk_next(&walk))
+		if (is_credential(&walk.key))
 			return true;
 	return false;
 }
@@ -142,27 +128,18 @@ has_credentials(Jsonb *headers)
 Jsonb *
 header_hide_credentials(Jsonb *headers)
 {
-	JsonbIterator *iterator;
+	JsonWalk walk = walk_begin(&headers->root);
 	JsonBuilder builder = {0};
-	JsonbIteratorToken token;
-	JsonbValue value;
-	bool hide = false;
+	JsonbValue hidden = text_value("***");
 
 	if (!has_credentials(headers))
 		return headers;
-	iterator = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			hide = is_credential(&value);
-		else if (token == WJB_VALUE && hide)
-			value = text_value("***");
-		builder_copy(&builder, token, &value);
-	}
-	return builder_finish(&builder);
+	while (walk_next(&walk))
+		builder_add(&builder, &walk.key, is_credential(&walk.key) ? &hidden : &walk.value);
+	return builder_finish_object(&builder);
 }
 
-/* A text of a header as a JSON string; bytes that are none of the database's encoding become "?". */
+/* A text of a header as a JSON string; bytes that are not in the database's encoding become "?". */
 static JsonbValue
 header_text(const char *text, bool is_name)
 {
