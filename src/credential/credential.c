@@ -11,18 +11,16 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/digest.h"
 #include "credential/credential.h"
 #include "engine/identity.h"
+#include "engine/subtransaction.h"
 #include "server/connection.h"
 
 #define CREDENTIAL_AGE USECS_PER_SEC /* of what was read */
@@ -97,13 +95,12 @@ credential_rename(const Credential *credential, const char **name, const char *n
 		*name = MemoryContextStrdup(credential->context, now);
 }
 
-/* Read server and mapping as the role.  Errors: those of connection_open_oid() and connection_authenticate(). */
+/* Read server and mapping, as the role.  Errors: those of connection_open_oid() and connection_authenticate(). */
 static void
-credential_open(Credential *credential)
+credential_open(void *argument)
 {
+	Credential *credential = argument;
 	const char *owner = identity_role_name(credential->owner_oid);
-	Oid role;
-	int security;
 
 	if (owner == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -111,12 +108,9 @@ credential_open(Credential *credential)
 							? errmsg("role \"%s\" was dropped", credential->owner)
 							: errmsg("role \"%s\" does not exist", credential->owner)));
 	credential_rename(credential, &credential->owner, owner);
-	GetUserIdAndSecContext(&role, &security);
-	SetUserIdAndSecContext(credential->owner_oid, security | SECURITY_LOCAL_USERID_CHANGE);
 	credential->connection = connection_open_oid(credential->server_oid, credential->server);
 	credential_rename(credential, &credential->server, credential->connection->server);
 	connection_authenticate(credential->connection);
-	SetUserIdAndSecContext(role, security);
 	credential_digest(credential);
 }
 
@@ -127,8 +121,7 @@ credential_open(Credential *credential)
 void
 credential_read(Credential *credential, TimestampTz now)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *error;
 	uint8 hash[sizeof(credential->hash)];
 
 	if (credential->read_at != 0 && now - credential->read_at < CREDENTIAL_AGE)
@@ -138,28 +131,14 @@ credential_read(Credential *credential, TimestampTz now)
 	credential->connection = NULL;
 	credential->problem = NULL;
 	credential->read_at = now;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(credential->read_context);
-	PG_TRY();
+	error = subtransaction_run(credential->owner_oid, credential_open, credential,
+							   credential->read_context);
+	if (error != NULL)
 	{
-		credential_open(credential);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(credential->read_context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
 		credential->connection = NULL;
 		credential->problem = error->message;
 		credential->problem_sqlstate = error->sqlerrcode;
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 	if (memcmp(hash, credential->hash, sizeof(hash)) == 0)
 		return;
 	/* Another one: what is known of the last one says nothing about it. */
@@ -168,7 +147,7 @@ credential_read(Credential *credential, TimestampTz now)
 	credential->refusals = 0;
 }
 
-/* Whether a credential that was read is none for good: role, server, mapping or right are gone. */
+/* Whether a credential that was read is unusable for good: role, server, mapping or right are gone. */
 bool
 credential_is_gone(const Credential *credential)
 {

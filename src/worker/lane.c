@@ -5,15 +5,13 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "engine/subtransaction.h"
 #include "job/job.h"
 #include "job/throttle.h"
 #include "process/shared.h"
@@ -91,45 +89,39 @@ connections_share(const Worker *worker, int connections)
 	return connections / setting_workers + (number < connections % setting_workers ? 1 : 0);
 }
 
+/* A lane whose limits are read. */
+typedef struct LaneOf
+{
+	const Worker *worker;
+	Lane *lane;
+} LaneOf;
+
+static void
+lane_take_limits(void *argument)
+{
+	const Worker *worker = ((LaneOf *) argument)->worker;
+	Lane *lane = ((LaneOf *) argument)->lane;
+	Connection *connection = connection_open_oid(lane->server_oid, lane->server);
+
+	lane->max_connections = connections_share(worker, connection->max_connections);
+	lane->timeout = connection->timeout;
+	lane->throttle.rate = connection->requests_per_second / setting_workers;
+}
+
 /* Take the limits of a server from its options; a server without usable ones gets defaults. */
 static void
 lane_read_limits(const Worker *worker, Lane *lane)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Oid role;
-	int security;
+	LaneOf lane_of = {worker, lane};
 
 	/* Jobs of a server that is gone only fail, which needs no connection. */
 	lane->max_connections = lane->server ? 1 : setting_max_in_flight;
 	lane->timeout = setting_http_timeout;
 	lane->throttle.rate = 0;
-	if (lane->server == NULL)
-		return;
-	GetUserIdAndSecContext(&role, &security);
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		Connection *connection;
-
-		/* Limits hold for every role; nobody's right to the server matters here. */
-		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
-		connection = connection_open_oid(lane->server_oid, lane->server);
-		lane->max_connections = connections_share(worker, connection->max_connections);
-		lane->timeout = connection->timeout;
-		lane->throttle.rate = connection->requests_per_second / setting_workers;
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	SetUserIdAndSecContext(role, security);
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
+	/* Limits hold for every role; nobody's right to the server matters here. */
+	if (lane->server != NULL)
+		(void) subtransaction_run(BOOTSTRAP_SUPERUSERID, lane_take_limits, &lane_of,
+								  CurrentMemoryContext);
 }
 
 /* Take the holds from their table, but end those of credentials that have changed since. */

@@ -22,7 +22,7 @@ typedef struct Lane
 	Throttle throttle;
 	ClaimCursor cursor;
 	uint32 claims;
-	bool may_have_due; /* jobs behind the cursor are not known to be none */
+	bool may_have_due; /* there may be due jobs past the cursor */
 	bool is_held;
 	List *held_owners;   /* of Oid */
 	int max_connections; /* of this worker */

@@ -11,14 +11,13 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "api/operation.h"
 #include "base/backoff.h"
+#include "engine/subtransaction.h"
 #include "engine/transaction.h"
 #include "http/transfer.h"
 #include "job/job.h"
@@ -37,41 +36,31 @@
 #define POSTPONED_BYTES  (32 * 1024 * 1024) /* likewise, of answers */
 #define GIVE_BACK_PAUSE  (10 * 1000) /* ms until a job is sent again whose answer was given up */
 
-/* Settle one of several in a subtransaction, so that an error costs the others nothing; NULL, or the error. */
-static ErrorData *
-settle_apart(Worker *worker, Flight *flight)
+/* What is to be settled, of one worker. */
+typedef struct Single
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	Worker *worker;
+	Flight *flight;
+} Single;
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "could not connect to SPI");
-		settle_batch(worker, list_make1(flight));
-		SPI_finish();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(worker->turn);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
+static void
+settle_single(void *argument)
+{
+	Single *single = argument;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	settle_batch(single->worker, list_make1(single->flight));
+	SPI_finish();
 }
 
-/* The same; one that fails for a reason of its own is quarantined.  False if it has to be tried again. */
+/* Settle one of several, so that an error costs the others nothing; one that fails for a reason of its own is
+ * quarantined.  False if it has to be tried again. */
 static bool
 settle_or_quarantine(Worker *worker, Flight *flight)
 {
-	ErrorData *error = settle_apart(worker, flight);
+	Single single = {worker, flight};
+	ErrorData *error = subtransaction_run(InvalidOid, settle_single, &single, worker->turn);
 
 	if (error == NULL)
 		return true;
