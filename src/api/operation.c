@@ -14,6 +14,7 @@
 #include "base/jsonb_build.h"
 #include "engine/privilege.h"
 #include "engine/statement.h"
+#include "engine/values.h"
 #include "server/provider.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
@@ -99,7 +100,7 @@ operation_check_right(const Operation *operation)
 }
 
 /* The parameters as a JSON array of {name, in, type, required, values, secret}. */
-static Datum
+static Jsonb *
 params_json(const Operation *operation)
 {
 	JsonBuilder builder = {0};
@@ -119,44 +120,36 @@ params_json(const Operation *operation)
 		builder_end_object(&builder);
 	}
 	builder_end_array(&builder);
-	return JsonbPGetDatum(builder_finish(&builder));
+	return builder_finish(&builder);
 }
 
 /* canopy_summit.operations() -> setof record: the rows of view canopy_summit.operation */
 Datum
 canopy_summit_operations(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < operation_count; i++)
 	{
 		const Operation *operation = &operation_table[i];
-		const char *optional[3] = {operation->unwrap, operation->errors, operation->reconcile};
-		Datum values[16];
-		bool nulls[16] = {0};
-		int n = 0;
+		Values values = {0};
 
-		values[n++] = CStringGetTextDatum(operation->name);
-		values[n++] =
-			CStringGetTextDatum(operation->provider == PROVIDER_CANOPY ? "canopy" : "summit");
-		values[n++] = CStringGetTextDatum(operation->method);
-		values[n++] = CStringGetTextDatum(operation->path);
-		values[n++] = params_json(operation);
-		values[n++] = CStringGetTextDatum(auth_names[operation->auth]);
-		values[n++] = CStringGetTextDatum(class_names[operation->class]);
-		values[n++] = CStringGetTextDatum(envelope_names[operation->envelope]);
-		for (int k = 0; k < lengthof(optional); k++)
-		{
-			nulls[n] = optional[k] == NULL;
-			values[n++] = optional[k] ? CStringGetTextDatum(optional[k]) : (Datum) 0;
-		}
-		values[n++] = BoolGetDatum(operation->flags & OPERATION_BILLABLE);
-		values[n++] = BoolGetDatum(operation->flags & OPERATION_PERSONAL);
-		values[n++] = BoolGetDatum(operation->flags & OPERATION_SECRET);
-		values[n++] = BoolGetDatum(operation->flags & OPERATION_DESTRUCTIVE);
-		values[n++] = BoolGetDatum(operation->flags & OPERATION_DEPRECATED);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		values_add_text(&values, operation->name);
+		values_add_text(&values, operation->provider == PROVIDER_CANOPY ? "canopy" : "summit");
+		values_add_text(&values, operation->method);
+		values_add_text(&values, operation->path);
+		values_add_json(&values, params_json(operation));
+		values_add_text(&values, auth_names[operation->auth]);
+		values_add_text(&values, class_names[operation->class]);
+		values_add_text(&values, envelope_names[operation->envelope]);
+		values_add_text(&values, operation->unwrap);
+		values_add_text(&values, operation->errors);
+		values_add_text(&values, operation->reconcile);
+		values_add_boolean(&values, operation->flags & OPERATION_BILLABLE);
+		values_add_boolean(&values, operation->flags & OPERATION_PERSONAL);
+		values_add_boolean(&values, operation->flags & OPERATION_SECRET);
+		values_add_boolean(&values, operation->flags & OPERATION_DESTRUCTIVE);
+		values_add_boolean(&values, operation->flags & OPERATION_DEPRECATED);
+		values_put_row(&values, fcinfo);
 	}
 	return (Datum) 0;
 }

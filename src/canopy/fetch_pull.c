@@ -6,9 +6,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -20,6 +18,7 @@
 #include "base/confidential.h"
 #include "base/jsonb_build.h"
 #include "engine/argument.h"
+#include "engine/values.h"
 #include "pull/pull.h"
 #include "server/connection.h"
 #include "server/provider.h"
@@ -58,18 +57,13 @@ fetch_and_store(Connection *connection, const char *pull_id, bool with_property_
 static Datum
 pull_result_row(FunctionCallInfo fcinfo, const PullResult *result)
 {
-	TupleDesc descriptor;
-	Datum values[4];
-	bool nulls[4] = {0};
+	Values values = {0};
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	values[0] = CStringGetTextDatum(result->pull_id);
-	values[1] = Int32GetDatum(result->version);
-	values[2] = BoolGetDatum(result->changed);
-	nulls[3] = result->status == NULL;
-	values[3] = result->status ? CStringGetTextDatum(result->status) : (Datum) 0;
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+	values_add_text(&values, result->pull_id);
+	values_add_int32(&values, result->version);
+	values_add_boolean(&values, result->changed);
+	values_add_text(&values, result->status);
+	return values_row(&values, fcinfo);
 }
 
 /* canopy_fetch_pull(INOUT pull_id text, with_property_data boolean, server name, OUT version, OUT changed, OUT status) */

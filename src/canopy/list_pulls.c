@@ -21,6 +21,7 @@
 #include "base/jsonb_get.h"
 #include "engine/argument.h"
 #include "engine/privilege.h"
+#include "engine/values.h"
 #include "pull/pull.h"
 #include "server/connection.h"
 #include "server/provider.h"
@@ -30,7 +31,18 @@
 
 PG_FUNCTION_INFO_V1(canopy_summit_list_pulls);
 
-/* A field of a listed pull as a column's value. */
+/* The state of a listing over its pages. */
+typedef struct Listing
+{
+	FunctionCallInfo fcinfo;
+	const char *server;
+	bool reads_pii;
+	int max_rows;
+	int rows;
+	HTAB *seen; /* pull ids: pages shift when pulls arrive meanwhile */
+} Listing;
+
+/* A field of a listed pull as a column's value; NULL if it does not fit. */
 static Datum
 listed_field(JsonbContainer *pull, const char *name, ColumnKind kind, bool *isnull)
 {
@@ -43,75 +55,65 @@ listed_field(JsonbContainer *pull, const char *name, ColumnKind kind, bool *isnu
 	return datum;
 }
 
-/* One listed pull as a row of the result; metadata and account only for those who may read personal data. */
 static void
-list_put(ReturnSetInfo *result, const char *server, JsonbContainer *pull, const char *pull_id,
-		 bool reads_pii)
+list_add(Values *values, JsonbContainer *pull, const char *name, ColumnKind kind)
 {
-	Datum values[8];
-	bool nulls[8];
+	bool isnull;
+	Datum value = listed_field(pull, name, kind, &isnull);
 
-	values[0] = CStringGetTextDatum(pull_id);
-	nulls[0] = false;
-	values[1] = listed_field(pull, "status", COLUMN_TEXT, &nulls[1]);
-	values[2] = listed_field(pull, "type", COLUMN_TEXT, &nulls[2]);
-	values[3] = listed_field(pull, "created_at", COLUMN_TIMESTAMPTZ, &nulls[3]);
-	values[4] = listed_field(pull, "account_identifier", COLUMN_TEXT, &nulls[4]);
-	if (!nulls[4] && !reads_pii)
-		values[4] = CStringGetTextDatum("***"); /* as the views show it */
-	values[5] = listed_field(pull, "meta_data", COLUMN_JSONB, &nulls[5]);
-	nulls[5] |= !reads_pii;
-	values[6] = listed_field(pull, "is_archived", COLUMN_BOOLEAN, &nulls[6]);
-	values[7] = BoolGetDatum(pull_is_stored(server, pull_id));
-	nulls[7] = false;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	values_add_unless(values, isnull, value);
 }
 
-/* The state of a listing over its pages. */
-typedef struct Listing
+/* One listed pull as a row of the result; metadata and account only for those who may read personal data. */
+static void
+list_put(const Listing *listing, JsonbContainer *pull, const char *pull_id)
 {
-	ReturnSetInfo *result;
-	const char *server;
-	bool reads_pii;
-	int max_rows;
-	int rows;
-	HTAB *seen; /* pull ids: pages shift when pulls arrive meanwhile */
-} Listing;
+	Values values = {0};
+
+	values_add_text(&values, pull_id);
+	list_add(&values, pull, "status", COLUMN_TEXT);
+	list_add(&values, pull, "type", COLUMN_TEXT);
+	list_add(&values, pull, "created_at", COLUMN_TIMESTAMPTZ);
+	list_add(&values, pull, "account_identifier", COLUMN_TEXT);
+	if (!values.nulls[4] && !listing->reads_pii)
+		values.values[4] = CStringGetTextDatum("***"); /* as the views show it */
+	list_add(&values, pull, "meta_data", COLUMN_JSONB);
+	values.nulls[5] |= !listing->reads_pii;
+	list_add(&values, pull, "is_archived", COLUMN_BOOLEAN);
+	values_add_boolean(&values, pull_is_stored(listing->server, pull_id));
+	values_put_row(&values, listing->fcinfo);
+}
 
 /* Take one page; the number of pulls in it, and in *fresh how many were not seen before. */
 static int
 list_take_page(Listing *listing, Jsonb *page, int *fresh)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 	int count = 0;
 
 	*fresh = 0;
 	if (!JB_ROOT_IS_ARRAY(page))
 		return 0;
-	iterator = JsonbIteratorInit(&page->root);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	walk = walk_begin(&page->root);
+	while (walk_next(&walk))
 	{
+		JsonbContainer *pull = walk.value.val.binary.data;
 		char key[LIST_ID_SIZE] = "";
 		bool found;
 		bool isnull;
 		Datum id;
 
-		if (token != WJB_ELEM)
-			continue;
 		count++;
-		if (!value_is_object(&element))
+		if (!value_is_object(&walk.value))
 			continue;
-		id = listed_field(element.val.binary.data, "pull_id", COLUMN_TEXT, &isnull);
+		id = listed_field(pull, "pull_id", COLUMN_TEXT, &isnull);
 		if (isnull || listing->rows >= listing->max_rows)
 			continue;
 		strlcpy(key, TextDatumGetCString(id), sizeof(key));
 		hash_search(listing->seen, key, HASH_ENTER, &found);
 		if (found)
 			continue;
-		list_put(listing->result, listing->server, element.val.binary.data, TextDatumGetCString(id),
-				 listing->reads_pii);
+		list_put(listing, pull, TextDatumGetCString(id));
 		listing->rows++;
 		(*fresh)++;
 	}
@@ -155,7 +157,9 @@ canopy_summit_list_pulls(PG_FUNCTION_ARGS)
 	HASHCTL control = {.keysize = LIST_ID_SIZE,
 					   .entrysize = LIST_ID_SIZE,
 					   .hcxt = CurrentMemoryContext};
-	Listing listing = {.server = connection->server, .reads_pii = privilege_reads_pii()};
+	Listing listing = {.fcinfo = fcinfo,
+					   .server = connection->server,
+					   .reads_pii = privilege_reads_pii()};
 	MemoryContext page;
 	MemoryContext old;
 	int offset = 0;
@@ -167,7 +171,6 @@ canopy_summit_list_pulls(PG_FUNCTION_ARGS)
 						errmsg("argument \"max_rows\" must not be negative")));
 	done = listing.max_rows == 0;
 	InitMaterializedSRF(fcinfo, 0);
-	listing.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	listing.seen =
 		hash_create("canopy_list_pulls", 256, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	page = AllocSetContextCreate(CurrentMemoryContext, "canopy_list_pulls page",

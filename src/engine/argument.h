@@ -9,8 +9,10 @@
 
 #include "fmgr.h"
 
-extern const char *argument_text(FunctionCallInfo fcinfo, int number);
+#include "engine/values.h"
+
 extern const char *argument_name(FunctionCallInfo fcinfo, int number);
+extern void argument_add(Values *values, FunctionCallInfo fcinfo, int number);
 extern const char *argument_required(FunctionCallInfo fcinfo, int number, const char *name);
 
 #endif /* CANOPY_SUMMIT_ENGINE_ARGUMENT_H */

@@ -101,6 +101,31 @@ statement_run_now(Statement *statement, Datum *arguments, const char *nulls)
 	return result_rows(result);
 }
 
+/* The arguments' nulls as SPI wants them. */
+static const char *
+null_marks(const Values *arguments, char *marks)
+{
+	for (int i = 0; i < arguments->count; i++)
+		marks[i] = arguments->nulls[i] ? 'n' : ' ';
+	return marks;
+}
+
+uint64
+statement_run_values(Statement *statement, Values *arguments)
+{
+	char marks[VALUES_MAX];
+
+	return statement_run(statement, arguments->values, null_marks(arguments, marks));
+}
+
+uint64
+statement_run_values_now(Statement *statement, Values *arguments)
+{
+	char marks[VALUES_MAX];
+
+	return statement_run_now(statement, arguments->values, null_marks(arguments, marks));
+}
+
 /* A column of the first row of the last result. */
 Datum
 statement_column(int column, bool *isnull)
@@ -108,12 +133,62 @@ statement_column(int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
 }
 
-/* A text argument, and its character in `nulls`; NULL for NULL. */
-Datum
-statement_text(const char *text, char *null)
+/* A row of the last result, from 0, before its first column. */
+Record
+statement_record(uint64 row)
 {
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
+	return (Record){.row = SPI_tuptable->vals[row], .descriptor = SPI_tuptable->tupdesc};
+}
+
+/* The next column, as it is in the row. */
+Datum
+record_datum(Record *record)
+{
+	return SPI_getbinval(record->row, record->descriptor, ++record->column, &record->isnull);
+}
+
+int64
+record_int64(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? 0 : DatumGetInt64(value); /* which may be passed by reference */
+}
+
+/* A text, in the current memory context. */
+char *
+record_text(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* A name, likewise. */
+char *
+record_name(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
+}
+
+/* A jsonb, likewise. */
+Jsonb *
+record_json(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/* A bytea, which may be the one in the row. */
+bytea *
+record_bytes(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? NULL : DatumGetByteaPP(value);
 }
 
 /* Values as an array; `nulls` is NULL or tells which are NULL. */
@@ -160,11 +235,4 @@ statement_oids(List *oids)
 	foreach(cell, oids)
 		values[foreach_current_index(cell)] = ObjectIdGetDatum(lfirst_oid(cell));
 	return statement_array(values, NULL, list_length(oids), OIDOID);
-}
-
-/* Bytes as a bytea. */
-Datum
-bytes_datum(const void *bytes, size_t len)
-{
-	return PointerGetDatum(cstring_to_text_with_len(bytes, len)); /* both are varlena */
 }

@@ -12,9 +12,12 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "base/confidential.h"
+#include "engine/argument.h"
 #include "engine/statement.h"
+#include "engine/values.h"
 #include "server/connection.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_enqueue);
@@ -36,34 +39,29 @@ static Statement insert_fetches = {
 	" 'fetch ' OPERATOR(pg_catalog.||) id FROM pg_catalog.unnest($2) AS id RETURNING job_id",
 };
 
-/* The server of a setting that may be empty, as text. */
-static Datum
+/* The server of a setting that may be empty. */
+static const char *
 default_server(const char *setting, const char *name)
 {
-	return CStringGetTextDatum(setting != NULL && *setting != '\0' ? setting : name);
+	return setting != NULL && *setting != '\0' ? setting : name;
 }
 
 /* Insert a job of the arguments (operation, params, body, server, priority, run_at, ordering_key, dedupe_key). */
 static Datum
-enqueue(FunctionCallInfo fcinfo, Datum server)
+enqueue(FunctionCallInfo fcinfo, const char *server)
 {
-	/* Where each column of the statement is among the arguments. */
-	static const int arguments[] = {3, 0, 1, 2, 4, 5, 6, 7};
-	Datum values[lengthof(arguments)];
-	char nulls[lengthof(arguments)];
+	/* Where each column of the statement but the first is among the arguments. */
+	static const int arguments[] = {0, 1, 2, 4, 5, 6, 7};
+	Values values = {0};
 	Datum job_id;
 	bool isnull;
 
+	values_add_text(&values, PG_ARGISNULL(3) ? server : NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < lengthof(arguments); i++)
-	{
-		values[i] = PG_GETARG_DATUM(arguments[i]);
-		nulls[i] = PG_ARGISNULL(arguments[i]) ? 'n' : ' ';
-	}
-	values[0] = PG_ARGISNULL(3) ? server : CStringGetTextDatum(NameStr(*PG_GETARG_NAME(3)));
-	nulls[0] = ' ';
+		argument_add(&values, fcinfo, arguments[i]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	(void) statement_run(&insert_job, values, nulls);
+	(void) statement_run_values(&insert_job, &values);
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION), errmsg("the job was not inserted"),
@@ -93,12 +91,14 @@ static Datum
 canopy_summit_enqueue_fetch_confidential(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum values[2] = {default_server(setting_canopy_server, "canopy"), PG_GETARG_DATUM(0)};
+	Values values = {0};
 
+	values_add_text(&values, default_server(setting_canopy_server, "canopy"));
+	argument_add(&values, fcinfo, 0);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	(void) statement_run(&insert_fetches, values, PG_ARGISNULL(0) ? " n" : "  ");
+	(void) statement_run_values(&insert_fetches, &values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool isnull;

@@ -10,6 +10,7 @@
 
 #include "api/operation.h"
 #include "engine/instance.h"
+#include "engine/statement.h"
 #include "job/promotion.h"
 
 /*
@@ -31,19 +32,19 @@ instance_notice_promotion(void)
 	int timeline = (int) GetWALInsertionTimeLine();
 	Datum arguments[3] = {Int64GetDatum(instance_current()), operation_names(OPERATION_UNSAFE, 0),
 						  Int64GetDatum(instance_disarmed(instance_current()))};
-	bool isnull = true;
-	int known = 0;
+	Record known = {.isnull = true};
 
 	if (SPI_execute(read_sql, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read canopy_summit.instance_state");
 	if (SPI_processed > 0)
-		known =
-			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (!isnull && known == timeline)
-		return;
+	{
+		known = statement_record(0);
+		if (record_int32(&known) == timeline)
+			return;
+	}
 	(void) SPI_execute_with_args(write_sql, 1, (Oid[]){INT4OID}, (Datum[]){Int32GetDatum(timeline)},
 								 NULL, false, 0);
-	if (!isnull)
+	if (!known.isnull)
 		(void) SPI_execute_with_args(disarm_sql, 3, (Oid[]){INT8OID, TEXTARRAYOID, INT8OID},
 									 arguments, NULL, false, 0);
 }

@@ -54,17 +54,20 @@ retention_run(TimestampTz now)
 {
 	static int64 cursor = 0;
 	Datum arguments[2] = {Int64GetDatum(cursor), Int32GetDatum(RETENTION_CHUNK)};
+	Record record;
 	bool more;
-	bool isnull;
 	int64 last;
+	int64 looked_at;
 	int64 gone;
 
 	if (statement_run(&find_rules, NULL, NULL) == 0)
 		return DT_NOEND;
 	(void) statement_run(&retain, arguments, NULL);
-	last = DatumGetInt64(statement_column(1, &isnull));
-	gone = DatumGetInt64(statement_column(3, &isnull));
-	cursor = DatumGetInt64(statement_column(2, &isnull)) < RETENTION_CHUNK ? 0 : last;
+	record = statement_record(0);
+	last = record_int64(&record);
+	looked_at = record_int64(&record);
+	gone = record_int64(&record);
+	cursor = looked_at < RETENTION_CHUNK ? 0 : last;
 	more = statement_run(&retain_webhooks, &arguments[1], NULL) == RETENTION_CHUNK;
 	return more || (gone > 0 && cursor != 0) ? TimestampTzPlusMilliseconds(now, RETENTION_AGAIN)
 											 : DT_NOEND;

@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "engine/statement.h"
 #include "http/transfer.h"
@@ -96,13 +97,6 @@ settled_descriptor(void)
 	return descriptor;
 }
 
-static Datum
-optional_text(const char *text, bool *isnull)
-{
-	*isnull = text == NULL;
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
 static void
 settled_put(Tuplestorestate *rows, const Settlement *settlement)
 {
@@ -112,33 +106,25 @@ settled_put(Tuplestorestate *rows, const Settlement *settlement)
 							  response->times.tls,     response->times.first_byte,
 							  response->times.total,   response->sent_bytes,
 							  response->received_bytes};
-	Datum values[19];
-	bool nulls[19] = {0};
-	int n = 0;
+	Values values = {0};
 
-	values[n++] = Int64GetDatum(settlement->job->job_id);
-	values[n++] = Int32GetDatum(settlement->job->fence);
-	values[n++] = CStringGetTextDatum(state_names[settlement->state]);
-	nulls[n] = settlement->state != JOB_QUEUED;
-	values[n++] = TimestampTzGetDatum(settlement->run_at);
-	values[n++] = Int32GetDatum(settlement->attempts);
-	values[n++] = CStringGetTextDatum(settlement->outcome);
-	values[n] = optional_text(settlement->code, &nulls[n]);
-	n++;
-	nulls[n] = settlement->status == 0;
-	values[n++] = Int32GetDatum(settlement->status);
-	values[n++] = TimestampTzGetDatum(settlement->started_at);
-	values[n++] = BoolGetDatum(settlement->response != NULL);
-	values[n++] = BoolGetDatum(settlement->response == NULL &&
-							   settlement->job->first_sent_at == settlement->job->claimed_at);
+	values_add_int64(&values, settlement->job->job_id);
+	values_add_int32(&values, settlement->job->fence);
+	values_add_text(&values, state_names[settlement->state]);
+	values_add_unless(&values, settlement->state != JOB_QUEUED,
+					  TimestampTzGetDatum(settlement->run_at));
+	values_add_int32(&values, settlement->attempts);
+	values_add_text(&values, settlement->outcome);
+	values_add_text(&values, settlement->code);
+	values_add_unless(&values, settlement->status == 0, Int32GetDatum(settlement->status));
+	values_add_time(&values, settlement->started_at);
+	values_add_boolean(&values, settlement->response != NULL);
+	values_add_boolean(&values, settlement->response == NULL &&
+									settlement->job->first_sent_at == settlement->job->claimed_at);
 	for (int i = 0; i < lengthof(measured); i++)
-	{
-		nulls[n] = measured[i] == 0;
-		values[n++] = Int64GetDatum(measured[i]);
-	}
-	nulls[n] = settlement->kept == NULL;
-	values[n++] = JsonbPGetDatum(settlement->kept);
-	tuplestore_putvalues(rows, settled_descriptor(), values, nulls);
+		values_add_unless(&values, measured[i] == 0, Int64GetDatum(measured[i]));
+	values_add_json(&values, settlement->kept);
+	tuplestore_putvalues(rows, settled_descriptor(), values.values, values.nulls);
 }
 
 static int

@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_wait_for_upload);
 typedef struct Waited
 {
 	const char *noun;
-	Statement select; /* of its id: state, whether that is none to end with, xmin */
+	Statement select; /* of its id: state, whether that is not an end, xmin */
 } Waited;
 
 static Waited waited_job = {
@@ -56,19 +56,19 @@ state_now(Waited *waited, int64 id, bool *is_open)
 	MemoryContext context = CurrentMemoryContext;
 	Datum argument = Int64GetDatum(id);
 	Engine engine;
-	HeapTuple row;
+	Record record;
 	char *state;
-	bool isnull;
+	TransactionId made_by;
 
 	engine_begin(&engine);
 	if (statement_run_now(&waited->select, &argument, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("%s %lld does not exist", waited->noun, (long long) id)));
-	row = SPI_tuptable->vals[0];
-	state = MemoryContextStrdup(context, SPI_getvalue(row, SPI_tuptable->tupdesc, 1));
-	*is_open = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
-	if (*is_open && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
-						SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull))))
+	record = statement_record(0);
+	state = MemoryContextStrdup(context, record_text(&record));
+	*is_open = record_boolean(&record);
+	made_by = DatumGetTransactionId(record_datum(&record));
+	if (*is_open && TransactionIdIsCurrentTransactionId(made_by))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("%s %lld was made by this transaction and is sent after its end",
 							   waited->noun, (long long) id),

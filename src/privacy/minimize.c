@@ -1,6 +1,6 @@
 /*
  * minimize.c
- *	  Data minimisation: what looks like banking details or health data is found
+ *	  Data minimization: what looks like banking details or health data is found
  *	  by the rules of table summit.minimisation_rule.
  *
  * Patterns are PostgreSQL's regular expressions, without regard to case, under
@@ -79,30 +79,19 @@ kind_read(const char *name)
 	for (int i = 0; i < lengthof(kinds); i++)
 		if (strcmp(kinds[i].name, name) == 0)
 			return i;
-	elog(ERROR, "unexpected kind of minimisation rule: %s", name);
+	elog(ERROR, "unexpected kind of minimization rule: %s", name);
 }
 
-/* A column of the current row as C string in the current memory context; NULL if it is NULL. */
-static char *
-row_text(int row, int column)
-{
-	bool isnull;
-	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* A text[] column of the current row as List of C strings. */
+/* A text[] column as List of C strings. */
 static List *
-row_texts(int row, int column)
+record_texts(Record *record)
 {
+	Datum value = record_datum(record);
 	List *texts = NIL;
-	bool isnull;
-	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
 	Datum *elements;
 	int count;
 
-	if (isnull)
+	if (record->isnull)
 		return NIL;
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
 					  &count);
@@ -112,21 +101,20 @@ row_texts(int row, int column)
 }
 
 static Rule *
-row_rule(int row)
+rule_read(Record record)
 {
 	Rule *rule = palloc0(sizeof(Rule));
-	const char *checksum = row_text(row, 4);
-	bool isnull;
+	const char *checksum;
 
-	rule->rule_id = row_text(row, 1);
-	rule->kind = kind_read(row_text(row, 2));
-	rule->pattern = cstring_to_text(row_text(row, 3));
+	rule->rule_id = record_text(&record);
+	rule->kind = kind_read(record_text(&record));
+	rule->pattern = cstring_to_text(record_text(&record));
+	checksum = record_text(&record);
 	if (checksum != NULL && (rule->fits = checksum_find(checksum)) == NULL)
-		elog(ERROR, "unexpected checksum of minimisation rule: %s", checksum);
-	rule->applies_to = row_texts(row, 5);
-	rule->exempt = row_texts(row, 6);
-	rule->builtin =
-		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 7, &isnull));
+		elog(ERROR, "unexpected checksum of minimization rule: %s", checksum);
+	rule->applies_to = record_texts(&record);
+	rule->exempt = record_texts(&record);
+	rule->builtin = record_boolean(&record);
 	return rule;
 }
 
@@ -142,7 +130,7 @@ static Statement rules_select = {
 
 /* The rules in force in the current memory context, those with check digits first: they are surer. */
 List *
-minimise_rules(void)
+minimize_rules(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List *rules = NIL;
@@ -153,7 +141,7 @@ minimise_rules(void)
 	count = statement_run(&rules_select, NULL, NULL);
 	MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < count; i++)
-		rules = lappend(rules, row_rule(i));
+		rules = lappend(rules, rule_read(statement_record(i)));
 	engine_end(&engine);
 	return rules;
 }
@@ -218,7 +206,7 @@ number_fits(const Rule *rule, const pg_wchar *chars, const regmatch_t *match)
 
 /*
  * Whether a match, or what is left of it without its last groups of characters,
- * has check digits that fit: an expiry date may stand behind a card number.
+ * has check digits that fit: an expiry date may follow a card number.
  */
 static bool
 match_fits(const Rule *rule, regex_t *regex, const pg_wchar *chars, regmatch_t *match)
@@ -313,7 +301,7 @@ key_fold(const char *key, int len)
 
 /* Try one rule. */
 static bool
-rule_find(const Rule *rule, const char *path, const Folded *folded, MinimiseFinding *finding)
+rule_find(const Rule *rule, const char *path, const Folded *folded, MinimizeFinding *finding)
 {
 	if (!rule_applies(rule, path) || !rule_matches(rule, folded))
 		return false;
@@ -328,8 +316,8 @@ rule_find(const Rule *rule, const char *path, const Folded *folded, MinimiseFind
  * against one that is known.
  */
 bool
-minimise_key(List *rules, const char *path, const char *key, int len, bool known,
-			 MinimiseFinding *finding)
+minimize_key(List *rules, const char *path, const char *key, int len, bool known,
+			 MinimizeFinding *finding)
 {
 	Folded folded = key_fold(key, len);
 	ListCell *cell;
@@ -347,7 +335,7 @@ minimise_key(List *rules, const char *path, const char *key, int len, bool known
 
 /* Whether a rule of any other kind, which are all about numbers, finds one in the text of a field. */
 bool
-minimise_text(List *rules, const char *path, const char *text, int len, MinimiseFinding *finding)
+minimize_text(List *rules, const char *path, const char *text, int len, MinimizeFinding *finding)
 {
 	Folded folded = text_fold(text, len);
 	ListCell *cell;

@@ -10,16 +10,16 @@
 #include "nodes/pg_list.h"
 
 /* What a rule found; never the text itself. */
-typedef struct MinimiseFinding
+typedef struct MinimizeFinding
 {
 	const char *rule_id;
 	const char *problem; /* "looks like a bank account number, which Summit does not accept" */
-} MinimiseFinding;
+} MinimizeFinding;
 
-extern List *minimise_rules(void);
-extern bool minimise_key(List *rules, const char *path, const char *key, int len, bool known,
-						 MinimiseFinding *finding);
+extern List *minimize_rules(void);
+extern bool minimize_key(List *rules, const char *path, const char *key, int len, bool known,
+						 MinimizeFinding *finding);
 extern bool
-minimise_text(List *rules, const char *path, const char *text, int len, MinimiseFinding *finding);
+minimize_text(List *rules, const char *path, const char *text, int len, MinimizeFinding *finding);
 
 #endif /* CANOPY_SUMMIT_PRIVACY_MINIMIZE_H */

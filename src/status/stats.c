@@ -12,6 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "engine/statement.h"
+#include "engine/values.h"
 #include "job/job.h"
 #include "process/shared.h"
 
@@ -25,29 +27,26 @@ PG_FUNCTION_INFO_V1(canopy_summit_server_counters);
 Datum
 canopy_summit_workers(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
 	InitMaterializedSRF(fcinfo, 0);
 	if (shared == NULL)
 		return (Datum) 0;
 	for (int i = 0; i < SHARED_MAX_WORKERS; i++)
 	{
 		WorkerSlot worker;
-		Datum values[6];
-		bool nulls[6] = {0};
+		Values values = {0};
 
 		LWLockAcquire(shared->lock, LW_SHARED);
 		worker = shared->workers[i];
 		LWLockRelease(shared->lock);
 		if (worker.database != MyDatabaseId || worker.procno < 0)
 			continue;
-		values[0] = Int32GetDatum(worker.pid);
-		values[1] = Int64GetDatum(worker.epoch);
-		values[2] = TimestampTzGetDatum(worker.started_at);
-		values[3] = Int32GetDatum(worker.in_flight);
-		values[4] = Int64GetDatum(worker.sent);
-		values[5] = Int64GetDatum(worker.settled);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		values_add_int32(&values, worker.pid);
+		values_add_int64(&values, worker.epoch);
+		values_add_time(&values, worker.started_at);
+		values_add_int32(&values, worker.in_flight);
+		values_add_int64(&values, worker.sent);
+		values_add_int64(&values, worker.settled);
+		values_put_row(&values, fcinfo);
 	}
 	return (Datum) 0;
 }
@@ -70,11 +69,8 @@ receiver_problem(const ReceiverSlot *receiver)
 Datum
 canopy_summit_receivers(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ReceiverSlot receiver;
-	Datum values[4];
-	bool nulls[4] = {0};
-	const char *problem;
+	Values values = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (shared == NULL)
@@ -84,13 +80,11 @@ canopy_summit_receivers(PG_FUNCTION_ARGS)
 	LWLockRelease(shared->lock);
 	if (receiver.pid == 0 || receiver.database != MyDatabaseId)
 		return (Datum) 0;
-	values[0] = Int32GetDatum(receiver.pid);
-	values[1] = TimestampTzGetDatum(receiver.started_at);
-	values[2] = Int64GetDatum(receiver.stored);
-	problem = receiver_problem(&receiver);
-	nulls[3] = problem == NULL;
-	values[3] = problem ? CStringGetTextDatum(problem) : (Datum) 0;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	values_add_int32(&values, receiver.pid);
+	values_add_time(&values, receiver.started_at);
+	values_add_int64(&values, receiver.stored);
+	values_add_text(&values, receiver_problem(&receiver));
+	values_put_row(&values, fcinfo);
 	return (Datum) 0;
 }
 
@@ -98,8 +92,6 @@ canopy_summit_receivers(PG_FUNCTION_ARGS)
 Datum
 canopy_summit_server_counters(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
 	InitMaterializedSRF(fcinfo, 0);
 	if (shared == NULL)
 		return (Datum) 0;
@@ -107,8 +99,7 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 	{
 		ServerCounters counters;
 		Datum latency[SHARED_LATENCIES];
-		Datum values[12];
-		bool nulls[12] = {0};
+		Values values = {0};
 
 		LWLockAcquire(shared->lock, LW_SHARED);
 		counters = shared->servers[i];
@@ -117,23 +108,21 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 			continue;
 		for (int k = 0; k < SHARED_LATENCIES; k++)
 			latency[k] = Int64GetDatum(counters.latency[k]);
-		values[0] = CStringGetTextDatum(NameStr(counters.server));
-		values[1] = TimestampTzGetDatum(counters.since);
-		values[2] = Int64GetDatum(counters.sent);
-		values[3] = Int64GetDatum(counters.ended[JOB_SUCCEEDED]);
-		values[4] = Int64GetDatum(counters.ended[JOB_QUEUED]);
-		values[5] = Int64GetDatum(counters.ended[JOB_FAILED]);
-		values[6] = Int64GetDatum(counters.ended[JOB_IN_DOUBT]);
-		nulls[7] = counters.breaker_until == DT_NOBEGIN;
-		values[7] = TimestampTzGetDatum(counters.breaker_until);
-		values[8] =
-			PointerGetDatum(construct_array(latency, SHARED_LATENCIES, INT8OID, sizeof(int64),
-											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-		values[9] = Int64GetDatum(counters.refused_webhooks);
-		nulls[10] = counters.webhook_problem[0] == '\0';
-		values[10] = CStringGetTextDatum(counters.webhook_problem);
-		values[11] = Int64GetDatum(counters.encoded_webhooks);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		values_add_text(&values, NameStr(counters.server));
+		values_add_time(&values, counters.since);
+		values_add_int64(&values, counters.sent);
+		values_add_int64(&values, counters.ended[JOB_SUCCEEDED]);
+		values_add_int64(&values, counters.ended[JOB_QUEUED]);
+		values_add_int64(&values, counters.ended[JOB_FAILED]);
+		values_add_int64(&values, counters.ended[JOB_IN_DOUBT]);
+		values_add_unless(&values, counters.breaker_until == DT_NOBEGIN,
+						  TimestampTzGetDatum(counters.breaker_until));
+		values_add(&values, statement_array(latency, NULL, SHARED_LATENCIES, INT8OID));
+		values_add_int64(&values, counters.refused_webhooks);
+		values_add_text(&values,
+						counters.webhook_problem[0] != '\0' ? counters.webhook_problem : NULL);
+		values_add_int64(&values, counters.encoded_webhooks);
+		values_put_row(&values, fcinfo);
 	}
 	return (Datum) 0;
 }

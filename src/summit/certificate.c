@@ -11,7 +11,6 @@
 #include <ctype.h>
 
 #include "fmgr.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -23,6 +22,7 @@
 #include "base/file_type.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
+#include "engine/values.h"
 #include "http/url.h"
 #include "privacy/minimize.h"
 #include "summit/certificate.h"
@@ -32,7 +32,7 @@ CONFIDENTIAL_FUNCTION(canopy_summit_check_certificate);
 
 typedef enum FieldType
 {
-	FIELD_TEXT, /* free text, subject to data minimisation */
+	FIELD_TEXT, /* free text, subject to data minimization */
 	FIELD_WORD, /* one of `words` */
 	FIELD_DATE,
 	FIELD_AMOUNT,
@@ -201,13 +201,13 @@ check_key(Reader *reader, const Field *fields, const char *path, const JsonbValu
 {
 	const char *key = pnstrdup(value->val.string.val, value->val.string.len);
 	const char *key_path = field_path(path, key);
-	MinimiseFinding finding;
+	MinimizeFinding finding;
 	bool known = false;
 
 	for (const Field *field = fields; field->name != NULL; field++)
 		known |= strcmp(field->name, key) == 0;
 	if (value->val.string.len <= FIELD_TEXT_MAX &&
-		minimise_key(reader->rules, key_path, key, value->val.string.len, known, &finding))
+		minimize_key(reader->rules, key_path, key, value->val.string.len, known, &finding))
 		field_refuse_finding(key_is_plain(key) ? key_path : field_path(path, "(a key)"), &finding);
 	if (!known)
 		field_refuse(key_is_plain(key) ? key_path : field_path(path, "(a key)"),
@@ -218,13 +218,10 @@ check_key(Reader *reader, const Field *fields, const char *path, const JsonbValu
 static void
 check_keys(Reader *reader, const Field *fields, const char *path, JsonbContainer *object)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue value;
+	JsonWalk walk = walk_begin(object);
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_KEY)
-			check_key(reader, fields, path, &value);
+	while (walk_next(&walk))
+		check_key(reader, fields, path, &walk.key);
 }
 
 static void
@@ -405,18 +402,15 @@ read_value(Reader *reader, const Field *field, const char *path, const JsonbValu
 static void
 read_array(Reader *reader, const Field *field, const char *path, const JsonbValue *value)
 {
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue element;
+	JsonWalk walk;
 	int index = 0;
 
 	if (!value_is_array(value))
 		field_refuse(path, "must be an array", NULL, NULL);
 	builder_begin_array(&reader->builder);
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM)
-			read_value(reader, field, psprintf("%s[%d]", path, index++), &element, WJB_ELEM);
+	walk = walk_begin(value->val.binary.data);
+	while (walk_next(&walk))
+		read_value(reader, field, psprintf("%s[%d]", path, index++), &walk.value, WJB_ELEM);
 	builder_end_array(&reader->builder);
 }
 
@@ -477,12 +471,12 @@ read_fields(Reader *reader, const Field *fields, const char *path, JsonbContaine
  * The certificate that a payload in Summit's shape is, in the current memory
  * context.  `coi` becomes its documents.coi_pdf, if given; `content_type` says
  * what it is meant to be, NULL = whatever it is.  Errors, all 22023 with the
- * path of the field: the shape, a document, or data minimisation.
+ * path of the field: the shape, a document, or data minimization.
  */
 Certificate *
 certificate_read(Jsonb *payload, bytea *coi, const char *content_type)
 {
-	Reader reader = {.certificate = palloc0(sizeof(Certificate)), .rules = minimise_rules()};
+	Reader reader = {.certificate = palloc0(sizeof(Certificate)), .rules = minimize_rules()};
 
 	if (!JB_ROOT_IS_OBJECT(payload))
 		field_refuse("payload", "must be an object", NULL, NULL);
@@ -519,18 +513,14 @@ static Datum
 canopy_summit_check_certificate_confidential(PG_FUNCTION_ARGS)
 {
 	Certificate *certificate;
-	TupleDesc descriptor;
-	Datum values[2];
-	bool nulls[2] = {false, false};
+	Values values = {0};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("payload cannot be NULL")));
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	certificate =
 		certificate_read(PG_GETARG_JSONB_P(0), PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1),
 						 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	values[0] = JsonbPGetDatum(certificate->body);
-	values[1] = JsonbPGetDatum(warnings_to_jsonb(certificate->warnings));
-	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+	values_add_json(&values, certificate->body);
+	values_add_json(&values, warnings_to_jsonb(certificate->warnings));
+	return values_row(&values, fcinfo);
 }

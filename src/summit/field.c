@@ -29,9 +29,9 @@ field_refuse(const char *path, const char *problem, const char *detail, const ch
 					errhidecontext(true)));
 }
 
-/* Raise the error for what data minimisation found in a field. */
+/* Raise the error for what data minimization found in a field. */
 void
-field_refuse_finding(const char *path, const MinimiseFinding *finding)
+field_refuse_finding(const char *path, const MinimizeFinding *finding)
 {
 	field_refuse(
 		path, finding->problem,
@@ -64,7 +64,7 @@ JsonbValue
 field_text(List *rules, const char *path, const JsonbValue *value)
 {
 	JsonbValue text;
-	MinimiseFinding finding;
+	MinimizeFinding finding;
 
 	if (value->type != jbvString)
 		field_refuse(path, "must be text", NULL, NULL);
@@ -81,7 +81,7 @@ field_text(List *rules, const char *path, const JsonbValue *value)
 		if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
 			field_refuse(path, "must not have control characters", NULL, NULL);
 	}
-	if (minimise_text(rules, path, text.val.string.val, text.val.string.len, &finding))
+	if (minimize_text(rules, path, text.val.string.val, text.val.string.len, &finding))
 		field_refuse_finding(path, &finding);
 	return text;
 }

@@ -21,7 +21,7 @@
 
 pg_noreturn extern void
 field_refuse(const char *path, const char *problem, const char *detail, const char *hint);
-pg_noreturn extern void field_refuse_finding(const char *path, const MinimiseFinding *finding);
+pg_noreturn extern void field_refuse_finding(const char *path, const MinimizeFinding *finding);
 
 extern const char *field_path(const char *path, const char *name);
 extern JsonbValue field_trim(const JsonbValue *value);

@@ -23,11 +23,13 @@
 #include "base/digest.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
+#include "engine/argument.h"
 #include "engine/engine.h"
 #include "engine/instance.h"
 #include "engine/lock.h"
 #include "engine/new_row.h"
 #include "engine/statement.h"
+#include "engine/values.h"
 #include "job/job.h"
 #include "process/wake.h"
 #include "server/connection.h"
@@ -113,27 +115,25 @@ upload_find_key(Oid server, Oid owner, const char *key, const uint8 *hash, Times
 {
 	Datum arguments[4] = {CStringGetTextDatum(key), ObjectIdGetDatum(server),
 						  ObjectIdGetDatum(owner), bytes_datum(hash, DIGEST_LENGTH)};
-	bool is_new;
-	bool isnull;
+	Record record;
 	int64 upload_id;
+	bool is_used;
 
 	(void) statement_run_now(&select_key, arguments, NULL);
-	if (DatumGetBool(statement_column(2, &isnull)))
+	record = statement_record(0);
+	upload_id = record_int64(&record);
+	is_used = record_boolean(&record);
+	*sent_at = record_time(&record);
+	if (is_used)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("idempotency_key was used for another payload"),
 						errhint("Use a new key for a new payload, or none.")));
-	upload_id = DatumGetInt64(statement_column(1, &is_new));
-	if (!is_new)
-		return upload_id;
-	*sent_at = DatumGetTimestampTz(statement_column(3, &isnull));
-	if (isnull)
-		*sent_at = 0;
-	else if (GetCurrentTimestamp() > *sent_at + JOB_KEY_LIFE)
+	if (upload_id == 0 && *sent_at != 0 && GetCurrentTimestamp() > *sent_at + JOB_KEY_LIFE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("idempotency_key was first sent a day ago, or earlier"),
 						errhint("Look at Summit whether that upload is there; if it is not, "
 								"use a new key, or none.")));
-	return 0;
+	return upload_id;
 }
 
 /* A key that nobody has used: a random UUID. */
@@ -352,14 +352,6 @@ canopy_summit_upload_fill_confidential(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* The argument as a Datum of the INSERT, with its mark for NULL. */
-static Datum
-argument_datum(FunctionCallInfo fcinfo, int number, char *null)
-{
-	*null = PG_ARGISNULL(number) ? 'n' : ' ';
-	return PG_ARGISNULL(number) ? (Datum) 0 : PG_GETARG_DATUM(number);
-}
-
 /* summit_upload_policy(payload jsonb, coi bytea, content_type text, server name, idempotency_key text) -> bigint */
 static Datum
 canopy_summit_upload_policy_confidential(PG_FUNCTION_ARGS)
@@ -370,17 +362,16 @@ canopy_summit_upload_policy_confidential(PG_FUNCTION_ARGS)
 		"INSERT INTO summit.upload (payload, coi, content_type, server, idempotency_key)"
 		" VALUES ($1, $2, $3, $4, $5) RETURNING upload_id",
 	};
-	char nulls[6] = "     ";
-	Datum arguments[5];
+	Values arguments = {0};
 	int64 upload_id;
 	bool isnull;
 
-	for (int i = 0; i < lengthof(arguments); i++)
-		arguments[i] = argument_datum(fcinfo, i, &nulls[i]);
+	for (int i = 0; i < insert.argument_count; i++)
+		argument_add(&arguments, fcinfo, i);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	/* As the caller: the table's own rights decide. */
-	upload_id = statement_run(&insert, arguments, nulls) == 0
+	upload_id = statement_run_values(&insert, &arguments) == 0
 					? absorbed_by
 					: DatumGetInt64(statement_column(1, &isnull));
 	SPI_finish();

@@ -6,7 +6,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
@@ -19,11 +18,12 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 
 #include "base/confidential.h"
 #include "base/jsonb_build.h"
 #include "engine/statement.h"
+#include "engine/subtransaction.h"
+#include "engine/values.h"
 #include "summit/upload.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_on_insert);
@@ -41,27 +41,30 @@ trigger_refuse(const char *problem)
 			 "summit_upload_on_insert('payload column' [, 'coi column' [, 'strict' | 'defer']]);")));
 }
 
-/* The value of the column that an argument names, which must have this type; '' is no coi column. */
-static Datum
-trigger_column(const TriggerData *trigger, int argument, Oid type, bool *isnull)
+/* Add the value of the column that an argument names, which must have this type; '' is not a coi column. */
+static void
+trigger_add_column(Values *values, const TriggerData *trigger, int argument, Oid type)
 {
+	const Trigger *given = trigger->tg_trigger;
 	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	const char *name;
+	const char *name = argument < given->tgnargs ? given->tgargs[argument] : "";
+	Datum value;
+	bool isnull;
 	int number;
 
-	*isnull = true;
-	if (argument >= trigger->tg_trigger->tgnargs)
-		return (Datum) 0;
-	name = trigger->tg_trigger->tgargs[argument];
 	if (name[0] == '\0' && argument > 0)
-		return (Datum) 0;
+	{
+		values_add_unless(values, true, (Datum) 0);
+		return;
+	}
 	number = SPI_fnumber(descriptor, name);
 	if (number <= 0)
 		trigger_refuse(psprintf("names column \"%s\", which the table does not have", name));
 	if (getBaseType(TupleDescAttr(descriptor, number - 1)->atttypid) != type)
 		trigger_refuse(
 			psprintf("needs column \"%s\" to be of type %s", name, format_type_be(type)));
-	return heap_getattr(trigger->tg_trigtuple, number, descriptor, isnull);
+	value = heap_getattr(trigger->tg_trigtuple, number, descriptor, &isnull);
+	values_add_unless(values, isnull, value);
 }
 
 /* A column of a primary key as JSON: whole numbers as numbers, all else as text. */
@@ -143,45 +146,25 @@ trigger_table(const TriggerData *trigger)
 
 /* Insert into summit.upload as the current role. */
 static void
-trigger_insert(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
+trigger_insert(void *arguments)
 {
 	static Statement insert = {2,
 							   {JSONBOID, BYTEAOID},
 							   "INSERT INTO summit.upload (payload, coi) VALUES ($1, $2)"};
-	Datum arguments[2] = {payload, coi};
-	char nulls[3] = {payload_isnull ? 'n' : ' ', coi_isnull ? 'n' : ' ', '\0'};
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	(void) statement_run(&insert, arguments, nulls);
+	(void) statement_run_values(&insert, arguments);
 	SPI_finish();
 }
 
 /* Insert, but take a refusal of the payload as an answer; NULL if it was taken. */
 static ErrorData *
-trigger_try(Datum payload, bool payload_isnull, Datum coi, bool coi_isnull)
+trigger_try(Values *arguments)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	ErrorData *error =
+		subtransaction_run(InvalidOid, trigger_insert, arguments, CurrentMemoryContext);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		trigger_insert(payload, payload_isnull, coi, coi_isnull);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 	if (error != NULL && error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
 		error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
 		ThrowErrorData(error);
@@ -205,10 +188,8 @@ canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	UploadSource source = {0};
-	Datum payload;
-	Datum coi;
-	bool payload_isnull;
-	bool coi_isnull;
+	Values arguments = {0};
+	Values nothing = {.count = 2, .nulls = {true, true}};
 	bool defers;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
@@ -216,8 +197,8 @@ canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
 		trigger_refuse("is for AFTER INSERT row triggers");
 	if (trigger->tg_trigger->tgnargs < 1 || trigger->tg_trigger->tgnargs > 3)
 		trigger_refuse("takes one to three arguments");
-	payload = trigger_column(trigger, 0, JSONBOID, &payload_isnull);
-	coi = trigger_column(trigger, 1, BYTEAOID, &coi_isnull);
+	trigger_add_column(&arguments, trigger, 0, JSONBOID);
+	trigger_add_column(&arguments, trigger, 1, BYTEAOID);
 	defers = trigger_defers(trigger->tg_trigger);
 	source.table = trigger_table(trigger);
 	source.key = trigger_key(trigger);
@@ -225,11 +206,11 @@ canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		if (!defers)
-			trigger_insert(payload, payload_isnull, coi, coi_isnull);
+			trigger_insert(&arguments);
 		else
-			source.refusal = trigger_try(payload, payload_isnull, coi, coi_isnull);
+			source.refusal = trigger_try(&arguments);
 		if (source.refusal != NULL)
-			trigger_insert((Datum) 0, true, (Datum) 0, true);
+			trigger_insert(&nothing);
 	}
 	PG_FINALLY();
 	{

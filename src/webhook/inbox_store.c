@@ -111,52 +111,56 @@ static bool
 delivery_find(Delivery *delivery, bool *has_sibling)
 {
 	const Envelope *envelope = &delivery->envelope;
-	Datum arguments[8] = {CStringGetTextDatum(delivery->server), Int64GetDatum(delivery->identity),
-						  bytes_datum(envelope->hash, sizeof(envelope->hash))};
-	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	Values arguments = {0};
+	Record record;
+	int64 known;
 	bool is_new;
-	bool isnull;
-	Datum known;
 
-	arguments[3] = statement_text(envelope->delivery_key, &nulls[3]);
-	arguments[4] = TimestampTzGetDatum(delivery->signed_after);
-	arguments[5] = TimestampTzGetDatum(delivery->signed_before);
-	arguments[6] = ObjectIdGetDatum(delivery->server_oid);
-	arguments[7] = Int64GetDatum(instance_current());
-	(void) statement_run_now(&statements[WEBHOOK_FIND], arguments, nulls);
-	known = statement_column(1, &is_new);
-	(void) statement_column(2, &isnull);
-	*has_sibling = !isnull;
+	values_add_text(&arguments, delivery->server);
+	values_add_int64(&arguments, delivery->identity);
+	values_add_bytes(&arguments, envelope->hash, sizeof(envelope->hash));
+	values_add_text(&arguments, envelope->delivery_key);
+	values_add_time(&arguments, delivery->signed_after);
+	values_add_time(&arguments, delivery->signed_before);
+	values_add_oid(&arguments, delivery->server_oid);
+	values_add_int64(&arguments, instance_current());
+	(void) statement_run_values_now(&statements[WEBHOOK_FIND], &arguments);
+	record = statement_record(0);
+	known = record_int64(&record);
+	is_new = record.isnull;
+	(void) record_datum(&record);
+	*has_sibling = !record.isnull;
 	if (is_new)
 		return false;
 	delivery->outcome = INBOX_DUPLICATE;
-	delivery->webhook_id = DatumGetInt64(known);
+	delivery->webhook_id = known;
 	return true;
 }
 
 /* A delivery as arguments of an INSERT of one; it gets a key. */
-static void
-delivery_arguments(Delivery *delivery, Datum *values, char *nulls)
+static Values
+delivery_arguments(Delivery *delivery)
 {
 	const Envelope *envelope = &delivery->envelope;
+	Values values = {0};
 
 	delivery->webhook_id = engine_next_key("webhook_id_seq");
-	memset(nulls, ' ', INSERT_COLUMNS);
-	values[0] = Int64GetDatum(delivery->webhook_id);
-	values[1] = CStringGetTextDatum(delivery->server);
-	values[2] = JsonbPGetDatum(delivery->headers);
-	values[3] = bytes_datum(delivery->body, delivery->body_len);
-	values[4] = TimestampTzGetDatum(delivery->received_at);
-	values[5] = TimestampTzGetDatum(delivery->signed_at);
-	values[6] = statement_text(envelope->event, &nulls[6]);
-	values[7] = statement_text(envelope->subject, &nulls[7]);
-	values[8] = statement_text(envelope->delivery_key, &nulls[8]);
-	values[9] = bytes_datum(envelope->hash, sizeof(envelope->hash));
-	values[10] = Int64GetDatum(delivery->identity);
-	values[11] = statement_text(envelope->problem, &nulls[11]);
-	values[12] = TimestampTzGetDatum(delivery->signed_after);
-	values[13] = TimestampTzGetDatum(delivery->signed_before);
-	values[14] = ObjectIdGetDatum(delivery->server_oid);
+	values_add_int64(&values, delivery->webhook_id);
+	values_add_text(&values, delivery->server);
+	values_add_json(&values, delivery->headers);
+	values_add_bytes(&values, delivery->body, delivery->body_len);
+	values_add_time(&values, delivery->received_at);
+	values_add_time(&values, delivery->signed_at);
+	values_add_text(&values, envelope->event);
+	values_add_text(&values, envelope->subject);
+	values_add_text(&values, envelope->delivery_key);
+	values_add_bytes(&values, envelope->hash, sizeof(envelope->hash));
+	values_add_int64(&values, delivery->identity);
+	values_add_text(&values, envelope->problem);
+	values_add_time(&values, delivery->signed_after);
+	values_add_time(&values, delivery->signed_before);
+	values_add_oid(&values, delivery->server_oid);
+	return values;
 }
 
 /* Insert those of the deliveries that are not known; returns how many, whose rows are in SPI_tuptable if it is not NULL. */
@@ -166,17 +170,15 @@ inbox_insert_new(Delivery **deliveries, int count)
 	Statement *statement = &statements[count > 1                              ? WEBHOOK_INSERT
 									   : deliveries[0]->envelope.delivery_key ? WEBHOOK_INSERT_KEYED
 																			  : WEBHOOK_INSERT_ONE];
-	Datum arguments[INSERT_COLUMNS + 1];
-	char nulls[INSERT_COLUMNS + 1];
+	Values arguments = {0};
 	Datum *columns[INSERT_COLUMNS];
 	bool *are_null[INSERT_COLUMNS];
 
-	nulls[INSERT_COLUMNS] = ' ';
-	arguments[INSERT_COLUMNS] = Int64GetDatum(instance_current());
 	if (count == 1)
 	{
-		delivery_arguments(deliveries[0], arguments, nulls);
-		return statement_run_now(statement, arguments, nulls);
+		arguments = delivery_arguments(deliveries[0]);
+		values_add_int64(&arguments, instance_current());
+		return statement_run_values_now(statement, &arguments);
 	}
 	for (int column = 0; column < INSERT_COLUMNS; column++)
 	{
@@ -185,28 +187,30 @@ inbox_insert_new(Delivery **deliveries, int count)
 	}
 	for (int i = 0; i < count; i++)
 	{
-		delivery_arguments(deliveries[i], arguments, nulls);
+		Values one = delivery_arguments(deliveries[i]);
+
 		for (int column = 0; column < INSERT_COLUMNS; column++)
 		{
-			columns[column][i] = arguments[column];
-			are_null[column][i] = nulls[column] == 'n';
+			columns[column][i] = one.values[column];
+			are_null[column][i] = one.nulls[column];
 		}
 	}
 	for (int column = 0; column < INSERT_COLUMNS; column++)
-		arguments[column] = statement_array(columns[column], are_null[column], count,
-											get_element_type(statement->arguments[column]));
-	return statement_run_now(statement, arguments, NULL);
+		values_add(&arguments, statement_array(columns[column], are_null[column], count,
+											   get_element_type(statement->arguments[column])));
+	values_add_int64(&arguments, instance_current());
+	return statement_run_values_now(statement, &arguments);
 }
 
 /* Whether a row that was inserted is a delivery's, and whether its delivery_id had come before. */
 static bool
 row_is_of(SPITupleTable *rows, uint64 row, const Delivery *delivery, bool *has_sibling)
 {
-	bool isnull;
-	Datum webhook_id = SPI_getbinval(rows->vals[row], rows->tupdesc, 1, &isnull);
+	Record record = {.row = rows->vals[row], .descriptor = rows->tupdesc};
+	int64 webhook_id = record_int64(&record);
 
-	*has_sibling = DatumGetBool(SPI_getbinval(rows->vals[row], rows->tupdesc, 2, &isnull));
-	return DatumGetInt64(webhook_id) == delivery->webhook_id;
+	*has_sibling = record_boolean(&record);
+	return webhook_id == delivery->webhook_id;
 }
 
 /*
@@ -318,7 +322,7 @@ inbox_take(Delivery *delivery)
 }
 
 /*
- * Insert a row that is no delivery's, with a body of so many bytes, to see whether
+ * Insert a row that is not a delivery's, with a body of so many bytes, to see whether
  * that works.  Inside engine_begin(), in a transaction that the caller undoes.
  */
 void
@@ -330,7 +334,7 @@ inbox_probe(size_t len)
 						 .headers = headers,
 						 .body = body,
 						 .body_len = len,
-						 .envelope = {.problem = "it is no delivery"}};
+						 .envelope = {.problem = "it is not a delivery"}};
 	Delivery *pointer = &delivery;
 
 	(void) inbox_insert_new(&pointer, 1);

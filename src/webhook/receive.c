@@ -15,6 +15,7 @@
 #include "base/confidential.h"
 #include "base/json.h"
 #include "engine/engine.h"
+#include "engine/values.h"
 #include "server/connection.h"
 #include "webhook/inbox.h"
 #include "webhook/inbox_store.h"
@@ -75,8 +76,7 @@ static Datum
 canopy_summit_receive_webhook_confidential(PG_FUNCTION_ARGS)
 {
 	Delivery delivery = {.outcome = INBOX_BAD_SIGNATURE};
-	Datum values[3];
-	bool nulls[3] = {0};
+	Values values = {0};
 
 	if (PG_ARGISNULL(0) || !OidIsValid(get_foreign_server_oid(NameStr(*PG_GETARG_NAME(0)), true)))
 		delivery.outcome = INBOX_NO_SERVER;
@@ -95,14 +95,14 @@ canopy_summit_receive_webhook_confidential(PG_FUNCTION_ARGS)
 		inbox_store_one(&delivery);
 	else
 		inbox_count_refusal(delivery.server, delivery.outcome);
-	values[0] = Int32GetDatum(inbox_http_status(delivery.outcome));
-	values[1] = CStringGetTextDatum(inbox_outcome_name(delivery.outcome));
-	values[2] = Int64GetDatum(delivery.webhook_id);
-	nulls[2] = delivery.webhook_id == 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_descriptor(fcinfo), values, nulls)));
+	values_add_int32(&values, inbox_http_status(delivery.outcome));
+	values_add_text(&values, inbox_outcome_name(delivery.outcome));
+	values_add_unless(&values, delivery.webhook_id == 0, Int64GetDatum(delivery.webhook_id));
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(answer_descriptor(fcinfo), values.values, values.nulls)));
 }
 
-/* canopy_summit.webhook_payload(body bytea) -> jsonb, NULL if it is no JSON */
+/* canopy_summit.webhook_payload(body bytea) -> jsonb, NULL if it is not JSON */
 static Datum
 canopy_summit_webhook_payload_confidential(PG_FUNCTION_ARGS)
 {

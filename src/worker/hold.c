@@ -102,18 +102,18 @@ hold_write(const Flight *flight)
 		credential->connection != NULL &&
 		(flight->settlement.code == NULL || strcmp(flight->settlement.code, "not_sendable") != 0);
 	uint8 digest[DIGEST_LENGTH];
-	Datum values[8];
+	Values values = {0};
 
 	hold_digest(credential, digest);
-	values[0] = CStringGetTextDatum(credential->server);
-	values[1] = CStringGetTextDatum(credential->owner);
-	values[2] = CStringGetTextDatum(flight->settlement.outcome);
-	values[3] = bytes_datum(digest, sizeof(digest));
-	values[4] = DirectFunctionCall1(namein, CStringGetDatum("canopy_summit worker"));
-	values[5] = ObjectIdGetDatum(credential->server_oid);
-	values[6] = ObjectIdGetDatum(credential->owner_oid);
-	values[7] = Int64GetDatum(instance_current());
-	(void) statement_run(&statements[HOLD_WRITE], values, was_refused ? NULL : "   n    ");
+	values_add_text(&values, credential->server);
+	values_add_text(&values, credential->owner);
+	values_add_text(&values, flight->settlement.outcome);
+	values_add_unless(&values, !was_refused, bytes_datum(digest, sizeof(digest)));
+	values_add_name(&values, "canopy_summit worker");
+	values_add_oid(&values, credential->server_oid);
+	values_add_oid(&values, credential->owner_oid);
+	values_add_int64(&values, instance_current());
+	(void) statement_run_values(&statements[HOLD_WRITE], &values);
 }
 
 /*
@@ -151,18 +151,15 @@ hold_end_if_over(const Hold *hold)
 
 /* A row of HOLDS_READ. */
 static Hold *
-hold_of_row(HeapTuple row, TupleDesc descriptor)
+hold_of_row(Record record)
 {
 	Hold *hold = palloc(sizeof(Hold));
-	bool isnull;
-	Datum hash;
 
-	hold->server_oid = DatumGetObjectId(SPI_getbinval(row, descriptor, 1, &isnull));
-	hold->owner_oid = DatumGetObjectId(SPI_getbinval(row, descriptor, 2, &isnull));
-	hold->server = SPI_getvalue(row, descriptor, 3);
-	hold->owner = SPI_getvalue(row, descriptor, 4);
-	hash = SPI_getbinval(row, descriptor, 5, &isnull);
-	hold->hash = isnull ? NULL : DatumGetByteaPP(hash);
+	hold->server_oid = record_oid(&record);
+	hold->owner_oid = record_oid(&record);
+	hold->server = record_text(&record);
+	hold->owner = record_text(&record);
+	hold->hash = record_bytes(&record);
 	return hold;
 }
 
@@ -177,14 +174,12 @@ holds_read(void)
 	Datum instance = Int64GetDatum(instance_current());
 	List *holds = NIL;
 	uint64 count;
-	SPITupleTable *rows;
 
 	(void) statement_run(&statements[HOLDS_ADOPT], &instance, NULL);
 	(void) statement_run(&statements[HOLDS_DROP], &instance, NULL);
 	(void) statement_run(&statements[HOLDS_RENAME], &instance, NULL);
 	count = statement_run(&statements[HOLDS_READ], &instance, NULL);
-	rows = SPI_tuptable;
 	for (uint64 i = 0; i < count; i++)
-		holds = lappend(holds, hold_of_row(rows->vals[i], rows->tupdesc));
+		holds = lappend(holds, hold_of_row(statement_record(i)));
 	return holds;
 }
