@@ -28,31 +28,59 @@
 /* How a kind of failure is reported. */
 typedef struct Verdict
 {
-	int sqlstate;
+	int sqlstate;     /* 0 = the status decides */
 	const char *hint; /* NULL = none */
 } Verdict;
 
-/* Codes whose meaning the status does not give. */
+/* Codes that say more than the status does. */
 static const struct
 {
 	const char *code;
+	CodeMeaning meaning;
 	Verdict verdict;
-} verdicts[] = {
-	{"NOT_FOUND", {ERRCODE_NO_DATA, NULL}},
-	{"not_found", {ERRCODE_NO_DATA, NULL}},
-	{"NO_PROPERTY_DATA", {ERRCODE_NO_DATA, NULL}},
-	{"UNAUTHORIZED", {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, HINT_CREDENTIALS}},
-	{"unauthorized", {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, HINT_CREDENTIALS}},
+} codes[] = {
+	{"NOT_FOUND", CODE_FINAL, {ERRCODE_NO_DATA, NULL}},
+	{"not_found", CODE_FINAL, {ERRCODE_NO_DATA, NULL}},
+	{"NO_PROPERTY_DATA", CODE_SAYS_NOTHING, {ERRCODE_NO_DATA, NULL}},
+	{"UNAUTHORIZED",
+	 CODE_CREDENTIAL,
+	 {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, HINT_CREDENTIALS}},
+	{"unauthorized",
+	 CODE_CREDENTIAL,
+	 {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, HINT_CREDENTIALS}},
 	{"INCORRECT_API_KEY_TYPE",
+	 CODE_CREDENTIAL,
 	 {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 	  "The key of the user mapping is for the other environment: sandbox and production do not mix."}},
 	{"SUBSCRIPTION_INACTIVE",
+	 CODE_SAYS_NOTHING,
 	 {ERRCODE_INSUFFICIENT_PRIVILEGE,
 	  "The team's subscription with Canopy Connect is not active."}},
 	{"FORBIDDEN",
+	 CODE_SAYS_NOTHING,
 	 {ERRCODE_INSUFFICIENT_PRIVILEGE, "The team's plan does not include this operation."}},
-	{"rate_limited", {ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "Try again later."}},
+	{"rate_limited", CODE_AGAIN, {ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "Try again later."}},
+	{"server_error", CODE_AGAIN, {0, NULL}},
 };
+
+/* The place of a code among those; -1 = it is not there. */
+static int
+code_find(const char *code)
+{
+	for (int i = 0; code != NULL && i < lengthof(codes); i++)
+		if (strcmp(codes[i].code, code) == 0)
+			return i;
+	return -1;
+}
+
+/* What a code, NULL being none, says about repeating the request. */
+CodeMeaning
+failure_code_meaning(const char *code)
+{
+	int number = code_find(code);
+
+	return number < 0 ? CODE_SAYS_NOTHING : codes[number].meaning;
+}
 
 /* A member of the error object that is safe to show: short, letters, digits, _ and - only. */
 static char *
@@ -104,11 +132,12 @@ retry_hint(long retry_after)
 static Verdict
 status_verdict(int status, const char *code, long retry_after)
 {
+	int number = code_find(code);
+
 	if (status == 429)
 		return (Verdict){ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, retry_hint(retry_after)};
-	for (int i = 0; code != NULL && i < lengthof(verdicts); i++)
-		if (strcmp(verdicts[i].code, code) == 0)
-			return verdicts[i].verdict;
+	if (number >= 0 && codes[number].verdict.sqlstate != 0)
+		return codes[number].verdict;
 	if (status == 401)
 		return (Verdict){ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, HINT_CREDENTIALS};
 	if (status == 403)

@@ -25,10 +25,20 @@ typedef struct Failure
 	const char *correlation_id; /* of the API; NULL = none */
 } Failure;
 
+/* What the API's error code says about repeating the request, whatever the status. */
+typedef enum CodeMeaning
+{
+	CODE_SAYS_NOTHING, /* the status decides */
+	CODE_CREDENTIAL,   /* the credential was refused */
+	CODE_AGAIN,        /* the same request may succeed later */
+	CODE_FINAL         /* it never will */
+} CodeMeaning;
+
+extern CodeMeaning failure_code_meaning(const char *code);
 extern Failure *failure_describe(const HttpResponse *response);
 extern Failure *failure_describe_unreadable(const HttpResponse *response, const char *problem);
 extern JsonbContainer *failure_error_object(Jsonb *json);
-extern pg_noreturn void
+pg_noreturn extern void
 failure_raise(const Connection *connection, const Operation *operation, const Failure *failure);
 
 #endif /* CANOPY_SUMMIT_API_FAILURE_H */

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "api/failure.h"
 #include "api/operation.h"
 #include "base/backoff.h"
 #include "http/transfer.h"
@@ -16,21 +17,6 @@
 #define RETRY_BASE        (2 * 1000)       /* ms: the first delay is up to this */
 #define RETRY_LONGEST     (10 * 60 * 1000) /* ms without a Retry-After */
 #define RETRY_AFTER_LIMIT (6 * 60 * 60)    /* s: the longest Retry-After that is obeyed */
-
-/* Codes that are refused for good whatever the status, and those that are not. */
-static const struct
-{
-	const char *code;
-	RetryAction action;
-} code_actions[] = {
-	{"UNAUTHORIZED", RETRY_CREDENTIAL},
-	{"unauthorized", RETRY_CREDENTIAL},
-	{"INCORRECT_API_KEY_TYPE", RETRY_CREDENTIAL},
-	{"rate_limited", RETRY_AGAIN},
-	{"server_error", RETRY_AGAIN},
-	{"NOT_FOUND", RETRY_FAIL},
-	{"not_found", RETRY_FAIL},
-};
 
 /* What a whole response with this status means, before the class of the operation is asked. */
 static RetryAction
@@ -50,6 +36,23 @@ status_action(int status)
 		default:
 			/* 1xx cannot end a response, 3xx is not followed, 2xx came with content that cannot be read */
 			return status >= 500 ? RETRY_AGAIN : RETRY_FAIL;
+	}
+}
+
+/* The same, where the API's error code may say it. */
+static RetryAction
+response_action(int status, const char *code)
+{
+	switch (status == 429 ? CODE_SAYS_NOTHING : failure_code_meaning(code))
+	{
+		case CODE_CREDENTIAL:
+			return RETRY_CREDENTIAL;
+		case CODE_AGAIN:
+			return RETRY_AGAIN;
+		case CODE_FINAL:
+			return RETRY_FAIL;
+		default:
+			return status_action(status);
 	}
 }
 
@@ -103,10 +106,7 @@ retry_decide(const Operation *operation, const HttpResponse *response, const cha
 		return !repeatable                          ? RETRY_IN_DOUBT
 			   : operation->class == OPERATION_SAFE ? RETRY_FAIL
 													: RETRY_AGAIN;
-	action = status_action(response->status);
-	for (int i = 0; code != NULL && i < lengthof(code_actions); i++)
-		if (strcmp(code_actions[i].code, code) == 0 && response->status != 429)
-			action = code_actions[i].action;
+	action = response_action(response->status, code);
 	if (action == RETRY_CONFLICT && operation->class != OPERATION_KEYED)
 		action = RETRY_FAIL;
 	if (!repeatable && action == RETRY_AGAIN && !was_refused(response->status))
