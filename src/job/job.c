@@ -53,12 +53,11 @@ enum
 static Statement statements[STATEMENT_COUNT] = {
 	[JOB_INSERT] = {14, {INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, NAMEOID, INT2OID,
 			TIMESTAMPTZOID, TEXTOID, BYTEAOID, INT8OID, TIMESTAMPTZOID, OIDOID, OIDOID},
-		"INSERT INTO canopy_summit.job (job_id, server, operation, params, body, owner, priority,"
-		" run_at, idempotency_key, request_hash, instance, first_sent_at, server_oid, owner_oid,"
-		" max_attempts, state, fence, attempts, enqueued_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 10, 'queued', 0, 0, now())"},
+		JOB_WRITE("job_id, server, operation, params, body, owner, priority, run_at, idempotency_key,"
+			" request_hash, instance, first_sent_at, server_oid, owner_oid",
+			"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14")},
 	/*
-	 * Of each priority the next jobs behind the cursor.  A job waits while an
+	 * Of each priority the next jobs past the cursor.  A job waits while an
 	 * earlier one of its ordering key is unfinished, or one of its dedupe key
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 * Of those, the first and as many more as have $12 bytes to send before them.
@@ -88,7 +87,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"   AND q.owner_oid <> ALL ($7)"
 		"   AND (cardinality($13) = 0 OR q.operation || ' ' || q.owner_oid <> ALL ($13))"
 		"  ORDER BY q.run_at, q.job_id LIMIT $6 FOR UPDATE SKIP LOCKED) AS d"
-		/* The last look for holds may have been before a pause that this snapshot sees the jobs behind. */
+		/* The last look for holds may have been before a pause, and this snapshot sees the jobs that came after it. */
 		" WHERE NOT EXISTS (SELECT FROM canopy_summit.server_hold h WHERE h.instance = $1"
 		"  AND h.server_oid = $2 AND h.owner_oid = 0)"
 		" LIMIT $6)"
@@ -180,84 +179,56 @@ int64
 job_insert(const JobSpec *spec)
 {
 	int64 job_id = engine_next_key("job_id_seq");
-	Datum arguments[14] = {Int64GetDatum(job_id),
-						   CStringGetTextDatum(spec->server),
-						   CStringGetTextDatum(spec->operation),
-						   JsonbPGetDatum(spec->params),
-						   JsonbPGetDatum(spec->body),
-						   DirectFunctionCall1(namein, CStringGetDatum(spec->owner)),
-						   Int16GetDatum(spec->priority),
-						   TimestampTzGetDatum(spec->run_at),
-						   CStringGetTextDatum(spec->idempotency_key),
-						   bytes_datum(spec->request_hash, DIGEST_LENGTH),
-						   Int64GetDatum(instance_current()),
-						   TimestampTzGetDatum(spec->first_sent_at),
-						   ObjectIdGetDatum(spec->server_oid),
-						   ObjectIdGetDatum(spec->owner_oid)};
+	Values arguments = {0};
 
+	values_add_int64(&arguments, job_id);
+	values_add_text(&arguments, spec->server);
+	values_add_text(&arguments, spec->operation);
+	values_add_json(&arguments, spec->params);
+	values_add_json(&arguments, spec->body);
+	values_add_name(&arguments, spec->owner);
+	values_add_int16(&arguments, spec->priority);
+	values_add_time(&arguments, spec->run_at);
+	values_add_text(&arguments, spec->idempotency_key);
+	values_add_bytes(&arguments, spec->request_hash, DIGEST_LENGTH);
+	values_add_int64(&arguments, instance_current());
+	values_add_unless(&arguments, spec->first_sent_at == 0,
+					  TimestampTzGetDatum(spec->first_sent_at));
+	values_add_oid(&arguments, spec->server_oid);
+	values_add_oid(&arguments, spec->owner_oid);
 	job_check_size(spec->params, spec->body);
-	statement_run(&statements[JOB_INSERT], arguments,
-				  spec->first_sent_at == 0 ? "           n  " : NULL);
+	statement_run_values(&statements[JOB_INSERT], &arguments);
 	wake_at_commit(spec->run_at);
 	return job_id;
 }
 
-static Datum
-row_datum(HeapTuple row, int column, bool *isnull)
-{
-	return SPI_getbinval(row, SPI_tuptable->tupdesc, column, isnull);
-}
-
-static const char *
-row_text(HeapTuple row, int column)
-{
-	bool isnull;
-	Datum datum = row_datum(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(datum);
-}
-
-static Jsonb *
-row_json(HeapTuple row, int column)
-{
-	bool isnull;
-	Datum datum = row_datum(row, column, &isnull);
-
-	return isnull ? NULL : DatumGetJsonbPCopy(datum);
-}
-
 /* A claimed row as a Job in the current memory context. */
 static Job *
-job_read(HeapTuple row)
+job_read(Record record)
 {
 	Job *job = palloc0(sizeof(Job));
-	int n = 0;
-	bool isnull;
-	Datum reconciles;
-	Datum hash;
+	bytea *hash;
 
-	job->job_id = DatumGetInt64(row_datum(row, ++n, &isnull));
-	job->fence = DatumGetInt32(row_datum(row, ++n, &isnull));
-	job->server_oid = DatumGetObjectId(row_datum(row, ++n, &isnull));
-	job->owner_oid = DatumGetObjectId(row_datum(row, ++n, &isnull));
-	job->server = row_text(row, ++n);
-	job->operation = operation_lookup(row_text(row, ++n));
-	job->params = row_json(row, ++n);
-	job->body = row_json(row, ++n);
-	job->owner = pstrdup(NameStr(*DatumGetName(row_datum(row, ++n, &isnull))));
-	job->attempts = DatumGetInt32(row_datum(row, ++n, &isnull));
-	job->max_attempts = DatumGetInt32(row_datum(row, ++n, &isnull));
-	job->run_at = DatumGetTimestampTz(row_datum(row, ++n, &isnull));
-	job->first_sent_at = DatumGetTimestampTz(row_datum(row, ++n, &isnull));
-	job->priority = DatumGetInt16(row_datum(row, ++n, &isnull));
-	job->has_ordering_key = DatumGetBool(row_datum(row, ++n, &isnull));
-	job->has_dedupe_key = DatumGetBool(row_datum(row, ++n, &isnull));
-	reconciles = row_datum(row, ++n, &isnull);
-	job->reconciles = isnull ? 0 : DatumGetInt64(reconciles);
-	hash = row_datum(row, ++n, &isnull);
-	if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(hash)) == DIGEST_LENGTH)
-		job->request_hash =
-			memcpy(palloc(DIGEST_LENGTH), VARDATA_ANY(DatumGetByteaPP(hash)), DIGEST_LENGTH);
+	job->job_id = record_int64(&record);
+	job->fence = record_int32(&record);
+	job->server_oid = record_oid(&record);
+	job->owner_oid = record_oid(&record);
+	job->server = record_text(&record);
+	job->operation = operation_lookup(record_text(&record));
+	job->params = record_json(&record);
+	job->body = record_json(&record);
+	job->owner = record_name(&record);
+	job->attempts = record_int32(&record);
+	job->max_attempts = record_int32(&record);
+	job->run_at = record_time(&record);
+	job->first_sent_at = record_time(&record);
+	job->priority = record_int16(&record);
+	job->has_ordering_key = record_boolean(&record);
+	job->has_dedupe_key = record_boolean(&record);
+	job->reconciles = record_int64(&record);
+	hash = record_bytes(&record);
+	if (hash != NULL && VARSIZE_ANY_EXHDR(hash) == DIGEST_LENGTH)
+		job->request_hash = memcpy(palloc(DIGEST_LENGTH), VARDATA_ANY(hash), DIGEST_LENGTH);
 	return job;
 }
 
@@ -315,7 +286,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 		MemoryContext context =
 			AllocSetContextCreate(parent, "canopy_summit job", ALLOCSET_SMALL_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(context);
-		Job *job = job_read(SPI_tuptable->vals[i]);
+		Job *job = job_read(statement_record(i));
 
 		job->claimed_at = order->now;
 		MemoryContextSwitchTo(old);
@@ -353,13 +324,14 @@ job_next_due(List *servers, TimestampTz now)
 {
 	Datum arguments[3] = {Int64GetDatum(instance_current()), statement_oids(servers),
 						  TimestampTzGetDatum(now)};
-	bool isnull;
-	Datum datum;
+	Record record;
+	TimestampTz due;
 
 	statement_run(&statements[JOB_NEXT_DUE], arguments, NULL);
-	datum = row_datum(SPI_tuptable->vals[0], 1, &isnull);
+	record = statement_record(0);
+	due = record_time(&record);
 	SPI_freetuptable(SPI_tuptable);
-	return isnull ? DT_NOEND : DatumGetTimestampTz(datum);
+	return record.isnull ? DT_NOEND : due;
 }
 
 /* The servers that have queued jobs, and those that exist: a List of JobServer *. */
@@ -373,10 +345,10 @@ job_servers(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		JobServer *server = palloc(sizeof(JobServer));
-		bool isnull;
+		Record record = statement_record(i);
 
-		server->server_oid = DatumGetObjectId(row_datum(SPI_tuptable->vals[i], 1, &isnull));
-		server->server = row_text(SPI_tuptable->vals[i], 2);
+		server->server_oid = record_oid(&record);
+		server->server = record_text(&record);
 		servers = lappend(servers, server);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -401,10 +373,9 @@ job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
 	epochs = SPI_tuptable;
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool isnull;
-		int64 epoch = DatumGetInt64(SPI_getbinval(epochs->vals[i], epochs->tupdesc, 1, &isnull));
-		TimestampTz lease =
-			DatumGetTimestampTz(SPI_getbinval(epochs->vals[i], epochs->tupdesc, 2, &isnull));
+		Record record = {.row = epochs->vals[i], .descriptor = epochs->tupdesc};
+		int64 epoch = record_int64(&record);
+		TimestampTz lease = record_time(&record);
 		bool alive = epoch == own_epoch || epoch_is_alive(epoch);
 		bool turns =
 			alive && shared_worker_turns(epoch, TimestampTzPlusMilliseconds(now, -WORKER_STUCK));

@@ -59,7 +59,7 @@ typedef enum JobState
 	JOB_CANCELLED
 } JobState;
 
-/* Where claims go on: behind the last job of each priority that was claimed. */
+/* Where claims go on: after the last job of each priority that was claimed. */
 typedef struct ClaimCursor
 {
 	TimestampTz run_at[JOB_PRIORITIES];
@@ -115,6 +115,20 @@ extern int job_cancel_duplicates(List *jobs);
 extern TimestampTz job_next_due(List *servers, TimestampTz now);
 extern List *job_servers(void);
 extern int job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease);
+
+/*
+ * How the engine writes a job of its own: what every new one has, and a list of columns and
+ * one of their values.  The job_id among them keeps the table's trigger off the row.
+ */
+#define JOB_WRITE(columns, values)                                                               \
+	"INSERT INTO canopy_summit.job (max_attempts, state, fence, attempts, enqueued_at, " columns \
+	") SELECT 10, 'queued', 0, 0, now(), " values
+
+/* The same for one that follows from job j, with whose server and role. */
+#define JOB_WRITE_AFTER(columns, values)                                                          \
+	JOB_WRITE("job_id, server, owner, instance, server_oid, owner_oid, " columns,                 \
+			  "nextval('canopy_summit.job_id_seq'), j.server, j.owner, j.instance, j.server_oid," \
+			  " j.owner_oid, " values)
 
 /*
  * What every statement that ends a job sets besides its state: a secret leaves

@@ -21,13 +21,9 @@
 /* clang-format off */
 /* Up to three look-ups of a doubt, at growing intervals: an effect may show late. */
 static Statement reconcile = {3, {TEXTARRAYOID, TEXTARRAYOID, INT8OID},
-	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at,"
-	" reconciles, instance, server_oid, owner_oid, max_attempts, state, fence, attempts, enqueued_at)"
-	" SELECT nextval('canopy_summit.job_id_seq'), j.server, o.reader,"
-	" canopy_summit.reconcile_params(j), j.owner, j.priority,"
-	" now() + ('{2 s,1 min,10 min}'::interval[])[done.count + 1], j.job_id, j.instance,"
-	" j.server_oid, j.owner_oid, 10,"
-	" 'queued', 0, 0, now()"
+	JOB_WRITE_AFTER("operation, params, priority, run_at, reconciles",
+		"o.reader, canopy_summit.reconcile_params(j), j.priority,"
+		" now() + ('{2 s,1 min,10 min}'::interval[])[done.count + 1], j.job_id")
 	" FROM canopy_summit.job j"
 	" JOIN unnest($1, $2) AS o(operation, reader) ON o.operation = j.operation,"
 	" LATERAL (SELECT count(*), bool_or(r.state IN ('queued', 'running')) AS open"

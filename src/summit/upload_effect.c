@@ -44,12 +44,10 @@ enum
  * Polls are for uploads whose webhook does not come: they are sent last, the
  * first after a second, each later one after half the time that has passed.
  */
-#define POLL_COLUMNS                                                                             \
-	"INSERT INTO canopy_summit.job (job_id, server, operation, params, owner, priority, run_at," \
-	" instance, server_oid, owner_oid, max_attempts, state, fence, attempts, enqueued_at,"       \
-	" follows)"                                                                                  \
-	" SELECT nextval('canopy_summit.job_id_seq'), j.server, 'get-job',"                          \
-	" jsonb_build_object('jobId', a.summit_job_id), j.owner, 9,"
+#define POLL(run_at, follows)                                                  \
+	JOB_WRITE_AFTER("operation, params, priority, run_at, follows",            \
+					"'get-job', jsonb_build_object('jobId', a.summit_job_id)," \
+					" 9, " run_at ", " follows)
 
 /* An upload is failed, and its job not finished, once retry_job() has queued it again. */
 /* clang-format off */
@@ -63,8 +61,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
 		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
 		"  RETURNING u.job_id, u.summit_job_id)"
-		POLL_COLUMNS " now() + interval '1 second', j.instance, j.server_oid, j.owner_oid, 10,"
-		" 'queued', 0, 0, now(), j.job_id"
+		" " POLL("now() + interval '1 second'", "j.job_id")
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
 		" WHERE a.summit_job_id IS NOT NULL"},
 	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -92,9 +89,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		" ended AS (UPDATE summit.upload u SET status = 'unresolved', finished_at = now(),"
 		"  error_message = 'no end within canopy_summit.upload_poll_limit'"
 		"  FROM a WHERE u.upload_id = a.upload_id AND a.is_over)"
-		POLL_COLUMNS " now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
-		" interval '15 minutes'), j.instance, j.server_oid, j.owner_oid, 10, 'queued', 0, 0,"
-		" now(), j.follows"
+		" " POLL("now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
+			" interval '15 minutes')", "j.follows")
 		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
 };
 /* clang-format on */
@@ -119,7 +115,7 @@ job_column(List *settlements)
 	return statement_array(values, NULL, list_length(settlements), INT8OID);
 }
 
-/* A text member of an object, cut to what is kept; NULL if it is none. */
+/* A text member of an object, cut to what is kept; NULL if it is not one. */
 static char *
 member_message(JsonbContainer *object, const char *name)
 {
