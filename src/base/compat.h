@@ -31,8 +31,17 @@
 #define my_lxid   MyProc->lxid
 #endif
 
+/* PostgreSQL 19 wants it first in a declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* What a signal handler passes on to another one. */
+#if PG_VERSION_NUM >= 190000
+#define SIGNAL_PASSED postgres_signal_arg, pg_siginfo
+#else
+#define SIGNAL_PASSED postgres_signal_arg
+#define PG_SIG_IGN    SIG_IGN
 #endif
 
 /* The wait event that pg_stat_activity shows; PostgreSQL before 17 knows no names for extensions'. */

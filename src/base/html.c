@@ -200,7 +200,7 @@ write_break(Writer *writer)
 	start_line(writer);
 }
 
-/* Controls are no text: C0 except tab and newline, DEL, and C1, which are two bytes of UTF-8. */
+/* Controls are not text: C0 except tab and newline, DEL, and C1, which are two bytes of UTF-8. */
 static bool
 is_control(const xmlChar *c)
 {
@@ -301,7 +301,7 @@ clean_target(const xmlChar *target, char *clean)
 	return true;
 }
 
-/* A host, with a port or without, and no user name, behind which a link can hide where it leads. */
+/* A host, with a port or without, and no user name, which could hide where a link leads. */
 static bool
 has_plain_host(const char *authority)
 {

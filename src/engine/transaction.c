@@ -13,6 +13,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "base/compat.h"
 #include "engine/engine.h"
 #include "engine/transaction.h"
 
@@ -30,7 +31,7 @@ void
 work_cancel(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
+		StatementCancelHandler(SIGNAL_PASSED);
 }
 
 /* Begin a short transaction, in which the engine's statements can run. */

@@ -32,7 +32,7 @@
 #define LAUNCHER_LONGEST_SLEEP (10 * 60) /* s */
 #define CROWDED_DELAY          1000      /* ms until a free worker slot is looked for again */
 
-PGDLLEXPORT pg_noreturn void canopy_summit_launcher_main(Datum argument);
+pg_noreturn PGDLLEXPORT void canopy_summit_launcher_main(Datum argument);
 
 /* A worker that this launcher started. */
 typedef struct Child

@@ -42,7 +42,7 @@
 #define WATCH        500          /* ms between looks, amid a transaction, whether to go */
 #define LOCK_TIMEOUT "250ms"      /* of a batch: others wait with it */
 
-PGDLLEXPORT pg_noreturn void canopy_summit_receiver_main(Datum argument);
+pg_noreturn PGDLLEXPORT void canopy_summit_receiver_main(Datum argument);
 
 static char *setting_receiver_listen;
 static int setting_receiver_max_connections;
@@ -339,7 +339,7 @@ receiver_begin(Receiver *receiver)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGINT, work_cancel);
-	pqsignal(SIGPIPE, SIG_IGN);
+	pqsignal(SIGPIPE, PG_SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	receiver_attach();
 	receiver->database = MemoryContextStrdup(TopMemoryContext, setting_receiver_database);

@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -47,7 +48,7 @@
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
 
-PGDLLEXPORT pg_noreturn void canopy_summit_worker_main(Datum argument);
+pg_noreturn PGDLLEXPORT void canopy_summit_worker_main(Datum argument);
 
 /* Syscache callback: servers, mappings or roles may be others now. */
 static void
@@ -56,14 +57,14 @@ on_catalog_change(Datum argument, int cache, uint32 hash)
 	((Worker *) DatumGetPointer(argument))->catalogs_changed = true;
 }
 
-/* Whether somebody has asked this worker to end: that is no failure. */
+/* Whether somebody has asked this worker to end: that is not a failure. */
 static volatile sig_atomic_t is_terminated = false;
 
 static void
 on_terminate(SIGNAL_ARGS)
 {
 	is_terminated = true;
-	die(postgres_signal_arg);
+	die(SIGNAL_PASSED);
 }
 
 /* Exit callback: free the slot, and decide when the next worker may come. */
@@ -183,7 +184,7 @@ worker_take_wakes(Worker *worker, TimestampTz now)
 }
 
 /*
- * When the database needs a worker again: what is due and was left behind, by a
+ * When the database needs a worker again: what is due and was left, by a
  * hold or a lock that somebody had on its row, is looked at as if one were connected.
  */
 static TimestampTz
