@@ -202,7 +202,7 @@ coerce_boolean(Text text, Datum *result)
 	return false;
 }
 
-/* Exactly `count` digits as a number; moves on behind them. */
+/* Exactly `count` digits as a number; moves on past them. */
 static bool
 take_digits(const char **at, const char *end, int count, int *number)
 {

@@ -7,7 +7,7 @@
  * PostgreSQL asks every function on the error context stack for its part of the
  * context: that is where an error is told to leave both out, wherever below it
  * was raised.  What PostgreSQL refuses before it calls the function, such as a
- * literal that is no JSON, and what it does after, is beyond reach.
+ * literal that is not JSON, and what it does after, is beyond reach.
  */
 #include "postgres.h"
 

@@ -66,7 +66,7 @@ is_png(const char *bytes, size_t len)
 	return len >= 33 && memcmp(bytes, head, sizeof(head) - 1) == 0;
 }
 
-/* Start of image and a marker behind it, and the end of image. */
+/* Start of image and a marker after it, and the end of image. */
 static bool
 is_jpeg(const char *bytes, size_t len)
 {

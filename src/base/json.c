@@ -42,7 +42,7 @@ typedef struct JsonSurvey
 typedef struct JsonFrame
 {
 	bool is_object;
-	bool in_value; /* behind the colon of an object */
+	bool in_value; /* after the colon of an object */
 	int key_start; /* of the current member in the input, between its quotes */
 	int key_len;
 } JsonFrame;
@@ -369,7 +369,7 @@ json_parse(const char *text, size_t len)
 /*
  * The bytes as jsonb, in the current memory context.  Paths of values that had
  * to be replaced are returned in *replaced (List of char *, may be NULL when
- * nobody asks).  NULL with *problem set if the bytes are no JSON, or nested
+ * nobody asks).  NULL with *problem set if the bytes are not JSON, or nested
  * deeper than JSON_MAX_DEPTH.
  */
 Jsonb *

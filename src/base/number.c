@@ -29,9 +29,9 @@
 typedef struct Parts
 {
 	int whole; /* digits before the point, without zeros in front */
-	int zeros; /* behind the point before the first other digit */
+	int zeros; /* after the point, before the first other digit */
 	bool is_zero;
-	int fraction; /* digits behind the point */
+	int fraction; /* digits after the point */
 	long exponent;
 } Parts;
 
@@ -99,7 +99,7 @@ number_limit(bool negative)
 
 /*
  * Whether a value is surely within, by its header alone: of the short format, which
- * numbers have on disk, with at most 24 groups of four digits behind the first and
+ * numbers have on disk, with at most 24 groups of four digits after the first and
  * a scale of six bits.  Every number of every pull is asked about.
  */
 static bool

@@ -12,7 +12,7 @@
 #include "utils/numeric.h"
 
 /*
- * Digits before or behind the point that a number may have when it is written out.  A bigint
+ * Digits before or after the point that a number may have when it is written out.  A bigint
  * has 19, an amount of money 14; a numeric column could hold thousands, out of five bytes.
  */
 #define NUMBER_MAX_DIGITS 100

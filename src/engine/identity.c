@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_owner_name);
 PG_FUNCTION_INFO_V1(canopy_summit_server_oid);
 
 /* Whether the OIDs of a row are of this catalog; also if it waits for arm() since a promotion. */
-bool
+static bool
 identity_is_own(int64 instance)
 {
 	int64 own = instance_current();
@@ -35,7 +35,7 @@ identity_is_own(int64 instance)
 }
 
 /* The name of a server in the current memory context; NULL if it is gone. */
-char *
+static char *
 identity_server_name(Oid server)
 {
 	ForeignServer *found = GetForeignServerExtended(server, FSV_MISSING_OK);

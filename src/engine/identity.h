@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-extern bool identity_is_own(int64 instance);
-extern char *identity_server_name(Oid server);
 extern char *identity_role_name(Oid role);
 
 #endif /* CANOPY_SUMMIT_ENGINE_IDENTITY_H */

@@ -101,7 +101,7 @@ lock_take_if_few(uint16 tag, uint64 key)
 }
 
 /* The same without waiting: false if another transaction has the lock, or this one has too many. */
-bool
+static bool
 lock_try(uint16 tag, uint64 key)
 {
 	return *lock_count(false) < LOCKS_MAX && lock_acquire(tag, key, false);

@@ -21,7 +21,6 @@ extern uint64 lock_text_key(const char *text);
 extern uint64 lock_owner_key(Oid server, Oid owner);
 extern void lock_take(uint16 tag, uint64 key);
 extern void lock_take_if_few(uint16 tag, uint64 key);
-extern bool lock_try(uint16 tag, uint64 key);
 extern void lock_take_of(uint16 tag, uint64 group, uint64 key);
 
 #endif /* CANOPY_SUMMIT_ENGINE_LOCK_H */

@@ -130,7 +130,7 @@ loop_create(void)
 	return loop;
 }
 
-/* The place of a new pool: one that a closed pool left, or a new one behind them. */
+/* The place of a new pool: one that a closed pool left, or a new one after them. */
 static int
 loop_place(HttpLoop *loop)
 {

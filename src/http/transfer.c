@@ -35,7 +35,7 @@ struct HttpTransfer
 	size_t body_len;
 	size_t body_size;
 	size_t header_len;
-	bool head_complete; /* the empty line behind the headers came */
+	bool head_complete; /* the empty line after the headers came */
 	size_t max_size;
 	const char *ca_file;
 	bool allow_private_addresses;

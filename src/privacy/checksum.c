@@ -61,7 +61,7 @@ luhn_fits(const char *number, int len)
 	return sum % 10 == 0;
 }
 
-/* An IBAN of its country's length: the first four moved behind the rest, letters as 10 to 35. */
+/* An IBAN of its country's length: the first four moved after the rest, letters as 10 to 35. */
 static bool
 iban_fits(const char *number, int len)
 {

@@ -12,15 +12,15 @@
 static bool
 looks_like_email(const char *text, int len)
 {
-	bool behind_at = false; /* in this run of visible characters */
+	bool follows_at = false; /* in this run of visible characters */
 
 	for (int i = 0; i < len; i++)
 	{
 		if (isspace((unsigned char) text[i]))
-			behind_at = false;
+			follows_at = false;
 		else if (text[i] == '@')
-			behind_at |= i > 0 && !isspace((unsigned char) text[i - 1]);
-		else if (text[i] == '.' && behind_at && text[i - 1] != '@' && i + 1 < len &&
+			follows_at |= i > 0 && !isspace((unsigned char) text[i - 1]);
+		else if (text[i] == '.' && follows_at && text[i - 1] != '@' && i + 1 < len &&
 				 isalpha((unsigned char) text[i + 1]))
 			return true;
 	}
@@ -38,7 +38,7 @@ typedef struct Digits
 	bool whole; /* they are the whole text */
 } Digits;
 
-/* Take the groups at *at, and move behind them. */
+/* Take the groups at *at, and move past them. */
 static Digits
 take_groups(const char *text, int len, int *at)
 {

@@ -127,7 +127,7 @@ head_copy(struct MHD_Connection *connection, char *to)
 	(void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_copy, &to);
 }
 
-/* The value of two hex digits; 0 if they are none, or nobody's. */
+/* The value of two hex digits; 0 if they are not hex. */
 static char
 percent_decode(const char *digits)
 {
@@ -138,7 +138,7 @@ percent_decode(const char *digits)
 	return (char) strtol(text, NULL, 16);
 }
 
-/* Decode a path, as much of it as there is room for; false if what is behind a percent sign is no character. */
+/* Decode a path, as much of it as there is room for; false if what follows a percent sign is not a character. */
 bool
 head_decode_path(const char *url, char *path, size_t size)
 {

@@ -13,7 +13,7 @@
 
 #define BACKLOG 511
 
-/* An address to bind to; false if the text is none. */
+/* An address to bind to; false if the text is not one. */
 static bool
 address_parse(const char *text, int port, struct sockaddr_storage *address, socklen_t *len)
 {
@@ -74,7 +74,7 @@ listener_socket(const ListenerPlan *plan)
 	int fd = -1;
 
 	if (!address_parse(plan->address, plan->port, &address, &len))
-		elog(ERROR, "\"%s\" is no address", plan->address);
+		elog(ERROR, "\"%s\" is not an address", plan->address);
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 		bind(fd, (struct sockaddr *) &address, len) != 0 || listen(fd, BACKLOG) != 0)

@@ -264,7 +264,7 @@ connection_authenticate(Connection *connection)
  * What the webhooks of a server are verified with: the secrets in the mapping
  * of its webhook_role, which is the server's owner unless an option names
  * another.  Nobody's right to the server matters here.  Errors: 42704 no such
- * server, 42809 it is none of ours, and those of secret_read_file().
+ * server, 42809 it is not one of ours, and those of secret_read_file().
  */
 WebhookSource *
 connection_webhook(const char *name)

@@ -261,7 +261,7 @@ digest_compute(const char *secret, const char *time_text, size_t time_len, const
 
 /*
  * Whether one of the signatures was made with one of the secrets (char *;
- * empty ones are none).  Takes the same time whichever it is.
+ * empty ones do not count).  Takes the same time whichever it is.
  */
 bool
 signature_matches(const Signature *signature, const char *body, size_t body_len, List *secrets)

@@ -64,7 +64,7 @@ secrets_read(FunctionCallInfo fcinfo)
 	return secrets;
 }
 
-/* Microseconds of a tolerance.  Error 22023: it has months, or is none from 0 to a day. */
+/* Microseconds of a tolerance.  Error 22023: it has months, or is not from 0 to a day. */
 static int64
 tolerance_read(const Interval *interval)
 {

@@ -23,7 +23,7 @@
 #define PATIENCE        (10 * 1000) /* ms after which a job of low priority gets a turn among others */
 #define PATIENCE_CLAIMS 8           /* every so many claims look for one */
 
-/* Let the cursor of a lane go on behind the claimed jobs. */
+/* Let the cursor of a lane go on after the claimed jobs. */
 static void
 cursor_advance(ClaimCursor *cursor, const Job *job)
 {
