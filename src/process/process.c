@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/ipc.h"
 #include "utils/memutils.h"
 
 #include "process/process.h"
@@ -41,4 +42,24 @@ process_start(BackgroundWorker *worker)
 	started = RegisterDynamicBackgroundWorker(worker, &handle);
 	MemoryContextSwitchTo(old);
 	return started ? handle : NULL;
+}
+
+/* Be a process: begin, and then one turn after the other; an error ends it. */
+void
+process_run(void (*begin)(void *process), void (*turn)(void *process), void *process)
+{
+	PG_TRY();
+	{
+		begin(process);
+		for (;;)
+			turn(process);
+	}
+	PG_CATCH();
+	{
+		/* The launcher decides when to try again; one line in the log is enough. */
+		EmitErrorReport();
+		proc_exit(0);
+	}
+	PG_END_TRY();
+	pg_unreachable();
 }

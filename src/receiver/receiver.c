@@ -28,6 +28,7 @@
 #include "engine/transaction.h"
 #include "process/database.h"
 #include "process/database_list.h"
+#include "process/process.h"
 #include "process/receiver_launch.h"
 #include "process/shared.h"
 #include "process/wake.h"
@@ -310,8 +311,10 @@ receiver_look_around(Receiver *receiver, TimestampTz now)
 
 /* One turn: take what has come, serve it, and wait if there was nothing. */
 static void
-receiver_turn(Receiver *receiver)
+receiver_turn(void *process)
 {
+	Receiver *receiver = process;
+
 	MemoryContextReset(receiver->intake.turn);
 	MemoryContextSwitchTo(receiver->intake.turn);
 	QueryCancelPending = false; /* there is nothing to cancel */
@@ -332,8 +335,9 @@ receiver_turn(Receiver *receiver)
 
 /* Become the receiver: signals, database, settings of its session. */
 static void
-receiver_begin(Receiver *receiver)
+receiver_begin(void *process)
 {
+	Receiver *receiver = process;
 	ListenerPlan plan;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -365,20 +369,7 @@ canopy_summit_receiver_main(Datum argument)
 {
 	static Receiver receiver;
 
-	PG_TRY();
-	{
-		receiver_begin(&receiver);
-		for (;;)
-			receiver_turn(&receiver);
-	}
-	PG_CATCH();
-	{
-		/* The launcher decides when to try again. */
-		EmitErrorReport();
-		proc_exit(0);
-	}
-	PG_END_TRY();
-	pg_unreachable();
+	process_run(receiver_begin, receiver_turn, &receiver);
 }
 
 /* Check hook of receiver_listen. */

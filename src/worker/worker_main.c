@@ -37,6 +37,7 @@
 #include "job/job.h"
 #include "process/chore.h"
 #include "process/database.h"
+#include "process/process.h"
 #include "process/shared.h"
 #include "process/wake.h"
 #include "worker/apply_webhooks.h"
@@ -99,14 +100,13 @@ worker_number(Oid database)
 
 /* Take the slot that the launcher has chosen, and return the database to work on. */
 static Oid
-worker_attach(Worker *worker, int index)
+worker_attach(Worker *worker)
 {
-	WorkerSlot *slot = &shared->workers[index];
+	WorkerSlot *slot = &shared->workers[worker->slot];
 	DatabaseSlot *database;
 	Oid oid;
 
-	worker->slot = index;
-	before_shmem_exit(worker_detach, Int32GetDatum(index));
+	before_shmem_exit(worker_detach, Int32GetDatum(worker->slot));
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	oid = slot->database;
 	slot->number = worker_number(oid);
@@ -304,8 +304,9 @@ worker_timeout(Worker *worker, TimestampTz now)
 
 /* One turn: take what has ended, do what is due, and wait. */
 static void
-worker_turn(Worker *worker)
+worker_turn(void *process)
 {
+	Worker *worker = process;
 	TimestampTz now;
 
 	MemoryContextReset(worker->turn);
@@ -341,15 +342,16 @@ worker_turn(Worker *worker)
 
 /* Become a worker: signals, database, settings of its session. */
 static void
-worker_start(Worker *worker, int index)
+worker_start(void *process)
 {
+	Worker *worker = process;
 	Oid database;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, on_terminate);
 	pqsignal(SIGINT, work_cancel);
 	BackgroundWorkerUnblockSignals();
-	database = worker_attach(worker, index);
+	database = worker_attach(worker);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	session_settings();
 	pgstat_report_appname("canopy_summit worker");
@@ -378,18 +380,6 @@ canopy_summit_worker_main(Datum argument)
 {
 	static Worker worker;
 
-	PG_TRY();
-	{
-		worker_start(&worker, DatumGetInt32(argument));
-		for (;;)
-			worker_turn(&worker);
-	}
-	PG_CATCH();
-	{
-		/* The launcher decides when to try again; one line in the log is enough. */
-		EmitErrorReport();
-		proc_exit(0);
-	}
-	PG_END_TRY();
-	pg_unreachable();
+	worker.slot = DatumGetInt32(argument);
+	process_run(worker_start, worker_turn, &worker);
 }
