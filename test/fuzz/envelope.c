@@ -10,10 +10,13 @@
  */
 #include "stub.h"
 
-#include "webhook/envelope.h"
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "base/json.h"
+#include "webhook/envelope.h"
 
 static int depth;
 
