@@ -68,10 +68,10 @@ BEGIN ATOMIC
         false, false, true, true, 'PULLING_DATA', 'NONE'
     FROM generate_series(first, last) n;
 
-    INSERT INTO canopy_summit.driver (server, pull_id, environment, is_current, ordinal, parent_ordinal, driver_id, first_name, last_name,
+    INSERT INTO canopy_summit.driver (server, pull_id, is_current, ordinal, parent_ordinal, driver_id, first_name, last_name,
         drivers_license, drivers_license_state, date_of_birth_str, gender, marital_status, relationship_to_insured,
         age, age_on_date, education, occupation, age_licensed)
-    SELECT 'canopy', bench.id('pull', n), 'production', bench.is_current(n), k, 1, bench.id('driver', n * 2 + k), 'First' || n, 'Last' || n,
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1, bench.id('driver', n * 2 + k), 'First' || n, 'Last' || n,
         'D' || 10000000 + n, bench.pick(n, 3, 'CA', 'IL', 'NY', 'OH', 'TX'), '03/14/1980',
         bench.pick(n + k, 4, 'MALE', 'FEMALE'), 'MARRIED', CASE k WHEN 1 THEN 'INSURED' ELSE 'SPOUSE' END, 46,
         '2026-01-15', 'BACHELORS', 'Engineer', 18
@@ -96,20 +96,20 @@ BEGIN ATOMIC
                         CASE k WHEN 1 THEN 'AUTO' ELSE bench.pick(n, 5, 'HOMEOWNERS', 'RENTERS', 'CONDO') END,
                         bench.created_at(n, pulls)::date + bench.below(n, 10 + k, 365)) AS x(name, type, expiry_date);
 
-    INSERT INTO canopy_summit.vehicle (server, pull_id, environment, is_current, ordinal, parent_ordinal, policy_id, vehicle_id, year, make,
+    INSERT INTO canopy_summit.vehicle (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, vehicle_id, year, make,
         model, series, type, annual_mileage, current_mileage, vin, uses, purchase_date, ownership_type, features,
         is_removed, lien_holder)
-    SELECT 'canopy', bench.id('pull', n), 'production', bench.is_current(n), k, 1, bench.id('policy', n * 2 + 1), bench.id('vehicle', n * 3 + k),
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1, bench.id('policy', n * 2 + 1), bench.id('vehicle', n * 3 + k),
         2008 + bench.below(n, k, 18), bench.pick(n + k, 6, 'TOYOTA', 'HONDA', 'FORD', 'SUBARU', 'TESLA'),
         bench.pick(n + k, 7, 'RAV4', 'CIVIC', 'F-150', 'OUTBACK', 'MODEL 3'), 'XLE', 'CAR', 12000, 34000,
         '2T3W1RFV9GG' || 100000 + n * 3 + k, ARRAY['COMMUTE'], '2020-03-15', 'FINANCE',
         ARRAY['ANTI_LOCK_BRAKES', 'SIDE_AIRBAGS', 'DAYTIME_RUNNING_LIGHTS'], false, 'First Meridian Bank'
     FROM generate_series(first, last) n, generate_series(1, 3) k;
 
-    INSERT INTO canopy_summit.dwelling (server, pull_id, environment, is_current, ordinal, parent_ordinal, policy_id, dwelling_id,
+    INSERT INTO canopy_summit.dwelling (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, dwelling_id,
         mortgagee_name, mortgage_loan_number, replacement_cost_cents, loss_settlement_type,
         is_replacement_cost_cents_derived)
-    SELECT 'canopy', bench.id('pull', n), 'production', bench.is_current(n), 1, 2, bench.id('policy', n * 2 + 2), bench.id('dwelling', n),
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), 1, 2, bench.id('policy', n * 2 + 2), bench.id('dwelling', n),
         'First Meridian Bank', (7000000000 + n)::text, 20000000 + bench.below(n, 8, 50000000), 'REPLACEMENT_COST', false
     FROM generate_series(first, last) n;
 END;
@@ -117,10 +117,10 @@ END;
 CREATE PROCEDURE bench.load_coverages(first bigint, last bigint)
 LANGUAGE sql
 BEGIN ATOMIC
-    INSERT INTO canopy_summit.vehicle_coverage (server, pull_id, environment, is_current, ordinal, parent_ordinal, policy_id, vehicle_id,
+    INSERT INTO canopy_summit.vehicle_coverage (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, vehicle_id,
         vehicle_coverage_id, name, friendly_name, premium_cents, per_person_limit_cents, per_incident_limit_cents,
         deductible_cents, is_declined, is_stacked)
-    SELECT 'canopy', bench.id('pull', n), 'production', bench.is_current(n), k, 1 + (k - 1) / 10, bench.id('policy', n * 2 + 1),
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1 + (k - 1) / 10, bench.id('policy', n * 2 + 1),
         bench.id('vehicle', n * 3 + 1 + (k - 1) / 10), bench.id('vehicle_coverage', n * 30 + k),
         (ARRAY['BODILY_INJURY_LIABILITY', 'PROPERTY_DAMAGE_LIABILITY', 'COLLISION', 'COMPREHENSIVE',
                'UNINSURED_MOTORIST_BODILY_INJURY', 'MEDICAL_PAYMENTS', 'RENTAL_REIMBURSEMENT', 'ROADSIDE_ASSISTANCE',
@@ -131,10 +131,10 @@ BEGIN ATOMIC
         500 + bench.below(n, k, 20000), 10000000, 30000000, CASE WHEN k % 3 = 0 THEN 50000 END, false, false
     FROM generate_series(first, last) n, generate_series(1, 30) k;
 
-    INSERT INTO canopy_summit.dwelling_coverage (server, pull_id, environment, is_current, ordinal, parent_ordinal, policy_id, dwelling_id,
+    INSERT INTO canopy_summit.dwelling_coverage (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, dwelling_id,
         dwelling_coverage_id, name, friendly_name, premium_cents, per_incident_limit_cents, deductible_cents,
         is_declined)
-    SELECT 'canopy', bench.id('pull', n), 'production', bench.is_current(n), k, 1, bench.id('policy', n * 2 + 2), bench.id('dwelling', n),
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1, bench.id('policy', n * 2 + 2), bench.id('dwelling', n),
         bench.id('dwelling_coverage', n * 10 + k),
         (ARRAY['DWELLING', 'OTHER_STRUCTURES', 'PERSONAL_PROPERTY', 'LOSS_OF_USE', 'PERSONAL_LIABILITY',
                'MEDICAL_PAYMENTS', 'ORDINANCE_OR_LAW', 'WATER_BACKUP', 'IDENTITY_THEFT', 'EQUIPMENT_BREAKDOWN'])[k],

@@ -33,6 +33,7 @@ ask_questions() {
 		"SELECT sum(c::bigint) $json_from,
 			jsonb_path_query(j.pull, '\$.policies[*].*[*].coverages[*].premium_cents ? (@ != null)') c"
 	ask "sum of premium over coverages" 5000 "$(premium_sum premium)" ""
+	ask "coverages by environment" "" "SELECT environment, count(*) FROM canopy.vehicle_coverage GROUP BY 1" ""
 
 	for view in policy vehicle dwelling vehicle_coverage dwelling_coverage driver; do
 		tree+=${tree:+' \; '}"SELECT * FROM canopy.$view WHERE pull_id = '@pull@'"

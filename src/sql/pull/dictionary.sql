@@ -4,7 +4,7 @@
 SELECT canopy_summit.describe((SELECT string_agg('canopy_summit.' || e, ' ') FROM canopy_summit.entities() AS e), $notes$
 server: foreign server that the pull came through, by the name it had then
 pull_id: the pull
-environment: production or sandbox: that of the server when the row was written
+environment: production or sandbox: that of the server when the current version was stored
 is_current: whether the pull is the newest of its account that has data, which the view without _all shows
 ordinal: number of the row within its pull and table, from 1
 parent_ordinal: ordinal of the row that it is part of

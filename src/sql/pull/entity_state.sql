@@ -5,7 +5,11 @@
 -- read another field, add a column. All columns but the keys are nullable, no
 -- value is constrained, and nothing refers to another table, so that nothing a
 -- provider sends can fail. Rows are derived and can be rebuilt: canopy_remap().
---   environment      that of the server when the row was written
+-- Columns stand in the order of their width: 8 bytes, 4, 1, and then what varies. So numbers are found without walking
+-- over texts, and little is lost to alignment. Before them all stands what every view tests and no row lacks; of
+-- coverages, which are the most, the names that queries group them by come before the ids.
+-- pull/view_order.sql has the order in which views show them.
+--   environment      as in pull_state, where tables are read without others: pull, policy
 --   is_current       as in pull_state: here, too, so that views need not join
 --   ordinal          number of the row within its pull and table, from 1
 --   parent_ordinal   ordinal of the row it is part of
@@ -15,7 +19,17 @@
 --   *_cents          the API's cents; views have a twin in whole units
 
 CREATE TABLE canopy_summit.pull (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
+	created_at timestamptz,
+	is_current boolean NOT NULL,
+	is_archived boolean,
+	encountered_mfa boolean,
+	no_policies boolean,
+	no_drivers boolean,
+	no_documents boolean,
+	no_claims boolean,
+	no_loss_events boolean,
+	server text NOT NULL, pull_id text NOT NULL,
+	environment text NOT NULL,
 	status text,
 	account_identifier canopy_summit.personal_text,
 	first_name canopy_summit.personal_text,
@@ -33,16 +47,8 @@ CREATE TABLE canopy_summit.pull (
 	team_id text,
 	widget_id text,
 	meta_data jsonb,
-	is_archived boolean,
-	created_at timestamptz,
 	public_alias text,
 	public_url canopy_summit.personal_text,
-	encountered_mfa boolean,
-	no_policies boolean,
-	no_drivers boolean,
-	no_documents boolean,
-	no_claims boolean,
-	no_loss_events boolean,
 	type text,
 	parent_pull_id text,
 	policy_check_status text,
@@ -62,96 +68,105 @@ CREATE TABLE canopy_summit.pull (
 COMMENT ON TABLE canopy_summit.pull IS 'consumer authorisations: one row a pull; gender, marital_status, education and occupation as the consumer entered them';
 
 CREATE TABLE canopy_summit.policy (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL,
-	account_identifier canopy_summit.personal_text, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
-	policy_id text,
-	name canopy_summit.personal_text,
-	description canopy_summit.personal_text,
-	carrier_policy_number canopy_summit.personal_text,
-	policy_type text,
-	effective_date date,
-	expiry_date date,
-	renewal_date date,
-	canceled_date date,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
 	total_premium_cents bigint,
-	paid_in_full boolean,
 	amount_paid_cents bigint,
 	amount_due_cents bigint,
 	total_estimated_annual_premium_cents bigint,
 	total_minimum_premium_cents bigint,
 	total_deposit_premium_cents bigint,
+	deductible_cents bigint,
+	parent_ordinal integer,
+	effective_date date,
+	expiry_date date,
+	renewal_date date,
+	canceled_date date,
+	last_payment_date date,
+	paid_in_full boolean,
+	limited_access boolean,
+	is_monoline boolean,
+	is_telematics_enabled boolean,
+	is_selected boolean,
+	server text NOT NULL, pull_id text NOT NULL,
+	environment text NOT NULL,
+	account_identifier canopy_summit.personal_text,
+	policy_id text,
+	name canopy_summit.personal_text,
+	description canopy_summit.personal_text,
+	carrier_policy_number canopy_summit.personal_text,
+	policy_type text,
 	carrier_name text,
 	carrier_friendly_name text,
 	status text,
 	state text,
-	limited_access boolean,
 	form_of_business text,
-	deductible_cents bigint,
-	is_monoline boolean,
-	is_telematics_enabled boolean,
 	payment_frequency text,
-	last_payment_date date,
-	is_selected boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.policy IS 'policies';
 
 CREATE TABLE canopy_summit.vehicle (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	year integer,
+	annual_mileage integer,
+	current_mileage integer,
+	purchase_date date,
+	is_removed boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	vehicle_id text,
-	year integer,
 	make text,
 	model text,
 	series text,
 	series2 text,
 	type text,
-	annual_mileage integer,
-	current_mileage integer,
 	vin canopy_summit.personal_text,
 	hin canopy_summit.personal_text,
 	serial_number canopy_summit.personal_text,
 	uses text[],
-	purchase_date date,
 	ownership_type text,
 	features text[],
-	is_removed boolean,
 	lien_holder canopy_summit.personal_text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.vehicle IS 'vehicles of a policy';
 
 CREATE TABLE canopy_summit.vehicle_coverage (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	premium_cents bigint,
+	per_person_limit_cents bigint,
+	per_incident_limit_cents bigint,
+	per_day_limit_cents bigint,
+	deductible_cents bigint,
+	per_mile_premium_tenth_of_cents bigint,
+	parent_ordinal integer,
+	max_days integer,
+	per_person_unlimited boolean,
+	per_incident_unlimited boolean,
+	actual_cash_value boolean,
+	is_declined boolean,
+	is_stacked boolean,
+	name text,
+	friendly_name text,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	vehicle_id text,
 	vehicle_coverage_id text,
 	premium_group_id text,
-	name text,
-	friendly_name text,
-	premium_cents bigint,
-	per_person_limit_cents bigint,
-	per_person_unlimited boolean,
-	per_incident_limit_cents bigint,
-	per_incident_unlimited boolean,
-	per_day_limit_cents bigint,
-	max_days integer,
-	deductible_cents bigint,
-	actual_cash_value boolean,
-	is_declined boolean,
-	is_stacked boolean,
 	pip_deductible_applicability text,
-	per_mile_premium_tenth_of_cents bigint,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.vehicle_coverage IS 'coverages of a vehicle';
 
 CREATE TABLE canopy_summit.vehicle_driver (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	age canopy_summit.personal_integer,
+	age_licensed canopy_summit.personal_integer,
+	is_excluded boolean,
+	is_primary boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	vehicle_id text,
 	driver_id text,
@@ -164,21 +179,20 @@ CREATE TABLE canopy_summit.vehicle_driver (
 	gender canopy_summit.personal_text,
 	marital_status canopy_summit.personal_text,
 	relationship_to_insured canopy_summit.personal_text,
-	age canopy_summit.personal_integer,
 	age_on_date canopy_summit.personal_text,
 	education canopy_summit.personal_text,
 	occupation canopy_summit.personal_text,
-	age_licensed canopy_summit.personal_integer,
-	is_excluded boolean,
-	is_primary boolean,
 	source text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.vehicle_driver IS 'drivers of a vehicle';
 
 CREATE TABLE canopy_summit.driver (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	age canopy_summit.personal_integer,
+	age_licensed canopy_summit.personal_integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	driver_id text,
 	first_name canopy_summit.personal_text,
 	middle_name canopy_summit.personal_text,
@@ -189,58 +203,82 @@ CREATE TABLE canopy_summit.driver (
 	gender canopy_summit.personal_text,
 	marital_status canopy_summit.personal_text,
 	relationship_to_insured canopy_summit.personal_text,
-	age canopy_summit.personal_integer,
 	age_on_date canopy_summit.personal_text,
 	education canopy_summit.personal_text,
 	occupation canopy_summit.personal_text,
-	age_licensed canopy_summit.personal_integer,
 	source text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.driver IS 'drivers of a pull';
 
 CREATE TABLE canopy_summit.dwelling (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	replacement_cost_cents bigint,
+	cash_value_cents bigint,
+	total_replacement_cost_cents bigint,
+	parent_ordinal integer,
+	is_replacement_cost_cents_derived boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	dwelling_id text,
 	mortgagee_name canopy_summit.personal_text,
 	mortgage_loan_number canopy_summit.personal_text,
-	replacement_cost_cents bigint,
-	cash_value_cents bigint,
 	loss_settlement_type text,
 	extended_replacement_cost_percent numeric,
-	total_replacement_cost_cents bigint,
-	is_replacement_cost_cents_derived boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.dwelling IS 'dwellings of a policy';
 
 CREATE TABLE canopy_summit.dwelling_coverage (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	premium_cents bigint,
+	per_person_limit_cents bigint,
+	per_incident_limit_cents bigint,
+	deductible_cents bigint,
+	parent_ordinal integer,
+	per_incident_limit_months integer,
+	per_person_unlimited boolean,
+	per_incident_unlimited boolean,
+	is_declined boolean,
+	name text,
+	friendly_name text,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	dwelling_id text,
 	dwelling_coverage_id text,
-	name text,
-	friendly_name text,
-	premium_cents bigint,
-	per_person_limit_cents bigint,
-	per_person_unlimited boolean,
-	per_incident_limit_cents bigint,
 	per_incident_limit_percent numeric,
-	per_incident_unlimited boolean,
-	per_incident_limit_months integer,
-	deductible_cents bigint,
 	deductible_percent numeric,
-	is_declined boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.dwelling_coverage IS 'coverages of a dwelling';
 
 CREATE TABLE canopy_summit.property_data (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	assessed_improvement_value_cents bigint,
+	assessed_land_value_cents bigint,
+	assessed_total_value_cents bigint,
+	market_improvement_value_cents bigint,
+	market_land_value_cents bigint,
+	market_total_value_cents bigint,
+	first_mortgage_amount_cents bigint,
+	second_mortgage_amount_cents bigint,
+	purchase_price_cents bigint,
+	parent_ordinal integer,
+	year_built integer,
+	num_fireplaces integer,
+	square_ft integer,
+	num_beds integer,
+	num_baths_full integer,
+	num_baths_partial integer,
+	num_stories integer,
+	num_units integer,
+	garage_square_ft integer,
+	num_parking_spaces integer,
+	purchase_date date,
+	last_update_date date,
+	has_fireplace boolean,
+	has_pool boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	dwelling_id text,
 	location_id text,
@@ -248,7 +286,6 @@ CREATE TABLE canopy_summit.property_data (
 	apn canopy_summit.personal_text,
 	class text,
 	sub_type text,
-	year_built integer,
 	construction_type text,
 	wall_type text,
 	foundation_type text,
@@ -262,26 +299,9 @@ CREATE TABLE canopy_summit.property_data (
 	sewer_type text,
 	building_shape text,
 	construction_quality text,
-	has_fireplace boolean,
-	num_fireplaces integer,
 	fireplace_type text,
-	has_pool boolean,
 	pool_type text,
-	square_ft integer,
-	num_beds integer,
-	num_baths_full integer,
-	num_baths_partial integer,
-	num_stories integer,
-	num_units integer,
 	garage_type text,
-	garage_square_ft integer,
-	num_parking_spaces integer,
-	assessed_improvement_value_cents bigint,
-	assessed_land_value_cents bigint,
-	assessed_total_value_cents bigint,
-	market_improvement_value_cents bigint,
-	market_land_value_cents bigint,
-	market_total_value_cents bigint,
 	owner1_first_name canopy_summit.personal_text,
 	owner1_last_name canopy_summit.personal_text,
 	owner2_first_name canopy_summit.personal_text,
@@ -290,20 +310,16 @@ CREATE TABLE canopy_summit.property_data (
 	owner3_last_name canopy_summit.personal_text,
 	owner4_first_name canopy_summit.personal_text,
 	owner4_last_name canopy_summit.personal_text,
-	first_mortgage_amount_cents bigint,
 	first_mortgage_lender canopy_summit.personal_text,
-	second_mortgage_amount_cents bigint,
 	second_mortgage_lender canopy_summit.personal_text,
-	purchase_date date,
-	purchase_price_cents bigint,
-	last_update_date date,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.property_data IS 'property data of a dwelling or location, where fetched';
 
 CREATE TABLE canopy_summit.location (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	location_id text,
 	carrier_location_identifier canopy_summit.personal_text,
@@ -313,13 +329,7 @@ CREATE TABLE canopy_summit.location (
 COMMENT ON TABLE canopy_summit.location IS 'locations of a commercial policy';
 
 CREATE TABLE canopy_summit.location_coverage (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
-	policy_id text,
-	location_id text,
-	location_coverage_id text,
-	name text,
-	friendly_name text,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
 	premium_cents bigint,
 	per_person_limit_cents bigint,
 	per_incident_limit_cents bigint,
@@ -328,38 +338,47 @@ CREATE TABLE canopy_summit.location_coverage (
 	per_day_limit_cents bigint,
 	business_income_limit_cents bigint,
 	per_employee_limit_cents bigint,
+	deductible_cents bigint,
+	parent_ordinal integer,
 	als_months integer,
+	is_declined boolean,
+	name text,
+	friendly_name text,
+	server text NOT NULL, pull_id text NOT NULL,
+	policy_id text,
+	location_id text,
+	location_coverage_id text,
 	seasonal_increase_percent numeric,
 	extended_business_income_duration text,
 	period_of_restoration_duration text,
 	duration_of_coverage_duration text,
 	waiting_period_duration text,
 	limit_percent numeric,
-	deductible_cents bigint,
 	deductible_percent numeric,
-	is_declined boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.location_coverage IS 'coverages of a location';
 
 CREATE TABLE canopy_summit.location_operation (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	estimated_annual_remunerations_cents bigint,
+	rate_cents bigint,
+	estimated_annual_premium_cents bigint,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	location_id text,
 	location_operation_id text,
 	class_code text,
 	description text,
-	estimated_annual_remunerations_cents bigint,
-	rate_cents bigint,
-	estimated_annual_premium_cents bigint,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.location_operation IS 'operations at a location';
 
 CREATE TABLE canopy_summit.mortgagee (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	dwelling_id text,
 	location_id text,
@@ -373,8 +392,9 @@ CREATE TABLE canopy_summit.mortgagee (
 COMMENT ON TABLE canopy_summit.mortgagee IS 'lenders: mortgagees of a dwelling or location, those that a dwelling itself names included, and lien holders of a vehicle (vehicle_id)';
 
 CREATE TABLE canopy_summit.additional_interest (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	additional_interest_id text,
 	additional_interest_name canopy_summit.personal_text,
@@ -386,15 +406,16 @@ CREATE TABLE canopy_summit.additional_interest (
 COMMENT ON TABLE canopy_summit.additional_interest IS 'additional interests of a policy';
 
 CREATE TABLE canopy_summit.named_insured (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	is_primary_named_insured boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	named_insured_id text,
 	first_name canopy_summit.personal_text,
 	middle_name canopy_summit.personal_text,
 	last_name canopy_summit.personal_text,
 	full_name canopy_summit.personal_text,
-	is_primary_named_insured boolean,
 	email canopy_summit.personal_text,
 	home_phone canopy_summit.personal_text,
 	mobile_phone canopy_summit.personal_text,
@@ -405,8 +426,13 @@ CREATE TABLE canopy_summit.named_insured (
 COMMENT ON TABLE canopy_summit.named_insured IS 'named insureds of a policy';
 
 CREATE TABLE canopy_summit.commercial_named_insured (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	minimum_premium_cents bigint,
+	total_estimated_annual_premium_cents bigint,
+	parent_ordinal integer,
+	number_of_employees integer,
+	is_primary_named_insured boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	commercial_named_insured_id text,
 	address_id text,
@@ -420,33 +446,30 @@ CREATE TABLE canopy_summit.commercial_named_insured (
 	business_phone canopy_summit.personal_text,
 	business_email canopy_summit.personal_text,
 	website_url canopy_summit.personal_text,
-	is_primary_named_insured boolean,
-	number_of_employees integer,
-	minimum_premium_cents bigint,
-	total_estimated_annual_premium_cents bigint,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.commercial_named_insured IS 'named insureds of a commercial policy';
 
 CREATE TABLE canopy_summit.life_details (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
-	policy_id text,
-	declared_pull_id text,
-	life_policy_details_id text,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
 	face_amount_cents bigint,
 	death_benefit_amount_cents bigint,
 	total_cash_value_cents bigint,
 	total_loan_balance_cents bigint,
-	dividend_option text,
 	total_accumulated_dividend_cents bigint,
 	total_surrender_value_cents bigint,
-	loan_variable_interest_rate_percent numeric,
+	parent_ordinal integer,
 	paid_up_date date,
 	total_accumulated_dividend_on_date date,
 	total_loan_balance_on_date date,
 	total_cash_value_on_date date,
 	total_surrender_value_on_date date,
+	server text NOT NULL, pull_id text NOT NULL,
+	policy_id text,
+	declared_pull_id text,
+	life_policy_details_id text,
+	dividend_option text,
+	loan_variable_interest_rate_percent numeric,
 	policy_owner_first_name canopy_summit.personal_text,
 	policy_owner_middle_name canopy_summit.personal_text,
 	policy_owner_last_name canopy_summit.personal_text,
@@ -460,22 +483,24 @@ CREATE TABLE canopy_summit.life_details (
 COMMENT ON TABLE canopy_summit.life_details IS 'details of a life policy';
 
 CREATE TABLE canopy_summit.life_rider (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	effective_date date,
+	expiry_date date,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	declared_pull_id text,
 	life_policy_rider_id text,
 	name text,
 	friendly_name text,
-	effective_date date,
-	expiry_date date,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.life_rider IS 'riders of a life policy';
 
 CREATE TABLE canopy_summit.life_beneficiary (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	declared_pull_id text,
 	life_policy_beneficiary_id text,
@@ -493,34 +518,37 @@ CREATE TABLE canopy_summit.life_beneficiary (
 COMMENT ON TABLE canopy_summit.life_beneficiary IS 'beneficiaries of a life policy';
 
 CREATE TABLE canopy_summit.policy_form (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	is_exclusion_endorsement boolean,
+	pdf_available boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	policy_form_id text,
 	form_name text,
 	form_number text,
 	form_type text,
 	endorsement_type text,
-	is_exclusion_endorsement boolean,
-	pdf_available boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.policy_form IS 'forms and endorsements of a policy';
 
 CREATE TABLE canopy_summit.premium_group (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	premium_cents bigint,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	premium_group_id text,
-	premium_cents bigint,
 	vehicle_coverage_ids text[],
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.premium_group IS 'premiums that several coverages share';
 
 CREATE TABLE canopy_summit.policy_check (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	policy_id text,
 	status text,
 	details jsonb,
@@ -529,11 +557,12 @@ CREATE TABLE canopy_summit.policy_check (
 COMMENT ON TABLE canopy_summit.policy_check IS 'results of policy checks';
 
 CREATE TABLE canopy_summit.document (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	date_added date,
+	server text NOT NULL, pull_id text NOT NULL,
 	document_id text,
 	title canopy_summit.personal_text,
-	date_added date,
 	document_type text,
 	policy_id text,
 	mime_type text,
@@ -543,8 +572,9 @@ CREATE TABLE canopy_summit.document (
 COMMENT ON TABLE canopy_summit.document IS 'documents of a pull';
 
 CREATE TABLE canopy_summit.address (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	address_role text,
 	policy_id text,
 	vehicle_id text,
@@ -572,8 +602,12 @@ CREATE TABLE canopy_summit.address (
 COMMENT ON TABLE canopy_summit.address IS 'addresses, wherever they appear in a pull; address_role is the field, in snake case';
 
 CREATE TABLE canopy_summit.claim (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	payout_cents bigint,
+	parent_ordinal integer,
+	date_occurred date,
+	date_closed date,
+	server text NOT NULL, pull_id text NOT NULL,
 	claim_id text,
 	policy_id text,
 	dwelling_id text,
@@ -581,11 +615,8 @@ CREATE TABLE canopy_summit.claim (
 	address_id text,
 	driver_id text,
 	carrier_claim_identifier canopy_summit.personal_text,
-	date_occurred date,
 	type text,
 	status text,
-	date_closed date,
-	payout_cents bigint,
 	representative_name canopy_summit.personal_text,
 	representative_phone canopy_summit.personal_text,
 	representative_email canopy_summit.personal_text,
@@ -594,37 +625,40 @@ CREATE TABLE canopy_summit.claim (
 COMMENT ON TABLE canopy_summit.claim IS 'claims';
 
 CREATE TABLE canopy_summit.driving_record (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	incident_date date,
+	is_at_fault boolean,
+	server text NOT NULL, pull_id text NOT NULL,
 	driving_record_id text,
 	driver_id text,
-	incident_date date,
 	incident_type text,
 	violation_type text,
-	is_at_fault boolean,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.driving_record IS 'driving records';
 
 CREATE TABLE canopy_summit.loss_event (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
-	loss_event_id text,
-	policy_id text,
-	date_of_occurrence date,
-	type text,
-	date_of_claim date,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
 	amount_paid_cents bigint,
 	amount_reserved_cents bigint,
+	parent_ordinal integer,
+	date_of_occurrence date,
+	date_of_claim date,
 	is_subrogation boolean,
 	is_claim_open boolean,
+	server text NOT NULL, pull_id text NOT NULL,
+	loss_event_id text,
+	policy_id text,
+	type text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.loss_event IS 'loss events';
 
 CREATE TABLE canopy_summit.agent (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	agent_info_id text,
 	address_id text,
 	agency_name text,
@@ -639,16 +673,18 @@ CREATE TABLE canopy_summit.agent (
 COMMENT ON TABLE canopy_summit.agent IS 'agents of an account';
 
 CREATE TABLE canopy_summit.answer_section (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	consumer_flow_section_id text,
 	extra jsonb
 );
 COMMENT ON TABLE canopy_summit.answer_section IS 'sections of answers a consumer gave';
 
 CREATE TABLE canopy_summit.answer (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	consumer_flow_section_id text,
 	consumer_flow_section_field_id text,
 	label text,
@@ -660,8 +696,9 @@ CREATE TABLE canopy_summit.answer (
 COMMENT ON TABLE canopy_summit.answer IS 'answers a consumer gave';
 
 CREATE TABLE canopy_summit.answer_file (
-	server text NOT NULL, pull_id text NOT NULL, environment text NOT NULL, is_current boolean NOT NULL,
-	ordinal integer NOT NULL, parent_ordinal integer,
+	is_current boolean NOT NULL, ordinal integer NOT NULL,
+	parent_ordinal integer,
+	server text NOT NULL, pull_id text NOT NULL,
 	consumer_flow_section_id text,
 	consumer_flow_section_field_id text,
 	name canopy_summit.personal_text,

@@ -33,7 +33,7 @@ CREATE INDEX pull_state_account ON canopy_summit.pull_state (account_identifier 
 	WHERE account_identifier IS NOT NULL;
 ALTER TABLE canopy_summit.pull_state REPLICA IDENTITY USING INDEX pull_state_key;
 COMMENT ON TABLE canopy_summit.pull_state IS 'one row a pull: its current version, and whether views show it';
-COMMENT ON COLUMN canopy_summit.pull_state.environment IS 'environment of the server when the current version was stored';
+COMMENT ON COLUMN canopy_summit.pull_state.environment IS 'production or sandbox: that of the server when the current version was stored';
 COMMENT ON COLUMN canopy_summit.pull_state.is_data IS 'not archived, of a type that reads data, and finished or with policies already there';
 COMMENT ON COLUMN canopy_summit.pull_state.is_current IS 'the newest such pull of its account; a pull without account stands alone';
 COMMENT ON COLUMN canopy_summit.pull_state.version IS 'current version';

@@ -10,19 +10,21 @@ DECLARE
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e '
 		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity);
-	shared text := 'SELECT e.server, e.environment, e.pull_id, ';
+	-- Tables that are read without the others have what is the same for the whole pull.
+	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 's' END;
+	shared text := format('SELECT e.server, %s.environment, e.pull_id, ', of_pull);
 	columns text;
 	notes text;
 	hidden jsonb;
 BEGIN
 	IF entity <> 'pull' THEN
-		shared := shared || CASE entity WHEN 'policy' THEN 'e' ELSE 's' END || '.account_identifier, '
+		shared := shared || of_pull || '.account_identifier, '
 			'(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id) AS meta_data, ';
 	END IF;
 	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
 	SELECT string_agg(format('e.%I', a.attname)
 			|| CASE WHEN t.name IS NULL THEN '' ELSE format(', (e.%I * %s)::numeric(14,%s) AS %I', a.attname, t.factor, t.digits, t.name) END,
-			', ' ORDER BY a.attnum),
+			', ' ORDER BY array_position(canopy_summit.view_order(define_views.entity), a.attname::text), a.attnum),
 		concat_ws(chr(10), string_agg(format('%s: %s in whole units: times %s', t.name, a.attname, t.factor), chr(10)) FILTER (WHERE t.name IS NOT NULL),
 			string_agg(format('%s: the field of this name, added by canopy_summit.add_column()', a.attname), chr(10)) FILTER (WHERE c.entity IS NOT NULL)),
 		jsonb_object_agg(a.attname, 'false') FILTER (WHERE c.personal)
