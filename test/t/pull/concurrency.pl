@@ -166,10 +166,10 @@ sub sums
 	my @sums = split /\n/, query(q{
 		SELECT format('SELECT %L || coalesce(sum(%I)::text, ''none'') FROM canopy.%I', relname || ': ' || attname || ' = ', attname, relname)
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
-		WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$'
+		WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$|^pull_version$'
 		UNION ALL
 		SELECT format('SELECT %L || count(*) FROM canopy.%I', relname || ': rows = ', relname)
-		FROM pg_class WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$'
+		FROM pg_class WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$|^pull_version$'
 		ORDER BY 1});
 	return query(join ';', @sums);
 }
