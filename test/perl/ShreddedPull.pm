@@ -148,6 +148,13 @@ sub leaf_text
 	return !defined $value || (ref $value && !JSON::PP::is_bool($value)) || $value eq '' ? undef : text_of($value);
 }
 
+# Whether a column of a schema's table is no field of it; the account is one of the pull alone.
+sub is_engine
+{
+	my ($schema, $column) = @_;
+	return $is_engine{$column} || ($column eq 'account_identifier' && $schema ne 'Pull');
+}
+
 # Whether a value is an object with a field that the schema's table knows.
 sub is_row
 {
@@ -158,7 +165,7 @@ sub is_row
 	for my $key (keys %$value)
 	{
 		return 1 if exists $schemas->{$schema}{fields}{$key} || defined twin_of($schema, $key);
-		return 1 if $columns && exists $columns->{$table}{$key} && !$is_engine{$key} && $key !~ /^declared_/
+		return 1 if $columns && exists $columns->{$table}{$key} && !is_engine($schema, $key) && $key !~ /^declared_/
 		  && !($table eq 'pull' && $key =~ /^funnel_/) && !($table eq 'policy' && $key =~ /^life_/);
 	}
 	return 0;
@@ -359,7 +366,7 @@ sub mismatch
 	my $depth = 0;
 
 	# A field that no schema declares may still have a column, such as the id of an object above.
-	for my $key (grep { exists $types->{$_} && !$is_engine{$_} && !/^declared_/ } keys %$extra)
+	for my $key (grep { exists $types->{$_} && !is_engine($object->{schema}, $_) && !/^declared_/ } keys %$extra)
 	{
 		push @leaves, { column => $key, value => delete $extra->{$key}, place => [$key] };
 	}
