@@ -54,8 +54,10 @@ settle_single(void *argument)
 	SPI_finish();
 }
 
-/* Settle one of several, so that an error costs the others nothing; one that fails for a reason of its own is
- * quarantined.  False if it has to be tried again. */
+/*
+ * Settle one of several, so that an error costs the others nothing; one that fails for a
+ * reason of its own is quarantined.  False if it has to be tried again.
+ */
 static bool
 settle_or_quarantine(Worker *worker, Flight *flight)
 {
