@@ -55,6 +55,9 @@ sub attempts
 	return @results;
 }
 
-sub sqlstates { return map { $_->{sqlstate} } attempts(@_) }
+sub sqlstates
+{
+	return map { $_->{sqlstate} } attempts(@_);
+}
 
 1;

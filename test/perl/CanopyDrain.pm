@@ -26,8 +26,12 @@ sub new
 	my $self = bless { node => $node, sandbox => $sandbox, uploads => 0 }, $class;
 
 	create_summit_server($node, $sandbox);
-	$node->safe_psql('postgres', 'CREATE FUNCTION payload(number integer) RETURNS jsonb LANGUAGE sql AS $$'
-		. q{SELECT jsonb_set('} . payload('x') . q{', '{policy,policy_number}', to_jsonb('POL-' || number))$$});
+	$node->safe_psql(
+		'postgres',
+		'CREATE FUNCTION payload(number integer) RETURNS jsonb LANGUAGE sql AS $$'
+		  . q{SELECT jsonb_set('}
+		  . payload('x')
+		  . q{', '{policy,policy_number}', to_jsonb('POL-' || number))$$});
 	return $self;
 }
 
@@ -35,7 +39,8 @@ sub new
 sub answer
 {
 	my ($self, $sql) = @_;
-	my ($status, $stdout) = eval { $self->{node}->psql('postgres', $sql) }; # which dies if psql leaves before it has read
+	my ($status, $stdout) =
+	  eval { $self->{node}->psql('postgres', $sql) }; # which dies if psql leaves before it has read
 	return defined $status && $status == 0 ? $stdout : undef;
 }
 
@@ -44,9 +49,14 @@ sub enqueue
 {
 	my ($self, $count) = @_;
 	my ($first, $last) = ($self->{uploads} + 1, $self->{uploads} + $count);
-	wait_until('uploads are enqueued', sub {
-		defined $self->answer("SET client_min_messages = error; SELECT count(summit_upload_policy(payload(n))) FROM generate_series($first, $last) n");
-	});
+	wait_until(
+		'uploads are enqueued',
+		sub {
+			defined $self->answer(<<~"SQL");
+				SET client_min_messages = error;
+				SELECT count(summit_upload_policy(payload(n))) FROM generate_series($first, $last) n
+				SQL
+		});
 	$self->{uploads} = $last;
 	return;
 }
@@ -57,11 +67,20 @@ sub all_uploaded
 	my ($self, $name) = @_;
 	my $uploads = $self->{uploads};
 
-	wait_until("all is sent after $name", sub { my $left = $self->answer("SELECT count(*) $unsent"); defined $left && $left == 0 }, 300);
-	Test::More::is($self->answer(q{SELECT string_agg(DISTINCT status, ' ' ORDER BY status) FROM summit.upload WHERE status NOT IN ('verified', 'accepted')}), '', "$name: every upload is accepted or verified");
-	Test::More::is($self->answer('SELECT count(*), count(DISTINCT policy_number), count(DISTINCT idempotency_key) FROM summit.upload'), "$uploads|$uploads|$uploads", "$name: and there");
+	wait_until(
+		"all is sent after $name",
+		sub { my $left = $self->answer("SELECT count(*) $unsent"); defined $left && $left == 0 }, 300);
+	Test::More::is($self->answer(<<~'SQL'), '', "$name: every upload is accepted or verified");
+		SELECT string_agg(DISTINCT status, ' ' ORDER BY status) FROM summit.upload
+		WHERE status NOT IN ('verified', 'accepted')
+		SQL
+	Test::More::is($self->answer(<<~'SQL'), "$uploads|$uploads|$uploads", "$name: and there");
+		SELECT count(*), count(DISTINCT policy_number), count(DISTINCT idempotency_key) FROM summit.upload
+		SQL
 
-	my $keys = wait_until('keys are read', sub { $self->answer(q{SELECT string_agg(policy_number || ' ' || idempotency_key, ',') FROM summit.upload}) });
+	my $keys = wait_until('keys are read', sub { $self->answer(<<~'SQL') });
+		SELECT string_agg(policy_number || ' ' || idempotency_key, ',') FROM summit.upload
+		SQL
 	my %key = map { split ' ' } split /,/, $keys;
 	my (%effects, %keys_of);
 	for my $row (effect_rows($self->{sandbox}))
@@ -71,7 +90,9 @@ sub all_uploaded
 	}
 	Test::More::is(scalar(grep { !$effects{$_} } keys %key), 0, "$name: none is lost");
 	Test::More::is(scalar(grep { $effects{$_} > 1 } keys %effects), 0, "$name: none has two effects");
-	Test::More::is(scalar(grep { my $key = $key{$_}; join(' ', %{ $keys_of{$_} // {} }) ne "$key 1" } keys %key), 0, "$name: each was sent with its one key and one body");
+	Test::More::is(
+		scalar(grep { my $key = $key{$_}; join(' ', %{ $keys_of{$_} // {} }) ne "$key 1" } keys %key), 0,
+		"$name: each was sent with its one key and one body");
 	return;
 }
 

@@ -25,7 +25,9 @@ sub job
 	my ($node, $job_id, $database) = @_;
 	return JSON::PP->new->decode(query($node, <<~"SQL", $database));
 		SELECT to_jsonb(j) || jsonb_build_object('sends', coalesce(
-			(SELECT jsonb_agg(to_jsonb(a) ORDER BY a.fence) FROM canopy_summit.job_attempt a WHERE a.job_id = j.job_id), '[]'))
+			(SELECT jsonb_agg(to_jsonb(a) ORDER BY a.fence) FROM canopy_summit.job_attempt a
+				WHERE a.job_id = j.job_id),
+				'[]'))
 		FROM canopy_summit.job j WHERE job_id = $job_id
 		SQL
 }
@@ -45,8 +47,11 @@ sub jobs_by_state
 sub enqueue
 {
 	my ($node, $operation, $params, $body, $more, $database) = @_;
-	my @arguments = map { defined $_ ? CanopyTest::quoted(JSON::PP->new->canonical->encode($_)) : 'NULL' } $params // {}, $body;
-	return query($node, "SELECT canopy_enqueue('$operation', $arguments[0], $arguments[1]" . ($more ? ", $more" : '') . ')', $database);
+	my @arguments = map { defined $_ ? CanopyTest::quoted(JSON::PP->new->canonical->encode($_)) : 'NULL' } $params
+	  // {}, $body;
+	return query(
+		$node,
+		"SELECT canopy_enqueue('$operation', $arguments[0], $arguments[1]" . ($more ? ", $more" : '') . ')', $database);
 }
 
 # Waits until a job is neither queued nor running; its state, also if that takes too long.
@@ -55,7 +60,9 @@ sub settled
 	my ($node, $job_id, $seconds, $database) = @_;
 	my $read = sub { query($node, "SELECT state FROM canopy_summit.job WHERE job_id = $job_id", $database) };
 
-	eval { wait_until("job $job_id is settled", sub { $read->() !~ /^(queued|running)$/ }, $seconds) };
+	eval {
+		wait_until("job $job_id is settled", sub { $read->() !~ /^(queued|running)$/ }, $seconds);
+	};
 	return $read->();
 }
 
@@ -64,7 +71,9 @@ sub all_settled
 {
 	my ($node, $condition, $seconds, $database) = @_;
 	$condition //= 'true';
-	my $open = sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running') AND $condition", $database) };
+	my $open = sub { query($node, <<~"SQL", $database) };
+		SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running') AND $condition
+		SQL
 
 	# However many there are: none may take that long.
 	for (my $left = $open->(); $left > 0; $left = $open->())
@@ -78,8 +87,9 @@ sub worker_pids
 {
 	my ($node, $database) = @_;
 	$database //= 'postgres';
-	return split /\n/, query($node, qq{
-		SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND datname = '$database'});
+	return split /\n/, query($node, <<~"SQL");
+		SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND datname = '$database'
+		SQL
 }
 
 # The sandbox's log of paths that match; `fields` as in its README.

@@ -17,7 +17,9 @@ our @EXPORT = qw(create_gates worker_at leave_moment stop_asleep);
 # Keys of advisory locks. What takes back the claims of a lost worker is no settle.
 my %gates = (
 	claiming => [ 1001, q{OLD.state = 'queued' AND NEW.state = 'running'} ],
-	settling => [ 1002, q{OLD.state = 'running' AND NEW.state <> 'running' AND NEW.outcome_code IS DISTINCT FROM 'worker_lost'} ]);
+	settling =>
+	  [ 1002, q{OLD.state = 'running' AND NEW.state <> 'running' AND NEW.outcome_code IS DISTINCT FROM 'worker_lost'} ]
+);
 
 # Once a node; then every claim and every settle waits while the lock of its gate is held.
 sub create_gates
@@ -32,7 +34,8 @@ sub create_gates
 		END
 		$$;
 		SQL
-		CREATE TRIGGER $_ AFTER UPDATE ON canopy_summit.job FOR EACH ROW WHEN ($gates{$_}[1]) EXECUTE FUNCTION gate('$gates{$_}[0]');
+		CREATE TRIGGER $_ AFTER UPDATE ON canopy_summit.job FOR EACH ROW WHEN ($gates{$_}[1])
+		EXECUTE FUNCTION gate('$gates{$_}[0]');
 		SQL
 	return;
 }
@@ -58,7 +61,9 @@ sub worker_at
 	$with{enqueue}->(30) if $moment eq 'claiming';
 	$sandbox->release($fault, 3) if $moment eq 'settling';
 	my $pid = wait_until("a worker is $moment", sub { query($node, "$here LIMIT 1") });
-	return { pid => $pid, epoch => query($node, "SELECT epoch FROM canopy_summit.worker_status WHERE pid = $pid"), gate => $gate, fault => $fault, sandbox => $sandbox };
+	return {
+		pid => $pid, epoch => query($node, "SELECT epoch FROM canopy_summit.worker_status WHERE pid = $pid"),
+		gate => $gate, fault => $fault, sandbox => $sandbox };
 }
 
 # Nothing is held any more, neither at the gate nor on the wire.
@@ -83,14 +88,18 @@ sub stop_asleep
 {
 	my ($node, $pid) = @_;
 
-	wait_until('the worker is asleep', sub {
-		return 0 unless slurp_file("/proc/$pid/status") =~ /^State:\s+S/m;
-		kill STOP => $pid or die "could not stop the worker: $!";
-		wait_until('it stands still', sub { slurp_file("/proc/$pid/status") =~ /^State:\s+T/m });
-		return 1 if query($node, "SELECT wait_event IS NOT NULL AND xact_start IS NULL FROM pg_stat_activity WHERE pid = $pid") eq 't';
-		kill CONT => $pid;
-		return 0;
-	});
+	wait_until(
+		'the worker is asleep',
+		sub {
+			return 0 unless slurp_file("/proc/$pid/status") =~ /^State:\s+S/m;
+			kill STOP => $pid or die "could not stop the worker: $!";
+			wait_until('it stands still', sub { slurp_file("/proc/$pid/status") =~ /^State:\s+T/m });
+			return 1 if query($node, <<~"SQL") eq 't';
+				SELECT wait_event IS NOT NULL AND xact_start IS NULL FROM pg_stat_activity WHERE pid = $pid
+				SQL
+			kill CONT => $pid;
+			return 0;
+		});
 	return;
 }
 

@@ -11,7 +11,11 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(descriptors threads resident_kb peak_kb is_connecting unsent_bytes unread_bytes is_alive);
 
 # Open descriptors but those of files, which PostgreSQL keeps for later.
-sub descriptors { my ($pid) = @_; return scalar grep { (readlink // '/') !~ m{^/} } glob "/proc/$pid/fd/*" }
+sub descriptors
+{
+	my ($pid) = @_;
+	return scalar grep { (readlink($_) // '/') !~ m{^/} } glob "/proc/$pid/fd/*";
+}
 
 sub threads { my ($pid) = @_; return scalar(my @all = glob "/proc/$pid/task/*") }
 
@@ -28,13 +32,25 @@ sub status_of
 }
 
 # Whether the process waits for a connection.
-sub is_connecting { my ($pid) = @_; return scalar grep { $_->[0] eq '02' } connections($pid) }
+sub is_connecting
+{
+	my ($pid) = @_;
+	return scalar grep { $_->[0] eq '02' } connections($pid);
+}
 
 # Bytes that the process has given the kernel to send, and that no other side has taken.
-sub unsent_bytes { my ($pid) = @_; return sum0(map { $_->[1] } connections($pid)) }
+sub unsent_bytes
+{
+	my ($pid) = @_;
+	return sum0(map { $_->[1] } connections($pid));
+}
 
 # Bytes that have come for the process, and that it has not read.
-sub unread_bytes { my ($pid) = @_; return sum0(map { $_->[2] } connections($pid)) }
+sub unread_bytes
+{
+	my ($pid) = @_;
+	return sum0(map { $_->[2] } connections($pid));
+}
 
 # [state, unsent bytes, unread bytes] of the process's TCP connections.
 sub connections

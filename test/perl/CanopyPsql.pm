@@ -32,7 +32,8 @@ sub new
 sub is_plain
 {
 	my ($sql) = @_;
-	return defined $sql
+	return
+		 defined $sql
 	  && ($sql !~ /\bBEGIN\b/i || $sql =~ /\b(?:COMMIT|ROLLBACK)\s*;?\s*\z/i)
 	  && $sql !~ /\\|\b(?:START|PREPARE|DATABASE|TABLESPACE|STDIN|pg_reload_conf|pg_terminate_backend)\b/i
 	  && $sql !~ /\bALTER\s+(?:ROLE|USER|SYSTEM)\b(?!\s+MAPPING)/i;

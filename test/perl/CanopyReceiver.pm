@@ -12,7 +12,8 @@ use IO::Socket::INET ();
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(canopy_body summit_body signature webhook connected answer_on unsent_on status_of_request receiver_pid listens);
+our @EXPORT =
+  qw(canopy_body summit_body signature webhook connected answer_on unsent_on status_of_request receiver_pid listens);
 
 # Bodies as bytes, with more fields if wanted.
 sub canopy_body
@@ -24,9 +25,10 @@ sub canopy_body
 sub summit_body
 {
 	my ($delivery_id, %more) = @_;
-	return JSON::PP->new->canonical->encode({
-		event => 'policy.verified', delivery_id => $delivery_id, attempt => 1, occurred_at => '2026-01-01T00:00:00Z',
-		data => { policy => { policy_number => 'P1' } }, %more });
+	return JSON::PP->new->canonical->encode(
+		{   event => 'policy.verified', delivery_id => $delivery_id, attempt => 1,
+			occurred_at => '2026-01-01T00:00:00Z',
+			data => { policy => { policy_number => 'P1' } }, %more });
 }
 
 # A header line that signs a body.
@@ -35,14 +37,18 @@ sub signature
 	my ($body, $secret, $provider, $at) = @_;
 	$at //= int time;
 	my $digest = hmac_sha256_hex("$at.$body", $secret);
-	return ($provider // 'canopy') eq 'canopy' ? "canopy-signature: t=$at,s=$digest" : "X-Summit-Signature: t=$at,v1=$digest";
+	return ($provider // 'canopy') eq 'canopy'
+	  ? "canopy-signature: t=$at,s=$digest"
+	  : "X-Summit-Signature: t=$at,v1=$digest";
 }
 
 # A request with these header lines besides Host and Content-Length.
 sub webhook
 {
 	my ($server, $body, @headers) = @_;
-	return join("\r\n", "POST /webhooks/$server HTTP/1.1", 'Host: localhost', 'Content-Length: ' . length $body, @headers) . "\r\n\r\n$body";
+	return
+	  join("\r\n", "POST /webhooks/$server HTTP/1.1", 'Host: localhost', 'Content-Length: ' . length $body, @headers)
+	  . "\r\n\r\n$body";
 }
 
 sub connected
@@ -61,7 +67,9 @@ sub answer_on
 	while ($bytes !~ /\r\n\r\n/ || length($bytes) < $+[0] + (($bytes =~ /^Content-Length: (\d+)/mi)[0] // 0))
 	{
 		my $left = $deadline - time;
-		return undef if $left <= 0 || !IO::Select->new($socket)->can_read($left) || !sysread $socket, $bytes, 65536, length $bytes;
+		return undef
+		  if $left <= 0 || !IO::Select->new($socket)->can_read($left) || !sysread $socket, $bytes, 65536,
+		  length $bytes;
 		$bytes =~ /\r\n\r\n/;
 	}
 	my ($head, $body) = split /\r\n\r\n/, $bytes, 2;
@@ -93,10 +101,16 @@ sub status_of_request
 sub receiver_pid
 {
 	my ($node) = @_;
-	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'});
+	return $node->safe_psql('postgres', <<~'SQL');
+		SELECT pid FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'
+		SQL
 }
 
 # Whether the receiver is healthy.
-sub listens { my ($port) = @_; return status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == 200 }
+sub listens
+{
+	my ($port) = @_;
+	return status_of_request($port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == 200;
+}
 
 1;

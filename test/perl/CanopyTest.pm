@@ -42,8 +42,11 @@ sub new_node
 	$node->{server_env} = $options{env} // {};
 	$node->init(%{ $options{init} // {} });
 	# What is to wait does so until the test lets it go on, however slow the machine is.
-	$node->append_conf('postgresql.conf', extension_settings($node) . "timezone = 'UTC'\n"
-		. "canopy_summit.http_connect_timeout = 10min\ncanopy_summit.http_timeout = 10min\n");
+	$node->append_conf(
+		'postgresql.conf',
+		extension_settings($node)
+		  . "timezone = 'UTC'\n"
+		  . "canopy_summit.http_connect_timeout = 10min\ncanopy_summit.http_timeout = 10min\n");
 	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
 	$node->start if $options{start} // 1;
 	return $node;
@@ -54,7 +57,8 @@ sub extension_settings
 {
 	my ($node) = @_;
 	my ($libraries, $share) = map { $ENV{CANOPY_TREE} . $node->config_data($_) } qw(--pkglibdir --sharedir);
-	my $extensions = $node->pg_version >= 18
+	my $extensions =
+	  $node->pg_version >= 18
 	  ? "extension_control_path = '$share:\$system'"
 	  : "extension_destdir = '$ENV{CANOPY_TREE}'";
 
@@ -81,7 +85,8 @@ sub members
 	return <<~'SQL';
 		SET search_path = '';
 		WITH member AS (
-			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+			SELECT d.classid, d.objid
+			FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
 			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
 		relation AS (SELECT * FROM member JOIN pg_class c ON c.oid = objid WHERE classid = 'pg_class'::regclass)
 		SELECT to_json(line) FROM (
@@ -95,7 +100,8 @@ sub members
 			UNION ALL SELECT concat_ws(' ', objid::regprocedure, proacl)
 				FROM member JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass
 			UNION ALL SELECT pg_get_indexdef(indexrelid) FROM relation JOIN pg_index i ON i.indrelid = objid
-			UNION ALL SELECT pg_get_constraintdef(n.oid) FROM member JOIN pg_constraint n ON objid IN (n.conrelid, n.contypid)
+			UNION ALL SELECT pg_get_constraintdef(n.oid)
+			FROM member JOIN pg_constraint n ON objid IN (n.conrelid, n.contypid)
 			UNION ALL SELECT pg_get_triggerdef(t.oid) FROM relation JOIN pg_trigger t ON t.tgrelid = objid
 			UNION ALL SELECT concat_ws(' ', pg_describe_object(o.classoid, o.objoid, o.objsubid), o.description)
 				FROM member JOIN pg_description o ON o.objoid = objid AND o.classoid = classid
@@ -309,10 +315,17 @@ sub leave { my ($self) = @_; delete $self->{kept}; return }
 sub psql
 {
 	my ($self, $database, $sql, %params) = @_;
-	my $verbosity = join(' ', @{ $params{extra_params} // [] }) =~ /^(?:-v VERBOSITY=(\w+))?$/ ? $1 // 'default' : undef;
+	my $verbosity =
+	  join(' ', @{ $params{extra_params} // [] }) =~ /^(?:-v VERBOSITY=(\w+))?$/
+	  ? $1 // 'default'
+	  : undef;
 	my @others = grep { !/^(?:stdout|stderr|on_error_stop|on_error_die|extra_params)$/ } keys %params;
 
-	if (!defined $verbosity || @others || !($params{on_error_stop} // 1) || !(wantarray || $params{stderr}) || !CanopyPsql::is_plain($sql))
+	if (   !defined $verbosity
+		|| @others
+		|| !($params{on_error_stop} // 1)
+		|| !(wantarray || $params{stderr})
+		|| !CanopyPsql::is_plain($sql))
 	{
 		$self->leave;
 		return $self->SUPER::psql($database, $sql, %params);
@@ -416,11 +429,17 @@ sub hold
 {
 	my ($self, %options) = @_;
 	my %fault = map { ($_ => $options{$_}) } grep { exists $options{$_} } qw(at after_bytes);
-	return $self->arm(match => $options{match}, times => $options{times}, fault => { kind => 'stall', until => 'released', %fault });
+	return $self->arm(
+		match => $options{match}, times => $options{times},
+		fault => { kind => 'stall', until => 'released', %fault });
 }
 
 # How many requests wait at a fault until they are released.
-sub waiting { my ($self, $number) = @_; return (map { $_->{waiting} } grep { $_->{number} == $number } $self->faults)[0] // 0 }
+sub waiting
+{
+	my ($self, $number) = @_;
+	return (map { $_->{waiting} } grep { $_->{number} == $number } $self->faults)[0] // 0;
+}
 
 # Lets so many of them go on, or all that wait now.
 sub release { my ($self, $number, $count) = @_; return $self->control(POST => "release/$number", { count => $count }) }

@@ -60,7 +60,8 @@ sub document
 {
 	my ($kind) = @_;
 	my %documents = (
-		pdf => "%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n",
+		pdf => "%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"
+		  . "trailer<</Root 1 0 R>>\n%%EOF\n",
 		png => pack('H*', '89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000049454e44ae426082'),
 		jpeg => pack('H*', 'ffd8ffe000104a46494600010100000100010000ffd9'));
 	return $documents{$kind} // die "no document $kind";
@@ -124,7 +125,8 @@ sub upload
 {
 	my ($node, $payload, %options) = @_;
 	my $arguments = join ', ', literal($payload), $options{arguments} // ();
-	return $node->safe_psql($options{database} // 'postgres',
+	return $node->safe_psql(
+		$options{database} // 'postgres',
 		($options{before} // '') . "SET client_min_messages = warning; SELECT summit_upload_policy($arguments)");
 }
 
@@ -139,7 +141,9 @@ sub settles_as
 	CanopyTest::wait_until(
 		"upload $upload_id is $status",
 		sub {
-			$last = $node->safe_psql('postgres', "SELECT status FROM summit.upload_status WHERE upload_id = $upload_id");
+			$last = $node->safe_psql('postgres', <<~"SQL");
+				SELECT status FROM summit.upload_status WHERE upload_id = $upload_id
+				SQL
 			return 1 if $last eq $status || $last !~ /^(?:queued|sending|accepted)$/;
 			poll_now($node) if $last eq 'accepted' && $hurries-- > 0;
 			return 0;
@@ -152,9 +156,10 @@ sub settles_as
 sub poll_now
 {
 	my ($node) = @_;
-	$node->safe_psql('postgres', q{
+	$node->safe_psql('postgres', <<~'SQL');
 		UPDATE canopy_summit.job SET run_at = now() WHERE operation = 'get-job' AND state = 'queued' AND run_at > now();
-		SELECT canopy_summit.wake()});
+		SELECT canopy_summit.wake()
+		SQL
 	return;
 }
 

@@ -70,15 +70,18 @@ sub entity_rows
 	my $types = read_json($node->safe_psql($database // 'postgres', <<~'END'));
 		SELECT jsonb_object_agg(entity, columns)
 		FROM canopy_summit.entities() AS entity, LATERAL (
-			SELECT jsonb_object_agg(attname, (CASE typbasetype WHEN 0 THEN t.oid ELSE typbasetype END)::regtype) AS columns
+			SELECT jsonb_object_agg(attname,
+				(CASE typbasetype WHEN 0 THEN t.oid ELSE typbasetype END)::regtype) AS columns
 			FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
 			WHERE attrelid = format('canopy_summit.%I', entity)::regclass AND attnum > 0 AND NOT attisdropped) AS c;
 		END
-	my $all = join ', ', map { "'$_', (SELECT jsonb_agg(to_jsonb(e) ORDER BY pull_id, ordinal) FROM canopy_summit.$_ e)" }
+	my $all = join ', ',
+	  map { "'$_', (SELECT jsonb_agg(to_jsonb(e) ORDER BY pull_id, ordinal) FROM canopy_summit.$_ e)" }
 	  grep { $_ ne 'pull' } sort keys %$types;
 	my $rows = read_json($node->safe_psql($database // 'postgres', <<~"END"));
 		SET timezone = 'UTC';
-		SELECT jsonb_build_object('pull', (SELECT jsonb_agg(to_jsonb(e) ORDER BY pull_id) FROM canopy_summit.pull e), $all);
+		SELECT jsonb_build_object('pull',
+			(SELECT jsonb_agg(to_jsonb(e) ORDER BY pull_id) FROM canopy_summit.pull e), $all);
 		END
 	my %pulls;
 
@@ -135,8 +138,11 @@ sub add_lender
 		return if $numbers ? $own[1] eq $theirs[1] : $names && lc $own[0] eq lc $theirs[0];
 	}
 	push @$objects, {
-		schema => 'Mortgagee', table => 'mortgagee', path => "$object->{path} as lender", extra => {}, parent => $object,
-		leaves => [ map { { column => $columns[$_], value => $own[$_], place => [ $columns[$_] ] } } grep { defined $own[$_] } 0, 1 ] };
+		schema => 'Mortgagee', table => 'mortgagee', path => "$object->{path} as lender", extra => {},
+		parent => $object,
+		leaves => [
+			map { { column => $columns[$_], value => $own[$_], place => [ $columns[$_] ] } }
+			grep { defined $own[$_] } 0, 1 ] };
 	return;
 }
 
@@ -165,8 +171,13 @@ sub is_row
 	for my $key (keys %$value)
 	{
 		return 1 if exists $schemas->{$schema}{fields}{$key} || defined twin_of($schema, $key);
-		return 1 if $columns && exists $columns->{$table}{$key} && !is_engine($schema, $key) && $key !~ /^declared_/
-		  && !($table eq 'pull' && $key =~ /^funnel_/) && !($table eq 'policy' && $key =~ /^life_/);
+		return 1
+		  if $columns
+		  && exists $columns->{$table}{$key}
+		  && !is_engine($schema, $key)
+		  && $key !~ /^declared_/
+		  && !($table eq 'pull' && $key =~ /^funnel_/)
+		  && !($table eq 'policy' && $key =~ /^life_/);
 	}
 	return 0;
 }
@@ -175,7 +186,8 @@ sub is_row
 sub is_empty
 {
 	my ($value) = @_;
-	return !defined $value || (ref $value eq 'HASH' ? !%$value : ref $value eq 'ARRAY' ? !@$value : !ref $value && $value eq '');
+	return !defined $value
+	  || (ref $value eq 'HASH' ? !%$value : ref $value eq 'ARRAY' ? !@$value : !ref $value && $value eq '');
 }
 
 # The field that a key is another spelling of: of rows in PascalCase or camelCase, or one of a list.
@@ -243,7 +255,10 @@ sub rows_schema
 {
 	my ($node, $value) = @_;
 
-	return undef if $node->{or_text} && !(grep { is_row($node->{ref}, $_) } ref $value eq 'HASH' ? ($value, values %$value) : ref $value eq 'ARRAY' ? @$value : ());
+	return undef
+	  if $node->{or_text}
+	  && !(grep { is_row($node->{ref}, $_) }
+		ref $value eq 'HASH' ? ($value, values %$value) : ref $value eq 'ARRAY' ? @$value : ());
 	return undef if $node->{or_text} && ref $value eq 'ARRAY' && grep { is_misfit($node->{ref}, $_) } @$value;
 	return $node->{ref} if exists $node->{ref} && has_fields($schemas->{ $node->{ref} });
 	return rows_schema($node->{items}, $value) if ($node->{type} // '') eq 'array';
@@ -271,7 +286,8 @@ sub add_leaf
 	# The pull's id is every row's key; others have a column of their own.
 	return if $schema eq 'Pull' && $column eq 'pull_id';
 	$column = "declared_$column" if $is_engine{$column};
-	push @{ $here->{object}{leaves} }, { column => $column, value => $value, place => $here->{place}, path => $here->{path} };
+	push @{ $here->{object}{leaves} },
+	  { column => $column, value => $value, place => $here->{place}, path => $here->{path} };
 	return;
 }
 
@@ -349,9 +365,11 @@ sub problems_of
 		}
 		next if $object->{row};
 		@mismatches = sort { $b->{depth} <=> $a->{depth} } @mismatches;
-		push @problems, "$object->{path}: no row of $object->{table}, " . ($mismatches[0]{text} // 'which has none left');
+		push @problems,
+		  "$object->{path}: no row of $object->{table}, " . ($mismatches[0]{text} // 'which has none left');
 	}
-	push @problems, map { "a row of $_ is of no object: " . $json->encode($left{$_}[0]) } grep { @{ $left{$_} } } sort keys %left;
+	push @problems,
+	  map { "a row of $_ is of no object: " . $json->encode($left{$_}[0]) } grep { @{ $left{$_} } } sort keys %left;
 	return @problems;
 }
 
@@ -390,7 +408,8 @@ sub mismatch
 			$explained{$column} = 0;
 			next;
 		}
-		# Beside a value that does not fit, the column has what it has without one: nothing, or the id of an object above.
+		# Beside a value that does not fit, the column has what it has without one: nothing, or the id of an object
+		# above.
 		return { text => "$column is " . $json->encode($shown) . ' for ' . $json->encode($value), depth => $depth }
 		  if defined $shown && $shown ne (ancestor_id($object, $column) // '');
 		$extra = put_at($extra, $leaf->{place}, $value);
@@ -414,7 +433,8 @@ sub ancestor_id
 	for (my $above = $object->{parent}; $above; $above = $above->{parent})
 	{
 		my $id = $id_of{ $above->{schema} } // snake_case($above->{schema}) . '_id';
-		return $above->{row}{$column} if $id eq $column || ($column eq 'account_identifier' && $above->{schema} eq 'Pull');
+		return $above->{row}{$column}
+		  if $id eq $column || ($column eq 'account_identifier' && $above->{schema} eq 'Pull');
 	}
 	return undef;
 }
@@ -491,7 +511,8 @@ sub moment_of
 	my ($year, $month, $day, $hour, $minute, $second, $zone) =
 	  $value =~ /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?$/
 	  or return undef;
-	my $moment = eval { timegm_modern($second // 0, $minute // 0, $hour // 0, $day, $month - 1, $year) } // return undef;
+	my $moment =
+	  eval { timegm_modern($second // 0, $minute // 0, $hour // 0, $day, $month - 1, $year) } // return undef;
 
 	if (($zone // 'Z') =~ /^([-+])(\d\d):?(\d\d)?$/)
 	{

@@ -30,17 +30,14 @@ my %spellings = (
 		'127.0.0.1', '127.1', '127.0.1', '127.255.255.254', '0', '0.0.0.0', '10.0.0.1', '10.1', '100.64.0.1',
 		'100.127.255.255', '169.254.169.254', '172.16.0.1', '172.31.255.255', '192.0.0.1', '192.0.2.1',
 		'192.88.99.1', '192.168.0.1', '192.168.1', '198.18.0.1', '198.51.100.1', '203.0.113.1', '224.0.0.1',
-		'239.255.255.250', '240.0.0.1', '255.255.255.255'
-	],
+		'239.255.255.250', '240.0.0.1', '255.255.255.255' ],
 	'IPv4 in decimal, octal and hexadecimal' => [
 		'2130706433', '0x7f000001', '0x7F000001', '0x7f.0.0.1', '0x7f.1', '0177.0.0.1', '017700000001',
 		'0177.0x0.0.01', '127.000.000.001', '167772161', '012.0.0.1', '0x0', '00', '3232235521', '0xc0a80001',
-		'2852039166', '0xa9fea9fe', '0251.0376.0251.0376', '169.254.43518', '0xa9.0376.43518'
-	],
+		'2852039166', '0xa9fea9fe', '0251.0376.0251.0376', '169.254.43518', '0xa9.0376.43518' ],
 	'IPv6' => [
 		'[::1]', '[::]', '[0:0:0:0:0:0:0:1]', '[0000:0000::0001]', '[fc00::1]', '[fd00:ec2::254]', '[fe80::1]',
-		'[fec0::1]', '[ff02::1]', '[2001::1]', '[2001:db8::1]', '[3fff::1]', '[5f00::1]', '[100::1]', '[4000::1]'
-	],
+		'[fec0::1]', '[ff02::1]', '[2001::1]', '[2001:db8::1]', '[3fff::1]', '[5f00::1]', '[100::1]', '[4000::1]' ],
 	'IPv6 with a zone' => [ '[fe80::1%25lo]', '[fe80::1%251]', '[::1%25lo]', '[::ffff:127.0.0.1%25lo]' ],
 	'IPv4 in IPv6' => [
 		'[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::ffff:10.0.0.1]', '[::ffff:a9fe:a9fe]',
@@ -49,8 +46,7 @@ my %spellings = (
 	],
 	'names' => [
 		'localhost', 'LOCALHOST', 'localhost.', 'api.localhost', 'metadata', 'metadata.google.internal',
-		'instance-data', 'xn--lcalhost-5cd.test', '127.0.0.1.nip.test', '127.0.0.1.'
-	],
+		'instance-data', 'xn--lcalhost-5cd.test', '127.0.0.1.nip.test', '127.0.0.1.' ],
 	'encoded' => [ '127.0.0.%31', '%31%32%37.0.0.1', '%6cocalhost', '%6Cocalhost' ],
 );
 $shim->hosts(
@@ -68,7 +64,8 @@ for my $kind (sort keys %spellings)
 
 # These do not get into a server's options, or are no URL.
 subtest 'tricks' => sub {
-	is(outcome($_), 'option 22023', s/([\x00-\x1f])/sprintf '\x%02x', ord $1/er) for (
+	is(outcome($_), 'option 22023', s/([\x00-\x1f])/sprintf '\x%02x', ord $1/er)
+	  for (
 		"https://good.test\@localhost:$trap", "https://good.test:443\@localhost:$trap",
 		"https://good.test\\\@localhost:$trap", "https://localhost:$trap\\.good.test",
 		"https:\\\\localhost:$trap", "https://localhost:$trap#\@good.test", "https://localhost:$trap?\@good.test",
@@ -98,21 +95,23 @@ subtest 'name servers' => sub {
 	is(outcome("https://private.test:$trap"), '42501', 'several private ones');
 	like(outcome("https://mixed.test:1"), qr/^(?:08|42501)/, 'private and public ones');
 	my @connections = $shim->connections;
-	is_deeply([ @connections[$old .. $#connections] ], [ $public, $public ], 'only public ones are connected to');
+	is_deeply([ @connections[ $old .. $#connections ] ], [ $public, $public ], 'only public ones are connected to');
 };
 
 # The API is at a public address here, and sends a private one as that of a download.
 subtest 'a download' => sub {
 	$shim->hosts('api.canopy.test' => $public, 'files.canopy.test' => '127.0.0.1');
-	$node->safe_psql('postgres', "ALTER SERVER canopy OPTIONS (ADD download_hosts 'files.canopy.test, 127.0.0.1, localhost')");
+	$node->safe_psql('postgres', <<~"SQL");
+		ALTER SERVER canopy OPTIONS (ADD download_hosts 'files.canopy.test, 127.0.0.1, localhost')
+		SQL
 	for my $host (qw(files.canopy.test 127.0.0.1 localhost))
 	{
 		$sandbox->arm(fault => { kind => 'redirect', location => "https://$host:$trap/file" });
-		is(
-			outcome(
+		is( outcome(
 				"https://api.canopy.test:" . $sandbox->port,
 				q{SELECT canopy_call('download-policy-form-by-id', '{"policyFormId": "1"}')}),
-			'42501', "at $host");
+			'42501',
+			"at $host");
 	}
 	is(scalar $sandbox->log, 3, 'the API was called');
 };

@@ -26,8 +26,7 @@ create_canopy_server($node, $sandbox);
 create_canopy_server(
 	$node, $sandbox,
 	server => "at_$_",
-	options => { base_url => $stages{$_}{base_url} })
-  for grep { $stages{$_}{base_url} } @stages;
+	options => { base_url => $stages{$_}{base_url} }) for grep { $stages{$_}{base_url} } @stages;
 $node->safe_psql('postgres', <<~'END');
 	CREATE TABLE picture AS SELECT jsonb_build_object('logo', jsonb_build_object('name', 'logo.jpg',
 		'content_type', 'image/jpeg', 'base64', repeat('AAAA', 1500000))) AS body;
@@ -62,8 +61,7 @@ sub stages
 		connection => {
 			waits_for => 'the connection',
 			base_url => "https://localhost:$port{syn_drop}",
-			reached => \&is_connecting
-		},
+			reached => \&is_connecting },
 		tls => {
 			waits_for => 'the TLS handshake',
 			base_url => "https://localhost:$port{tls_stall}",
@@ -93,7 +91,9 @@ sub stalled_answer
 	return {
 		waits_for => "the answer, stalled at $at",
 		call => "canopy_call('get-carrier', '{\"carrierId\": \"stall-$at\"}')",
-		count => sub { return scalar grep { $_->{path} =~ /stall-$at/ } $sandbox->log }
+		count => sub {
+			return scalar grep { $_->{path} =~ /stall-$at/ } $sandbox->log;
+		}
 	};
 }
 
@@ -169,14 +169,17 @@ sub ends_by_timeout
 	{
 		my $seconds = 0.5;
 		my ($session, $pid);
-		wait_until("a call waits at $stage", sub {
-			$seconds *= 2;
-			$session = open_session($node, on_error_stop => 0);
-			$pid = $session->query("\\set VERBOSITY verbose\nSET statement_timeout = '$seconds s'; SELECT pg_backend_pid()");
-			return 1 if eval { start_call($session, $pid, $stage); 1 };
-			$session->quit;
-			return 0;
-		});
+		wait_until(
+			"a call waits at $stage",
+			sub {
+				$seconds *= 2;
+				$session = open_session($node, on_error_stop => 0);
+				$pid = $session->query(
+					"\\set VERBOSITY verbose\nSET statement_timeout = '$seconds s'; SELECT pg_backend_pid()");
+				return 1 if eval { start_call($session, $pid, $stage); 1 };
+				$session->quit;
+				return 0;
+			});
 		is(ended($session), '57014', "SQLSTATE after statement_timeout, waiting for $stages{$stage}{waits_for}");
 		is_usable($session);
 	}
@@ -207,7 +210,8 @@ sub ends_by_shutdown
 {
 	my @waiting = map { [ waiting_session($_) ] } @stages;
 
-	is(scalar sqlstate_of($node, "$_ DATABASE dropped"), undef, "$_ DATABASE does not wait for them") for qw(CREATE DROP);
+	is(scalar sqlstate_of($node, "$_ DATABASE dropped"), undef, "$_ DATABASE does not wait for them")
+	  for qw(CREATE DROP);
 	kill INT => $node->{_pid} or die "could not signal the server: $!";
 	is(ended($_->[0]), '57P01', 'SQLSTATE after a fast shutdown') for @waiting;
 	eval { $_->[0]->quit } for @waiting;

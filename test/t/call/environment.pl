@@ -30,8 +30,7 @@ my $node = new_node(
 		SSLKEYLOGFILE => $key_log,
 		CURL_CA_BUNDLE => $sandbox->ca_file,
 		SSL_CERT_FILE => $sandbox->ca_file,
-		SSL_CERT_DIR => $home
-	});
+		SSL_CERT_DIR => $home });
 my $environ = slurp_file("/proc/$node->{_pid}/environ");
 like($environ, qr/\b$_=/, "the server has $_") for qw(https_proxy ALL_PROXY NETRC SSLKEYLOGFILE SSL_CERT_FILE);
 
@@ -50,8 +49,7 @@ is($distrusted->{sqlstate}, '08004', 'no certificate is trusted for the environm
 is($public->{sqlstate}, '00000', 'an operation without credentials is called');
 my @requests = $sandbox->log;
 is(scalar @requests, 2, 'both came to the API');
-is(
-	(map { $_->[1] } grep { lc $_->[0] eq 'authorization' } @{ $requests[0]{headers} })[0],
+is( (map { $_->[1] } grep { lc $_->[0] eq 'authorization' } @{ $requests[0]{headers} })[0],
 	'Basic ' . encode_base64($sandbox->client_id . ':' . $sandbox->client_secret, ''),
 	'with the credentials of the user mapping');
 is($requests[1]{auth}, 'none', 'or with none');

@@ -39,13 +39,18 @@ subtest 'answers of the API' => sub {
 
 	answered(401, { error => 'UNAUTHORIZED' }, '28000', 'server answered 401 UNAUTHORIZED', $credentials);
 	answered(401, 'canary', '28000', 'server answered 401', $credentials);
-	answered(403, { error => 'SUBSCRIPTION_INACTIVE', message => 'canary' }, '42501',
+	answered(
+		403, { error => 'SUBSCRIPTION_INACTIVE', message => 'canary' }, '42501',
 		'server answered 403 SUBSCRIPTION_INACTIVE', q{The team's subscription with Canopy Connect is not active.});
-	answered(403, { error => 'FORBIDDEN' }, '42501', 'server answered 403 FORBIDDEN',
+	answered(
+		403, { error => 'FORBIDDEN' }, '42501', 'server answered 403 FORBIDDEN',
 		q{The team's plan does not include this operation.});
-	answered(400, { error => 'INCORRECT_API_KEY_TYPE' }, '28000', 'server answered 400 INCORRECT_API_KEY_TYPE',
+	answered(
+		400, { error => 'INCORRECT_API_KEY_TYPE' }, '28000', 'server answered 400 INCORRECT_API_KEY_TYPE',
 		'The key of the user mapping is for the other environment: sandbox and production do not mix.');
-	answered(400, { error => 'VALIDATION_ERROR', message => 'canary' }, '22023', 'server answered 400 VALIDATION_ERROR', '');
+	answered(
+		400, { error => 'VALIDATION_ERROR', message => 'canary' }, '22023',
+		'server answered 400 VALIDATION_ERROR', '');
 	answered(404, 'canary', '02000', 'server answered 404', '');
 	answered(410, {}, '02000', 'server answered 410', '');
 	answered(409, { error => 'ALREADY_EXISTS' }, '22023', 'server answered 409 ALREADY_EXISTS', '');
@@ -54,10 +59,13 @@ subtest 'answers of the API' => sub {
 	answered(429, 'canary', '53400', 'server answered 429', 'Try again in 7 seconds.', { 'Retry-After' => 7 });
 	answered(429, {}, '53400', 'server answered 429', $later, { 'Retry-After' => 'canary' });
 	answered(429, {}, '53400', 'server answered 429', $later, { 'Retry-After' => 'Wed, 21 Oct 2015 07:28:00 GMT' });
-	answered(500, { error => 'INTERNAL_ERROR', stack => 'canary' }, '08006', 'server answered 500 INTERNAL_ERROR', $later);
+	answered(
+		500, { error => 'INTERNAL_ERROR', stack => 'canary' }, '08006', 'server answered 500 INTERNAL_ERROR',
+		$later);
 	answered(502, '<h1>canary</h1>', '08006', 'server answered 502', $later);
 	answered(503, {}, '08006', 'server answered 503', 'Try again in 120 seconds.', { 'Retry-After' => 120 });
-	answered(302, {}, '08P01', 'server answered 302', 'Redirects are not followed; check base_url of the server.',
+	answered(
+		302, {}, '08P01', 'server answered 302', 'Redirects are not followed; check base_url of the server.',
 		{ Location => 'https://canary.test/?canary=1' });
 	answered(200, { success => JSON::PP::false(), error => 'NOT_FOUND' }, '02000', 'server answered 200 NOT_FOUND', '');
 };
@@ -65,8 +73,10 @@ subtest 'answers of the API' => sub {
 # The API's words are shown only if they cannot hold more than a code.
 subtest 'codes that are none' => sub {
 	answered(400, { error => $_ }, '22023', 'server answered 400', '')
-	  for 'canary jane@canary.test', 'canary!', ['canary'], { code => "canary\n" }, 'canary' x 11, { code => undef }, '', 1;
-	my $error = answered(400, { error => { code => 'a_code', correlation_id => 'id-1' } },
+	  for 'canary jane@canary.test', 'canary!', ['canary'], { code => "canary\n" }, 'canary' x 11, { code => undef },
+	  '', 1;
+	my $error = answered(
+		400, { error => { code => 'a_code', correlation_id => 'id-1' } },
 		'22023', 'server answered 400 a_code', '');
 	is($error->{detail}, 'Method GET, server "canopy", correlation id id-1.', 'what helps support is shown');
 };
@@ -83,7 +93,8 @@ subtest 'no connection' => sub {
 	alter_server("SET base_url 'https://nowhere.test'");
 	fails('08001', $health, 'host name could not be resolved', '');
 	alter_server("SET base_url '" . $sandbox->base_url . "', DROP allow_private_addresses");
-	fails('42501', $health, 'host has a private address',
+	fails(
+		'42501', $health, 'host has a private address',
 		'A superuser can set option allow_private_addresses of the server.');
 	alter_server(q{ADD allow_private_addresses 'true', ADD timeout '3s'});
 	$sandbox->hold(times => 1);
@@ -93,7 +104,9 @@ subtest 'no connection' => sub {
 
 subtest 'secret files' => sub {
 	$sandbox->clear_log;
-	$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (SET client_secret_file '$file')");
+	$node->safe_psql('postgres', <<~"SQL");
+		ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (SET client_secret_file '$file')
+		SQL
 	my @open = ("could not open secret file \"$file\": ", 'The file must exist and be readable by the server\'s user.');
 	refused_file('58P01', "$open[0]No such file or directory", $open[1]);
 	append_to_file($file, "canary\n");
@@ -102,7 +115,8 @@ subtest 'secret files' => sub {
 	for my $mode (0640, 0604, 0660, 0644, 0610)
 	{
 		chmod $mode, $file;
-		refused_file('F0000', "cannot use secret file \"$file\": group or others have access to it",
+		refused_file(
+			'F0000', "cannot use secret file \"$file\": group or others have access to it",
 			'Use mode 0600, or 0640 if root owns the file.');
 	}
 	chmod 0600, $file;
@@ -125,13 +139,19 @@ subtest 'secret files' => sub {
 # What a hint says has to work as it stands, once the gaps are filled.
 subtest 'hints that are statements' => sub {
 	$node->safe_psql('postgres', 'DROP SERVER canopy CASCADE');
-	my $error = refused('42704', $health, 'server "canopy" does not exist',
+	my $error = refused(
+		'42704', $health, 'server "canopy" does not exist',
 		q{CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (team_id '…');});
 	run_hint($error, $sandbox->team_id);
-	alter_server("ADD base_url '" . $sandbox->base_url . "', ADD allow_private_addresses 'true', ADD ca_file '" . $sandbox->ca_file . q{'});
+	alter_server("ADD base_url '"
+		  . $sandbox->base_url
+		  . "', ADD allow_private_addresses 'true', ADD ca_file '"
+		  . $sandbox->ca_file
+		  . q{'});
 
 	my $user = $node->safe_psql('postgres', 'SELECT quote_ident(current_user)');
-	$error = refused('42704', $fetch, undef,
+	$error = refused(
+		'42704', $fetch, undef,
 		"CREATE USER MAPPING FOR $user SERVER canopy OPTIONS (client_id '…', client_secret_file '/…');");
 	like($error->{message}, qr/^role "?\Q$user\E"? has no user mapping for server "canopy"$/, 'message');
 	run_hint($error, $sandbox->client_id, CanopyTest::secret_file($sandbox->client_secret));

@@ -20,7 +20,8 @@ my @characters = map { chr } 1 .. 255;
 my @values = (
 	join('', @characters),
 	(map { "a${_}b" } grep { /[^A-Za-z0-9]/ && ord() < 128 } @characters),
-	'/', '?', '#', '&', '%', "\x7f", '...', '%2e', '%2e%2e', '%2E%2e/', '../..', '../../health', '..%2f..', '..\\..', '//',
+	'/', '?', '#', '&', '%', "\x7f", '...', '%2e', '%2e%2e', '%2E%2e/', '../..', '../../health', '..%2f..', '..\\..',
+	'//',
 	'/x', 'x/', '?a=b', '#f', 'a?b#c', '&limit=1', 'a=b&c=d', '%00', '%0d%0a', "x\r\nX-Injected: 1", "\nX-Injected: 1",
 	"x HTTP/1.1\r\nHost: other\r\n\r\nGET /injected HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	'@other', 'x:y@other', '%20', "\x{2028}", "\x{FF0E}\x{FF0E}\x{FF0F}", "\x{10FFFF}", 'x' x 2000);
@@ -35,9 +36,10 @@ create_canopy_server(
 create_attempt($node);
 
 subtest 'path and query' => sub {
-	my @requests = sent(
-		"SELECT canopy_call('get-carrier', jsonb_build_object('carrierId', %1\$s, 'products', %1\$s, 'public_alias', %1\$s))",
-		@values);
+	my @requests = sent(<<~'SQL', @values);
+		SELECT canopy_call('get-carrier',
+			jsonb_build_object('carrierId', %1$s, 'products', %1$s, 'public_alias', %1$s))
+		SQL
 
 	for my $value (@values)
 	{
@@ -50,8 +52,7 @@ subtest 'path and query' => sub {
 	for my $value ('', '.', '..')
 	{
 		$sandbox->clear_log;
-		is(
-			(attempts($node, qq{SELECT canopy_call('get-pull-by-id', '{"pullId": "$value"}')}))[0]{sqlstate},
+		is( (attempts($node, qq{SELECT canopy_call('get-pull-by-id', '{"pullId": "$value"}')}))[0]{sqlstate},
 			'22023', "\"$value\" is refused");
 		is(scalar(my @all = $sandbox->log), 0, 'and not sent');
 	}
@@ -80,8 +81,10 @@ subtest "a secret for server $_" => \&stays_credential, $_ for qw(canopy header_
 subtest 'a secret in a file' => sub {
 	my $file = CanopyTest::secret_file("secret\rX-Injected: 1");
 
-	$node->safe_psql('postgres',
-		"ALTER USER MAPPING FOR CURRENT_USER SERVER header_pair OPTIONS (DROP client_secret, ADD client_secret_file '$file')");
+	$node->safe_psql('postgres', <<~"SQL");
+		ALTER USER MAPPING FOR CURRENT_USER SERVER header_pair
+		OPTIONS (DROP client_secret, ADD client_secret_file '$file')
+		SQL
 	$sandbox->clear_log;
 	my ($error) = attempts($node, q{SELECT canopy_call('get-team', NULL, NULL, 'header_pair')});
 	is($error->{sqlstate}, '22023', 'SQLSTATE');
@@ -98,7 +101,8 @@ subtest 'a header' => sub {
 	$sandbox->clear_log;
 	for my $operation (@operations)
 	{
-		my ($error) = attempts($node,
+		my ($error) = attempts(
+			$node,
 			qq{SELECT canopy_call('$operation', '{"pullId": "x", "pull-jwt": "x\\r\\nX-Injected: 1"}')});
 		is($error->{sqlstate}, '0A000', $operation);
 	}

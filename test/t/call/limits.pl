@@ -39,8 +39,7 @@ subtest 'too large' => sub {
 		'100,000 headers' => { kind => 'headers', count => 100_000 },
 		'a header of 90 KB' => { kind => 'headers', count => 1, size => 90_000 },
 		'a header of 300 KB' => { kind => 'headers', count => 1, size => 300_000 },
-		'10,000 answers before the answer' =>
-		  raw("HTTP/1.1 103 Early Hints\r\n\r\n" x 10_000, good_answer()));
+		'10,000 answers before the answer' => raw("HTTP/1.1 103 Early Hints\r\n\r\n" x 10_000, good_answer()));
 	for my $name (sort keys %answers)
 	{
 		my $error = answers($health, '54000', $name, $answers{$name});
@@ -72,8 +71,7 @@ subtest 'just large enough' => sub {
 	my $call = q{SELECT length(canopy_call('get-carriers') ->> 0)};
 	my $largest = '"' . 'x' x ($megabyte - 2) . '"';
 
-	is(
-		answers($call, '00000', 'an answer as large as allowed', { kind => 'body', body => $largest })->{answer},
+	is( answers($call, '00000', 'an answer as large as allowed', { kind => 'body', body => $largest })->{answer},
 		$megabyte - 2, 'all of it');
 	answers($call, '54000', 'one more byte', { kind => 'body', body => "$largest " });
 
@@ -136,7 +134,8 @@ subtest 'no answer to make sense of' => sub {
 		'a negative length' => [ '08006', "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" ],
 		'a bad chunk' => [ '08006', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" ],
 		'bad gzip' => [ '08006', "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd" ],
-		'an unknown encoding' => [ '08006', "HTTP/1.1 200 OK\r\nContent-Encoding: rot13\r\nContent-Length: 4\r\n\r\nabcd" ],
+		'an unknown encoding' =>
+		  [ '08006', "HTTP/1.1 200 OK\r\nContent-Encoding: rot13\r\nContent-Length: 4\r\n\r\nabcd" ],
 		'a header with a zero byte' => [ '08006', "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n" ],
 		'another protocol' => [ '08006', "220 smtp.test ready\r\n" ],
 		'random bytes' => [ '08006', join('', map { chr int rand 256 } 1 .. 500) ],

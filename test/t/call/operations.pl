@@ -51,10 +51,10 @@ done_testing();
 # The catalogue says what the description says.
 sub documented
 {
-	my $rows = $json->decode(
-		$node->safe_psql('postgres', q{
-			SELECT json_object_agg(operation, to_json(o))
-			FROM canopy_summit.operation o WHERE provider = 'canopy'}));
+	my $rows = $json->decode($node->safe_psql('postgres', <<~'SQL'));
+		SELECT json_object_agg(operation, to_json(o))
+		FROM canopy_summit.operation o WHERE provider = 'canopy'
+		SQL
 
 	is_deeply([ sort keys %$rows ], \@names, 'the catalogue has the operations of the API and no others');
 	for my $name (@names)
@@ -63,8 +63,7 @@ sub documented
 		my %of_method = (GET => 'safe', POST => 'unsafe');
 		my $row = $rows->{$name};
 		is_deeply(
-			{
-				method => $row->{method},
+			{   method => $row->{method},
 				path => $row->{path},
 				auth => $row->{auth},
 				errors => $row->{errors},
@@ -75,11 +74,8 @@ sub documented
 				destructive => $row->{destructive},
 				parameters => {
 					map { ("$_->{in} $_->{name}" => [ $_->{required}, $_->{values} ]) }
-					  grep { $_->{in} ne 'confirmation' } @{ $row->{parameters} }
-				}
-			},
-			{
-				method => $facts->{method},
+					grep { $_->{in} ne 'confirmation' } @{ $row->{parameters} } } },
+			{   method => $facts->{method},
 				path => $facts->{path},
 				auth => $facts->{security} eq 'basic' ? 'team' : $facts->{security},
 				errors => errors_of($facts),
@@ -89,10 +85,8 @@ sub documented
 				envelope => envelope_of($facts),
 				destructive => boolean(grep { $_ eq $name } @destructive),
 				parameters => {
-					map { ("$_->{in} $_->{name}" => [ boolean($_->{required}), values_of($_) ]) }
-					  parameters_of($facts)
-				}
-			},
+					map { ("$_->{in} $_->{name}" => [ boolean($_->{required}), values_of($_) ]) } parameters_of($facts)
+				} },
 			"$name is in the catalogue as documented");
 	}
 	return;
@@ -122,7 +116,9 @@ sub sent_as_documented
 
 	for my $name (@callable)
 	{
-		is_deeply($returned->{$name}, { returned => $answer{$name}[1] }, "$name at server $server returns the answer, unwrapped");
+		is_deeply(
+			$returned->{$name}, { returned => $answer{$name}[1] },
+			"$name at server $server returns the answer, unwrapped");
 		my $request = shift @requests;
 		request_is($name, $server, $request);
 		next unless envelope_of($operations->{$name}) eq 'redirect';
@@ -138,7 +134,7 @@ sub request_is
 {
 	my ($name, $server, $request) = @_;
 	my $facts = $operations->{$name};
-	my %given = given($facts);
+	my %given = given ($facts);
 	my $what = "$name at server $server";
 
 	is($request->{operation}, $name, "$what is that operation");
@@ -201,7 +197,7 @@ sub input_refused
 			my $listed = $error->{hint} // '';
 			$listed =~ s/, confirm \(required\)|confirm \(required\)//;
 			$listed =~ s/^[^:]*: (.*)\.$/$1/;
-			is("$error->{sqlstate} " . ($error->{message} =~ /"\Q$blamed\E"/ ? $blamed : $error->{message}),
+			is( "$error->{sqlstate} " . ($error->{message} =~ /"\Q$blamed\E"/ ? $blamed : $error->{message}),
 				"22023 $blamed", "$name with $key is refused by name");
 			is_deeply(
 				[ sort split /, /, $listed eq 'none' ? '' : $listed ],
@@ -219,7 +215,8 @@ sub input_refused
 		[ empty => q{canopy_call('get-widgetId', '{"widgetId": ""}')} ]);
 	is_deeply(
 		{ map { ($_ => $errors->{$_}{sqlstate}) } keys %$errors },
-		{ unknown => '22023', null => '22004', array => '22023', scalar => '22023', body => '22023', dots => '22023', empty => '22023' },
+		{   unknown => '22023', null => '22004', array => '22023', scalar => '22023', body => '22023', dots => '22023',
+			empty => '22023' },
 		'other input that cannot be sent is refused');
 	is(scalar $sandbox->log, 0, 'nothing of all that was sent');
 	return;
@@ -252,7 +249,7 @@ sub confirmation_needed
 	$sandbox->clear_log;
 	for my $name (@destructive)
 	{
-		my %given = given($operations->{$name});
+		my %given = given ($operations->{$name});
 		my $errors = attempts(
 			[ missing => call_sql($name, 'canopy', $given{path}) ],
 			[ null => call_sql($name, 'canopy', { %{ $given{path} }, confirm => undef }) ],
@@ -279,7 +276,8 @@ sub parameters_of
 	my %required = map { ($_ => 1) } @{ $schema->{required} // [] };
 
 	return (
-		map({ +{ %$_, required => $_->{required} || $_->{in} eq 'path' } } grep { $_->{name} ne 'teamId' } @{ $facts->{params} // [] }),
+		map({ +{ %$_, required => $_->{required} || $_->{in} eq 'path' } }
+			grep { $_->{name} ne 'teamId' } @{ $facts->{params} // [] }),
 		map({ +{ %{ $schema->{fields}{$_} }, name => $_, in => 'body', required => $required{$_} } }
 			sort keys %{ $schema->{fields} // {} }));
 }
@@ -335,7 +333,8 @@ sub is_personal
 sub is_secret
 {
 	my ($name) = @_;
-	return $json->encode((success_of($operations->{$name}))[1]) =~ /"(signing_secret|reconnect_token|client_secret|pull_jwt)"/;
+	return $json->encode((success_of($operations->{$name}))[1]) =~
+	  /"(signing_secret|reconnect_token|client_secret|pull_jwt)"/;
 }
 
 # A value like no other, with characters that mean something in URLs.
@@ -394,7 +393,8 @@ sub answer_of
 	if ($envelope eq 'redirect')
 	{
 		return (
-			{ kind => 'redirect', location => 'https://localhost:' . $sandbox->download_port . "/pdf/$name?signature=s" },
+			{   kind => 'redirect',
+				location => 'https://localhost:' . $sandbox->download_port . "/pdf/$name?signature=s" },
 			{ content_type => 'image/tiff', base64 => encode_base64($pdf, '') });
 	}
 	if ($envelope eq 'binary')
@@ -503,14 +503,13 @@ sub encoded { my ($text) = @_; utf8::encode($text); return $text }
 sub call_sql
 {
 	my ($name, $server, $params, $body) = @_;
-	my %given = given($operations->{$name});
+	my %given = given ($operations->{$name});
 
 	$params //= {
 		%{ $given{path} }, %{ $given{query} }, %{ $given{header} },
 		(grep { $_ eq $name } @destructive)
 		? (confirm => (values %{ $given{path} })[0] // $sandbox->team_id)
-		: ()
-	};
+		: () };
 	$body //= $given{body};
 	return sprintf 'canopy_call(%s, %s, %s, %s)', CanopyTest::quoted($name), CanopyTest::quoted($json->encode($params)),
 	  %$body ? CanopyTest::quoted($json->encode($body)) : 'NULL', CanopyTest::quoted($server);
@@ -520,7 +519,7 @@ sub call_sql
 sub changed
 {
 	my ($name, $parameter, $value) = @_;
-	my %given = given($operations->{$name});
+	my %given = given ($operations->{$name});
 	my %params = (%{ $given{path} }, %{ $given{query} });
 	my %body = %{ $given{body} };
 
@@ -537,10 +536,14 @@ sub attempts
 {
 	my $options = ref $_[0] eq 'HASH' ? shift : {};
 	my $number = 0;
-	my $rows = join ', ', map { '(' . join(', ', $number++, map { CanopyTest::quoted($_) } @$_) . ')' } @_;
+	my $rows = join ', ', map {
+		'(' . join(', ', $number++, map { CanopyTest::quoted($_) } @$_) . ')'
+	} @_;
 	my $role = $options->{role} ? "SET ROLE $options->{role};" : '';
 
-	my $output = $node->safe_psql('postgres', "$role SELECT json_object_agg(key, attempt(sql) ORDER BY number) FROM (VALUES $rows) AS v(number, key, sql)");
+	my $output = $node->safe_psql(
+		'postgres',
+		"$role SELECT json_object_agg(key, attempt(sql) ORDER BY number) FROM (VALUES $rows) AS v(number, key, sql)");
 	return $json->decode($output);
 }
 
@@ -573,8 +576,10 @@ sub make_roles
 		CREATE ROLE pii_fetcher;
 		CREATE ROLE just_admin;
 		GRANT USAGE ON FOREIGN SERVER closed TO nobody, just_reader, just_fetcher, pii_fetcher, just_admin;
-		SELECT canopy_summit.grant_access('just_reader', 'reader'), canopy_summit.grant_access('just_fetcher', 'fetcher'),
-			canopy_summit.grant_access('pii_fetcher', 'fetcher'), canopy_summit.grant_access('pii_fetcher', 'pii_reader'),
+		SELECT canopy_summit.grant_access('just_reader', 'reader'),
+			canopy_summit.grant_access('just_fetcher', 'fetcher'),
+			canopy_summit.grant_access('pii_fetcher', 'fetcher'),
+				canopy_summit.grant_access('pii_fetcher', 'pii_reader'),
 			canopy_summit.grant_access('just_admin', 'admin');
 		END
 	return;

@@ -32,14 +32,15 @@ sub listing
 	for my $number (1 .. 165)
 	{
 		my $id = sprintf 'list-%03d', $number;
-		$sandbox->put_pull($id, {
-			pull_id => $id,
-			status => $number % 2 ? 'SUCCESS' : 'STARTED',
-			type => 'PULLING_DATA',
-			created_at => sprintf('%s.%03dZ', $moment, $number),
-			account_identifier => $number % 3 ? "account $number" : undef,
-			meta_data => { number => $number },
-			is_archived => $number % 5 ? JSON::PP::false : JSON::PP::true });
+		$sandbox->put_pull(
+			$id,
+			{   pull_id => $id,
+				status => $number % 2 ? 'SUCCESS' : 'STARTED',
+				type => 'PULLING_DATA',
+				created_at => sprintf('%s.%03dZ', $moment, $number),
+				account_identifier => $number % 3 ? "account $number" : undef,
+				meta_data => { number => $number },
+				is_archived => $number % 5 ? JSON::PP::false : JSON::PP::true });
 	}
 	my @all = map { $_->{pull_id} } @{ $sandbox->control(GET => 'pulls')->{pulls} };
 	$sandbox->clear_log;
@@ -58,19 +59,25 @@ sub listing
 		[ list("since => '$moment.120Z', before => '$moment.122Z'") ],
 		[ 'list-122', 'list-121', 'list-120' ], 'since and before include their moments');
 	is_deeply(
-		[ list("since => '2031-05-06 16:08:09.120+09', before => '2031-05-06 03:08:09.120-04'", "SET TIME ZONE 'America/New_York';") ],
-		['list-120'], 'in whatever time zone they are given');
-	is(scalar sqlstate_of($node, "SELECT canopy_list_pulls(since => '-infinity')"), '22008', 'an infinite moment is refused');
+		[   list(
+				"since => '2031-05-06 16:08:09.120+09', before => '2031-05-06 03:08:09.120-04'",
+				"SET TIME ZONE 'America/New_York';") ],
+		['list-120'],
+		'in whatever time zone they are given');
+	is( scalar sqlstate_of($node, "SELECT canopy_list_pulls(since => '-infinity')"), '22008',
+		'an infinite moment is refused');
 
 	my ($row) = rows(qq{SELECT * FROM canopy_list_pulls('$moment.120Z', '$moment.120Z')});
 	is_deeply(
 		$row,
-		{
-			pull_id => 'list-120', status => 'STARTED', type => 'PULLING_DATA', created_at => '2031-05-06T07:08:09.12+00:00',
-			account_identifier => undef, meta_data => { number => 120 }, is_archived => JSON::PP::true, stored => JSON::PP::false
-		},
+		{   pull_id => 'list-120', status => 'STARTED', type => 'PULLING_DATA',
+			created_at => '2031-05-06T07:08:09.12+00:00',
+			account_identifier => undef, meta_data => { number => 120 }, is_archived => JSON::PP::true,
+			stored => JSON::PP::false },
 		'a row has the fields of its pull');
-	$node->safe_psql('postgres', q{SELECT canopy_store_pull('{"pull_id": "list-007"}'), canopy_store_pull('{"pull_id": "list-008"}', 'other')});
+	$node->safe_psql('postgres', <<~'SQL');
+		SELECT canopy_store_pull('{"pull_id": "list-007"}'), canopy_store_pull('{"pull_id": "list-008"}', 'other')
+		SQL
 	is_deeply(
 		[ map { $_->{pull_id} } rows('SELECT * FROM canopy_list_pulls(max_rows => NULL) WHERE stored') ],
 		['list-007'], 'stored says what is stored of this server');
@@ -81,7 +88,9 @@ sub listing
 sub odd_listings
 {
 	my @ids = map { "id $_" } 1 .. 199;
-	my $page = sub { +{ kind => 'body', body => { total_pulls => 199, pulls => [ map { +{ pull_id => $_ } } @_ ] } } };
+	my $page = sub {
+		+{ kind => 'body', body => { total_pulls => 199, pulls => [ map { +{ pull_id => $_ } } @_ ] } };
+	};
 	$sandbox->arm(fault => $page->(@ids[ 0 .. 99 ]));
 	$sandbox->arm(fault => $page->(@ids[ 99 .. 198 ]));
 	$sandbox->arm(fault => $page->());
@@ -89,7 +98,9 @@ sub odd_listings
 
 	$sandbox->clear;
 	$sandbox->arm(times => undef, fault => $page->(@ids[ 0 .. 99 ]));
-	is_deeply([ list('max_rows => NULL') ], [ @ids[ 0 .. 99 ] ], 'a server that repeats its first page for ever is left');
+	is_deeply(
+		[ list('max_rows => NULL') ], [ @ids[ 0 .. 99 ] ],
+		'a server that repeats its first page for ever is left');
 
 	my @long = map { 'x' x 300 . $_ } 1 .. 3;
 	$sandbox->clear;
@@ -97,20 +108,27 @@ sub odd_listings
 	is_deeply([ list('') ], \@long, 'long ids are told apart');
 
 	$sandbox->clear;
-	$sandbox->arm(fault => { kind => 'body', body => { pulls => [ 1, undef, 'x', [], {}, { pull_id => undef }, { pull_id => 'good' } ] } });
+	$sandbox->arm(
+		fault => {
+			kind => 'body', body => { pulls => [ 1, undef, 'x', [], {}, { pull_id => undef }, { pull_id => 'good' } ] }
+		});
 	is_deeply([ list('') ], ['good'], 'what is no pull is passed over');
 
 	# The second page never comes. Where the first has not come before the timeout, again with a longer one.
 	my $seconds = 0.5;
-	wait_until('the timeout comes while it waits for its second page', sub {
-		$seconds *= 2;
-		$sandbox->clear;
-		$sandbox->clear_log;
-		$sandbox->arm(fault => $page->(@ids[ 0 .. 99 ]));
-		$sandbox->hold;
-		is(scalar sqlstate_of($node, "SET statement_timeout = '$seconds s'; SELECT canopy_list_pulls(max_rows => NULL)"), '57014', 'a listing can be cancelled');
-		return join(', ', pages()) eq '100 at 0, 100 at 100';
-	});
+	wait_until(
+		'the timeout comes while it waits for its second page',
+		sub {
+			$seconds *= 2;
+			$sandbox->clear;
+			$sandbox->clear_log;
+			$sandbox->arm(fault => $page->(@ids[ 0 .. 99 ]));
+			$sandbox->hold;
+			is(scalar sqlstate_of($node, <<~"SQL"), '57014', 'a listing can be cancelled');
+				SET statement_timeout = '$seconds s'; SELECT canopy_list_pulls(max_rows => NULL)
+				SQL
+			return join(', ', pages()) eq '100 at 0, 100 at 100';
+		});
 	$sandbox->clear;
 	return;
 }
@@ -118,14 +136,15 @@ sub odd_listings
 sub listing_levels
 {
 	# Pulls, their metadata, their accounts, and accounts that are masked as in the views.
-	my $fields = join ', ', map { "count(*) FILTER (WHERE $_) > 0" }
-	  'pull_id IS NOT NULL', 'meta_data IS NOT NULL', q{account_identifier <> '***'}, q{account_identifier = '***'};
+	my $fields = join ', ', map { "count(*) FILTER (WHERE $_) > 0" } 'pull_id IS NOT NULL', 'meta_data IS NOT NULL',
+	  q{account_identifier <> '***'}, q{account_identifier = '***'};
 	my %seen = (pulls_nobody => '42501', pulls_reader => '42501', pulls_fetcher => 't|f|f|t', pulls_pii => 't|t|t|f');
 
 	for my $role (sort keys %seen)
 	{
 		my $sql = "SET ROLE $role; SELECT $fields FROM canopy_list_pulls()";
-		is(scalar sqlstate_of($node, $sql) // $node->safe_psql('postgres', $sql), $seen{$role}, "$role sees " . $seen{$role});
+		is( scalar sqlstate_of($node, $sql) // $node->safe_psql('postgres', $sql), $seen{$role},
+			"$role sees " . $seen{$role});
 	}
 	return;
 }
@@ -141,26 +160,33 @@ sub archiving
 
 	$sandbox->clear_log;
 	is($node->safe_psql('postgres', "SELECT canopy_archive_pull('newer')"), 't', 'archiving says what is now');
-	is_deeply([ map { $_->{operation} } $sandbox->log ], [ 'patch-pull-by-id', 'get-pull-by-id' ], 'one change, one fetch');
+	is_deeply(
+		[ map { $_->{operation} } $sandbox->log ], [ 'patch-pull-by-id', 'get-pull-by-id' ],
+		'one change, one fetch');
 	is($sandbox->pull('newer')->{is_archived}, JSON::PP::true, 'the pull is archived at the server');
 	is(shown(), $old, 'the views show the one before');
 	is(versions('newer'), '2|t', 'the archived one has a second version');
 
-	is($node->safe_psql('postgres', "SELECT canopy_archive_pull('newer', false)"), 'f', 'a pull can be taken out again');
+	is( $node->safe_psql('postgres', "SELECT canopy_archive_pull('newer', false)"), 'f',
+		'a pull can be taken out again');
 	is($sandbox->pull('newer')->{is_archived}, JSON::PP::false, 'at the server');
 	is(shown(), 'newer', 'and in the views');
 	is(versions('newer'), '3|f', 'as a third version');
 
 	$sandbox->clear_log;
-	is($node->safe_psql('postgres', "SELECT canopy_archive_pull('$not_stored')"), 't', 'a pull that is not stored can be archived');
+	is( $node->safe_psql('postgres', "SELECT canopy_archive_pull('$not_stored')"), 't',
+		'a pull that is not stored can be archived');
 	is_deeply([ map { $_->{operation} } $sandbox->log ], ['patch-pull-by-id'], 'and is not fetched');
 	is(versions($not_stored), '', 'nor stored');
 
 	my %refused = (
-		"canopy_archive_pull('missing')" => '02000', 'canopy_archive_pull(NULL)' => '22004', "canopy_archive_pull('newer', NULL)" => '22004');
+		"canopy_archive_pull('missing')" => '02000', 'canopy_archive_pull(NULL)' => '22004',
+		"canopy_archive_pull('newer', NULL)" => '22004');
 	is(scalar sqlstate_of($node, "SELECT $_"), $refused{$_}, "$_ is refused") for sort keys %refused;
-	is(scalar sqlstate_of($node, "SET ROLE pulls_pii; SELECT canopy_archive_pull('newer')"), '42501', 'it takes an admin');
-	is(scalar sqlstate_of($node, "BEGIN READ ONLY; SELECT canopy_archive_pull('newer')"), '25006', 'and a transaction that writes');
+	is( scalar sqlstate_of($node, "SET ROLE pulls_pii; SELECT canopy_archive_pull('newer')"), '42501',
+		'it takes an admin');
+	is( scalar sqlstate_of($node, "BEGIN READ ONLY; SELECT canopy_archive_pull('newer')"), '25006',
+		'and a transaction that writes');
 	is(versions('newer'), '3|f', 'nothing has changed by that');
 	$sandbox->reset_state;
 	return;
@@ -180,7 +206,10 @@ sub carriers
 
 	$sandbox->arm(match => { path => '/carriers/' }, fault => { kind => 'body', body => \%carrier });
 	is_deeply([ rows(q{SELECT * FROM canopy_carrier('x')}) ], [ \%row ], 'a carrier has every field of the API');
-	$sandbox->arm(fault => { kind => 'body', body => [ \%carrier, {}, { carrier_id => 'third', disablePasswordField => $no, products => 'text' } ] });
+	$sandbox->arm(
+		fault => {
+			kind => 'body',
+			body => [ \%carrier, {}, { carrier_id => 'third', disablePasswordField => $no, products => 'text' } ] });
 	is_deeply(
 		[ rows('SELECT * FROM canopy_carriers()') ],
 		[ \%row, \%bare, { %bare, carrier_id => 'third', disable_password_field => $no } ],
@@ -190,14 +219,21 @@ sub carriers
 	my @all = rows('SELECT * FROM canopy_carriers()');
 	my @commercial = rows(q{SELECT * FROM canopy_carriers(ARRAY['commercial'])});
 	cmp_ok(scalar @commercial, '<', scalar @all, 'products leave fewer');
-	is_deeply(\@commercial, [ grep { grep { $_ eq 'commercial' } @{ $_->{products} } } @all ], 'namely those that have them');
+	is_deeply(
+		\@commercial,
+		[   grep {
+				grep { $_ eq 'commercial' }
+				  @{ $_->{products} }
+			} @all ],
+		'namely those that have them');
 	rows(q{SELECT * FROM canopy_carriers(ARRAY['personal', 'commercial'])});
 	rows(q{SELECT * FROM canopy_carriers(public_alias => 'sandbox-link')});
 	is_deeply(
 		[ map { $_->{path} =~ s/^.*carriers//r } $sandbox->log ],
 		[ '', '?products=commercial', '?products=personal%2Ccommercial', '?public_alias=sandbox-link' ],
 		'filters go into the query');
-	is(scalar sqlstate_of($node, q{SELECT canopy_carriers(ARRAY['personal'], 'sandbox-link')}), '22023', 'both filters are refused');
+	is( scalar sqlstate_of($node, q{SELECT canopy_carriers(ARRAY['personal'], 'sandbox-link')}), '22023',
+		'both filters are refused');
 	is_deeply([ rows(qq{SELECT * FROM canopy_carrier('$all[1]{carrier_id}')}) ], [ $all[1] ], 'one carrier by its id');
 	is(scalar sqlstate_of($node, q{SELECT canopy_carrier('nobody')}), '02000', 'an id that is none');
 	return;
@@ -234,8 +270,10 @@ sub connect_link
 		q{canopy_connect_link('a', '{"id": "lead-42", "flag": true, "count": 17, "none": null}')} =>
 		  "$origin/c/a?ccmeta-id=lead-42&ccmeta-flag=true&ccmeta-count=17",
 		q{canopy_connect_link('a', '{"k": "v"}', 'other')} => "$origin/c/a?ccmeta_k=v",
-		qq{canopy_connect_link('a', '{"a key&=": " \x{e9}/?&=#+%"}')} => "$origin/c/a?ccmeta-a%20key%26%3D=%20%C3%A9%2F%3F%26%3D%23%2B%25",
-		q{canopy_connect_link('a', '{"o": {"a": [1, "x"]}}')} => "$origin/c/a?ccmeta-o=%7B%22a%22%3A%20%5B1%2C%20%22x%22%5D%7D");
+		qq{canopy_connect_link('a', '{"a key&=": " \x{e9}/?&=#+%"}')} =>
+		  "$origin/c/a?ccmeta-a%20key%26%3D=%20%C3%A9%2F%3F%26%3D%23%2B%25",
+		q{canopy_connect_link('a', '{"o": {"a": [1, "x"]}}')} =>
+		  "$origin/c/a?ccmeta-o=%7B%22a%22%3A%20%5B1%2C%20%22x%22%5D%7D");
 
 	$sandbox->clear_log;
 	for my $call (sort keys %links)
@@ -248,7 +286,7 @@ sub connect_link
 	like($hint, qr/ALTER SERVER other OPTIONS \(ADD public_alias/, 'with a hint that prints the statement');
 	is(scalar sqlstate_of($node, "SELECT canopy_connect_link('')"), '22023', 'an empty alias is refused');
 	is(scalar sqlstate_of($node, "SELECT canopy_connect_link('a', '[1]')"), '22023', 'metadata must be an object');
-	is(scalar sqlstate_of($node, "SET ROLE pulls_fetcher; SELECT canopy_connect_link('a', server => 'plain')"),
+	is( scalar sqlstate_of($node, "SET ROLE pulls_fetcher; SELECT canopy_connect_link('a', server => 'plain')"),
 		'42501', 'a link takes USAGE on the server');
 	is(scalar $sandbox->log, 0, 'no link takes a request');
 	return;
@@ -259,16 +297,26 @@ sub personal_metadata
 {
 	my @emails = map { $json->encode($_) } 'a@example.com', 'Jo <jo.b+c@mail.example.co>', 'mailto:A@EXAMPLE.ORG';
 	my @numbers = (
-		(map { $json->encode($_) } '123-45-6789', '123 45 6789', '123456789', ' 123-45-6789 ', '415-555-2671', '(415) 555-2671',
+		(   map { $json->encode($_) } '123-45-6789', '123 45 6789', '123456789', ' 123-45-6789 ', '415-555-2671',
+			'(415) 555-2671',
 			'+1 (415) 555-2671', '1-415-555-2671', '415.555.2671', '4155552671', '+442071838750'),
-		'123456789', '4155552671');
+		'123456789',
+		'4155552671');
 	my @ids = (
-		(map { $json->encode($_) } 'lead-42', '1234567', '12345678', '2026-01-31', '01/31/2026', '2026-01-31T10:20:30.400Z',
-			'8f14e45f-ceea-467f-a1d4-0123456789ab', '12345678-1234-1234-1234-123456789012', 'C-4155552671', 'user@localhost', '@handle',
+		(   map { $json->encode($_) } 'lead-42', '1234567', '12345678', '2026-01-31', '01/31/2026',
+			'2026-01-31T10:20:30.400Z',
+			'8f14e45f-ceea-467f-a1d4-0123456789ab', '12345678-1234-1234-1234-123456789012', 'C-4155552671',
+			'user@localhost', '@handle',
 			'1767225600', '4155552671234567', '', 'a.b.c'),
-		17, '1234567', '1767225600000', '1.5', 'true', 'null');
+		17,
+		'1234567',
+		'1767225600000',
+		'1.5', 'true',
+		'null');
 
-	my %nested = map { my $value = $_; ($value => [ qq({"key": $value}), qq({"key": {"deep": ["x", {"deeper": $value}]}}) ]) } @emails, @numbers, @ids;
+	my %nested =
+	  map { my $value = $_; ($value => [ qq({"key": $value}), qq({"key": {"deep": ["x", {"deeper": $value}]}}) ]) }
+	  @emails, @numbers, @ids;
 	my %refusal = refusals('{"a@example.com": 1}', '{"a": {"415-555-2671": 1}}', map { @$_ } values %nested);
 	for my $value (@emails, @numbers)
 	{
@@ -350,7 +398,8 @@ sub make_roles
 		CREATE ROLE pulls_fetcher;
 		CREATE ROLE pulls_pii;
 		GRANT USAGE ON FOREIGN SERVER canopy TO pulls_nobody, pulls_reader, pulls_fetcher, pulls_pii;
-		SELECT canopy_summit.grant_access('pulls_reader', 'reader'), canopy_summit.grant_access('pulls_fetcher', 'fetcher'),
+		SELECT canopy_summit.grant_access('pulls_reader', 'reader'),
+			canopy_summit.grant_access('pulls_fetcher', 'fetcher'),
 			canopy_summit.grant_access('pulls_pii', 'fetcher'), canopy_summit.grant_access('pulls_pii', 'pii_reader');
 		SQL
 	return;

@@ -56,8 +56,10 @@ done_testing();
 sub is_not_followed
 {
 	my ($status, $location) = @_;
-	my @calls = map { ("SELECT canopy_fetch_pull('$pull_id', server => '$_')",
-		"SELECT canopy_archive_pull('$pull_id', server => '$_')") } qw(basic header_pair);
+	my @calls = map {
+		(   "SELECT canopy_fetch_pull('$pull_id', server => '$_')",
+			"SELECT canopy_archive_pull('$pull_id', server => '$_')")
+	} qw(basic header_pair);
 
 	$sandbox->clear_log;
 	$sandbox->arm(times => scalar @calls, fault => { kind => 'redirect', status => $status, location => $location });
@@ -81,7 +83,10 @@ sub download
 }
 
 # What came to the sandbox's second listener since the log was cleared.
-sub downloads { return grep { $_->{listener} eq 'download' } $sandbox->log }
+sub downloads
+{
+	return grep { $_->{listener} eq 'download' } $sandbox->log;
+}
 
 sub follows_download
 {
@@ -135,7 +140,6 @@ sub refuses_other_downloads
 		is($error->{sqlstate}, '42501', "to $location");
 		is(scalar downloads(), 0, 'no request for the document');
 	}
-	is($sandbox->listener_state($trap{$_})->{connections}, 0, "connections to the $_ listener")
-	  for sort keys %trap;
+	is($sandbox->listener_state($trap{$_})->{connections}, 0, "connections to the $_ listener") for sort keys %trap;
 	return;
 }

@@ -76,7 +76,8 @@ subtest 'where a file may be' => sub {
 	{
 		is((sqlstates($node, "$alter '$path')"))[0], '22023', "$path is refused as an option");
 	}
-	my %places = (file => 'in the data directory', 'directory/secret' => 'in the data directory',
+	my %places = (
+		file => 'in the data directory', 'directory/secret' => 'in the data directory',
 		'process/secret' => 'in the data directory', environ => 'not a file on disk');
 	for my $name (sort keys %places)
 	{
@@ -98,11 +99,16 @@ subtest 'where a file may be' => sub {
 	{
 		$node->append_conf('postgresql.conf', "canopy_summit.instance_file = '$case->[0]'");
 		$node->reload;
-		wait_until('the setting is there', sub {
-			$node->safe_psql('postgres', 'SELECT canopy_summit.server_environment(NULL); SHOW canopy_summit.instance_file') =~ /\Q$case->[0]/;
-		});
+		wait_until(
+			'the setting is there',
+			sub {
+				$node->safe_psql('postgres', <<~'SQL') =~ /\Q$case->[0]/;
+					SELECT canopy_summit.server_environment(NULL); SHOW canopy_summit.instance_file
+					SQL
+			});
 		is(scalar sqlstate_of($node, 'SELECT canopy_summit.instance()'), $case->[1], "instance_file $case->[0]");
-		is(scalar sqlstate_of($node, 'SELECT canopy_summit.owner_name(10, NULL, 1)'), undef, 'what only shows works without it') if $case->[0] =~ /gone/;
+		is( scalar sqlstate_of($node, 'SELECT canopy_summit.owner_name(10, NULL, 1)'), undef,
+			'what only shows works without it') if $case->[0] =~ /gone/;
 	}
 	$node->append_conf('postgresql.conf', q{canopy_summit.instance_file = ''});
 	$node->reload;
@@ -115,7 +121,8 @@ subtest 'whose mapping' => sub {
 		CREATE ROLE other;
 		CREATE ROLE outside;
 		SELECT canopy_summit.grant_access(role, level)
-		FROM unnest(ARRAY['alone', 'other', 'outside']::regrole[]) AS role, unnest(ARRAY['fetcher', 'pii_reader']) AS level;
+		FROM unnest(ARRAY['alone', 'other', 'outside']::regrole[]) AS role,
+			unnest(ARRAY['fetcher', 'pii_reader']) AS level;
 		GRANT CREATE ON SCHEMA public TO other;
 		GRANT USAGE ON FOREIGN SERVER canopy TO alone, other;
 		CREATE USER MAPPING FOR other SERVER canopy OPTIONS (client_id 'other', client_secret 'of other');
@@ -126,10 +133,12 @@ subtest 'whose mapping' => sub {
 	is_deeply(sent_by('alone'), [ '42704', undef ], 'a role without mapping sends nothing');
 	is_deeply(sent_by('outside'), [ '42501', undef ], 'nor does one without USAGE on the server');
 	is_deeply(sent_by('other'), [ '28000', 'other:of other' ], 'a role with a mapping sends that one\'s');
-	is_deeply(sent_by('alone', 'SELECT call_as_other()'), [ '28000', 'other:of other' ],
+	is_deeply(
+		sent_by('alone', 'SELECT call_as_other()'), [ '28000', 'other:of other' ],
 		'a SECURITY DEFINER function calls as its owner');
 
-	$node->safe_psql('postgres',
+	$node->safe_psql(
+		'postgres',
 		q{CREATE USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (client_id 'all', client_secret 'of all')});
 	is_deeply(sent_by('alone'), [ '28000', 'all:of all' ], 'PUBLIC\'s mapping is for those without');
 	is_deeply(sent_by('other'), [ '28000', 'other:of other' ], 'and not for those with one');

@@ -19,8 +19,7 @@ is((attempts($node, $call))[0]{sqlstate}, '02000', 'a good server is asked');
 is(scalar(my @asked = $sandbox->log), 1, 'and gets the request');
 $sandbox->clear_log;
 
-for my $kind (
-	qw(cert_self_signed cert_wrong_host cert_expired cert_not_yet tls_1_1 plaintext truncated_tls))
+for my $kind (qw(cert_self_signed cert_wrong_host cert_expired cert_not_yet tls_1_1 plaintext truncated_tls))
 {
 	my $port = $sandbox->listener($kind);
 	refuses("a listener of kind $kind", "SET base_url 'https://localhost:$port'");

@@ -15,8 +15,11 @@ my $fetch = qq{canopy_enqueue('get-pull-by-id', '{"pullId": "$pull_id"}'};
 create_canopy_server($node, $sandbox, role => 'PUBLIC');
 for my $level (qw(fetcher admin))
 {
-	query($node, "CREATE ROLE has_$level; SELECT canopy_summit.grant_access('has_$level', '$level');
-		GRANT USAGE ON FOREIGN SERVER canopy TO has_$level");
+	query($node, <<~"SQL");
+		CREATE ROLE has_$level;
+		SELECT canopy_summit.grant_access('has_$level', '$level');
+		GRANT USAGE ON FOREIGN SERVER canopy TO has_$level;
+		SQL
 }
 
 # First, while nothing else can bring a worker.
@@ -39,18 +42,35 @@ sub ways
 	append_to_file("$dir/jobs", join '', map { qq{canopy\tget-pull-by-id\t{"pullId": "$pull_id"}\t$_\n} } 1 .. 3);
 	query($node, "SET ROLE has_fetcher; SELECT $fetch)");
 	query($node, "SET ROLE has_fetcher; SELECT canopy_enqueue_fetch('$other[0]', '$other[1]')");
-	query($node, "SET ROLE has_fetcher; SELECT canopy_enqueue_fetch(VARIADIC ARRAY(SELECT unnest('{$other[2],$other[3]}'::text[])))");
-	query($node, qq{SET ROLE has_fetcher; INSERT INTO canopy_summit.job (server, operation, params) VALUES ('canopy', 'get-pull-by-id', '{"pullId": "$pull_id"}') RETURNING job_id});
-	query($node, qq{SET ROLE has_fetcher;\n\\copy canopy_summit.job (server, operation, params, priority) FROM '$dir/jobs'});
+	query($node, <<~"SQL");
+		SET ROLE has_fetcher;
+		SELECT canopy_enqueue_fetch(VARIADIC ARRAY(SELECT unnest('{$other[2],$other[3]}'::text[])))
+		SQL
+	query($node, <<~"SQL");
+		SET ROLE has_fetcher;
+		INSERT INTO canopy_summit.job (server, operation, params)
+		VALUES ('canopy', 'get-pull-by-id', '{"pullId": "$pull_id"}') RETURNING job_id
+		SQL
+	query($node, <<~"SQL");
+		SET ROLE has_fetcher;
+		\\copy canopy_summit.job (server, operation, params, priority) FROM '$dir/jobs'
+		SQL
 	query($node, q{SET ROLE has_fetcher; SELECT canopy_enqueue('get-carriers')});
 	all_settled($node);
 	is(jobs_by_state($node, q{owner = 'has_fetcher'}), 'succeeded 10', 'each way sends');
 	is(query($node, 'SELECT count(DISTINCT pull_id) FROM canopy_summit.pull_version'), 5, 'and stores');
 	is(query($node, q{SELECT count(*) FROM canopy_summit.job_response}), 1, 'the answer of what is no fetch is kept');
-	is(query($node, q{SELECT count(*) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE settled AND status = 200 AND total_us > 0 AND owner = 'has_fetcher'}), 10, 'every attempt is');
-	is(query($node, "SELECT count(*) FROM canopy_enqueue_fetch('no such pull', '$pull_id')"), 2, 'a bad id beside a good one');
+	is(query($node, <<~'SQL'), 10, 'every attempt is');
+		SELECT count(*) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id)
+		WHERE settled AND status = 200 AND total_us > 0 AND owner = 'has_fetcher'
+		SQL
+	is(query($node, <<~"SQL"), 2, 'a bad id beside a good one');
+		SELECT count(*) FROM canopy_enqueue_fetch('no such pull', '$pull_id')
+		SQL
 	all_settled($node);
-	is(query($node, q{SELECT state, outcome_code FROM canopy_summit.job ORDER BY job_id DESC LIMIT 2}), "succeeded|\nfailed|NOT_FOUND", 'fails alone');
+	is(query($node, <<~'SQL'), "succeeded|\nfailed|NOT_FOUND", 'fails alone');
+		SELECT state, outcome_code FROM canopy_summit.job ORDER BY job_id DESC LIMIT 2
+		SQL
 	return;
 }
 
@@ -58,10 +78,13 @@ sub ways
 sub validation
 {
 	my @arguments = (
-		q{'no-such-operation'}, q{'get-pull-by-id'}, q{'get-pull-by-id', '{"pullId": 1}'}, q{'get-pull-by-id', '{"pullId": {}}'},
-		q{'get-pull-by-id', '{"pullId": "a", "other": 1}'}, q{'get-pull-by-id', '{"pullId": "a", "withPropertyData": "x"}'},
+		q{'no-such-operation'}, q{'get-pull-by-id'}, q{'get-pull-by-id', '{"pullId": 1}'},
+		q{'get-pull-by-id', '{"pullId": {}}'},
+		q{'get-pull-by-id', '{"pullId": "a", "other": 1}'},
+		q{'get-pull-by-id', '{"pullId": "a", "withPropertyData": "x"}'},
 		q{'get-pull-by-id', '[]'}, q{'patch-pull-by-id', '{"pullId": "a"}', '{"is_archived": "maybe"}'},
-		q{'patch-pull-by-id', '{"pullId": "a"}', '{"unknown": true}'}, q{'get-pull-by-id', '{"pullId": "a"}', server => 'nowhere'},
+		q{'patch-pull-by-id', '{"pullId": "a"}', '{"unknown": true}'},
+		q{'get-pull-by-id', '{"pullId": "a"}', server => 'nowhere'},
 		q{'delete-widgetId', '{"widgetId": "a"}'});
 	for my $arguments (@arguments)
 	{
@@ -69,37 +92,56 @@ sub validation
 		my @enqueued = sqlstate_of($node, "SELECT canopy_enqueue($arguments)");
 		ok(@enqueued > 0, "$arguments is refused");
 		# Whose wrapper a server that does not exist would have is not known.
-		is_deeply([ @enqueued[ 0 .. ($arguments =~ /nowhere/ ? 2 : 3) ] ], [ @called[ 0 .. ($arguments =~ /nowhere/ ? 2 : 3) ] ], '… as by canopy_call()');
+		is_deeply(
+			[ @enqueued[ 0 .. ($arguments =~ /nowhere/ ? 2 : 3) ] ],
+			[ @called[ 0 .. ($arguments =~ /nowhere/ ? 2 : 3) ] ], '… as by canopy_call()');
 	}
 	my %refused = (
-		'priority => 10' => '22023', 'priority => -1' => '22023', "ordering_key => repeat('x', 501)" => '22023', "dedupe_key => repeat('x', 501)" => '22023');
+		'priority => 10' => '22023', 'priority => -1' => '22023', "ordering_key => repeat('x', 501)" => '22023',
+		"dedupe_key => repeat('x', 501)" => '22023');
 	is(scalar sqlstate_of($node, "SELECT $fetch, $_)"), $refused{$_}, "$_ is refused") for sort keys %refused;
 	is(scalar sqlstate_of($node, q{INSERT INTO canopy_summit.job (server) VALUES ('canopy')}), '23502', 'no operation');
-	is(scalar sqlstate_of($node, q{INSERT INTO canopy_summit.job (operation) VALUES ('get-carriers')}), '23502', 'no server');
+	is( scalar sqlstate_of($node, q{INSERT INTO canopy_summit.job (operation) VALUES ('get-carriers')}), '23502',
+		'no server');
 	return;
 }
 
 sub rights
 {
-	my $monitor = qq{canopy_enqueue('post-monitoring', '{}', '{"pull_id": "$pull_id", "interval": "P2M"}', run_at => 'infinity')};
+	my $monitor =
+	  qq{canopy_enqueue('post-monitoring', '{}', '{"pull_id": "$pull_id", "interval": "P2M"}', run_at => 'infinity')};
 	my (@error) = sqlstate_of($node, "SET ROLE has_fetcher; SELECT $monitor");
 	is($error[0], '42501', 'a fetcher enqueues nothing unsafe');
 	like($error[3], qr/level admin/, 'the hint says who may');
 	is(sqlstate_of($node, "SET ROLE has_admin; SELECT $monitor"), undef, 'an admin does');
 	my $delete = q{canopy_enqueue('delete-widgetId', '{"widgetId": "a"%s}', run_at => 'infinity')};
-	is(scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ''), '22023', 'nor anything destructive unconfirmed');
-	is(scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ', "confirm": "b"'), '22023', 'or with another confirmation');
+	is( scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ''), '22023',
+		'nor anything destructive unconfirmed');
+	is( scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ', "confirm": "b"'), '22023',
+		'or with another confirmation');
 	is(sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ', "confirm": "a"'), undef, 'but confirmed');
-	is(scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT ' . sprintf $delete, ', "confirm": "a"'), '42501', 'a fetcher not at all');
-	query($node, qq{CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
-		CREATE USER MAPPING FOR PUBLIC SERVER summit OPTIONS (client_id 'a', client_secret 'b')});
-	@error = sqlstate_of($node, q{SELECT summit_enqueue('create-token', '{}', '{"grant_type": "client_credentials", "scope": "a"}')});
+	is( scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT ' . sprintf $delete, ', "confirm": "a"'), '42501',
+		'a fetcher not at all');
+	query($node, <<~"SQL");
+		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api
+		OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
+		CREATE USER MAPPING FOR PUBLIC SERVER summit OPTIONS (client_id 'a', client_secret 'b')
+		SQL
+	@error = sqlstate_of($node, <<~'SQL');
+		SELECT summit_enqueue('create-token', '{}', '{"grant_type": "client_credentials", "scope": "a"}')
+		SQL
 	is($error[0], '0A000', 'summit_enqueue() asks for no token');
 	like($error[3], qr/by themselves/, 'the hint says who does');
-	is(scalar sqlstate_of($node, q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": {}}')}), '22023', 'an upload by name has the same validator');
-	is(scalar sqlstate_of($node, q{SELECT canopy_enqueue('download-document-by-id', '{"pullId": "a", "documentId": "b"}')}), '0A000', 'files are not fetched by job');
-	query($node, 'CREATE ROLE has_nothing; CREATE ROLE no_usage; SELECT canopy_summit.grant_access(\'no_usage\', \'fetcher\')');
-	is(scalar sqlstate_of($node, "SET ROLE has_nothing; SELECT $fetch)"), '42501', 'without a level nothing can be enqueued');
+	is( scalar sqlstate_of($node, q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": {}}')}), '22023',
+		'an upload by name has the same validator');
+	is(scalar sqlstate_of($node, <<~'SQL'), '0A000', 'files are not fetched by job');
+		SELECT canopy_enqueue('download-document-by-id', '{"pullId": "a", "documentId": "b"}')
+		SQL
+	query($node, <<~'SQL');
+		CREATE ROLE has_nothing; CREATE ROLE no_usage; SELECT canopy_summit.grant_access('no_usage', 'fetcher')
+		SQL
+	is( scalar sqlstate_of($node, "SET ROLE has_nothing; SELECT $fetch)"), '42501',
+		'without a level nothing can be enqueued');
 	is(scalar sqlstate_of($node, "SET ROLE no_usage; SELECT $fetch)"), '42501', 'nor without USAGE on the server');
 	query($node, "DELETE FROM canopy_summit.job WHERE run_at = 'infinity'");
 	return;
@@ -108,35 +150,56 @@ sub rights
 sub somebody_else
 {
 	my $dir = PostgreSQL::Test::Utils::tempdir('copy');
-	for my $column ("owner:'postgres'", "state:'succeeded'", 'job_id:7', 'instance:1', 'fence:1', 'attempts:0', 'enqueued_at:now()', "request_hash:''", 'reconciles:1', 'epoch:1')
+	for my $column (
+		"owner:'postgres'", "state:'succeeded'", 'job_id:7', 'instance:1', 'fence:1', 'attempts:0',
+		'enqueued_at:now()', "request_hash:''", 'reconciles:1', 'epoch:1')
 	{
 		my ($name, $value) = split /:/, $column, 2;
-		is(scalar sqlstate_of($node, qq{SET ROLE has_fetcher;
-			INSERT INTO canopy_summit.job (server, operation, params, $name) VALUES ('canopy', 'get-pull-by-id', '{"pullId": "x"}', $value)}),
+		is( scalar sqlstate_of($node, <<~"SQL"),
+			SET ROLE has_fetcher;
+			INSERT INTO canopy_summit.job (server, operation, params, $name)
+			VALUES ('canopy', 'get-pull-by-id', '{"pullId": "x"}', $value)
+			SQL
 			'42501', "a role does not name column $name");
 	}
 	query($node, "COPY (SELECT * FROM canopy_summit.job LIMIT 1) TO '$dir/row'");
-	is(scalar sqlstate_of($node, "SET ROLE has_fetcher;\n\\copy canopy_summit.job FROM '$dir/row'"), '42501', 'nor copies whole rows in');
+	is( scalar sqlstate_of($node, "SET ROLE has_fetcher;\n\\copy canopy_summit.job FROM '$dir/row'"), '42501',
+		'nor copies whole rows in');
 	is(scalar sqlstate_of($node, qq{SET ROLE has_fetcher; $_}), '42501', "nor: $_") for
-	  'CREATE TRIGGER zz BEFORE INSERT ON canopy_summit.job FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
-	  q{UPDATE canopy_summit.job SET owner = 'postgres'}, 'DELETE FROM canopy_summit.job', q{SELECT owner FROM canopy_summit.job},
+	  <<~'SQL',
+		CREATE TRIGGER zz BEFORE INSERT ON canopy_summit.job FOR EACH ROW
+		EXECUTE FUNCTION suppress_redundant_updates_trigger()
+		SQL
+	  q{UPDATE canopy_summit.job SET owner = 'postgres'}, 'DELETE FROM canopy_summit.job',
+	  q{SELECT owner FROM canopy_summit.job},
 	  q{SELECT nextval('canopy_summit.job_id_seq')}, 'ALTER TABLE canopy_summit.job DISABLE TRIGGER job_fill';
 
 	query($node, q{GRANT CREATE ON SCHEMA public TO has_fetcher, has_admin});
-	query($node, qq{SET SESSION AUTHORIZATION has_fetcher;
-		CREATE FUNCTION lent() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS \$\$ SELECT $fetch, run_at => 'infinity') \$\$;
+	query($node, <<~"SQL");
+		SET SESSION AUTHORIZATION has_fetcher;
+		CREATE FUNCTION lent() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS \$\$
+		SELECT $fetch, run_at => 'infinity') \$\$;
 		CREATE FUNCTION posing() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS \$\$
 			BEGIN SET LOCAL ROLE has_admin; RETURN $fetch); END \$\$;
 		CREATE TABLE app (a int);
 		GRANT INSERT ON app TO has_admin;
-		CREATE FUNCTION app_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \$\$ BEGIN PERFORM lent(); RETURN NEW; END \$\$;
-		CREATE TRIGGER app_row AFTER INSERT ON app FOR EACH ROW EXECUTE FUNCTION app_row()});
+		CREATE FUNCTION app_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \$\$ BEGIN PERFORM lent();
+		RETURN NEW; END \$\$;
+		CREATE TRIGGER app_row AFTER INSERT ON app FOR EACH ROW EXECUTE FUNCTION app_row()
+		SQL
 	query($node, 'SET ROLE has_admin; SELECT lent(); INSERT INTO app VALUES (1)');
-	is(query($node, q{SELECT owner, count(*) FROM canopy_summit.job WHERE run_at = 'infinity' GROUP BY 1}), 'has_fetcher|2',
+	is( query($node, <<~'SQL'), 'has_fetcher|2',
+		SELECT owner, count(*) FROM canopy_summit.job WHERE run_at = 'infinity' GROUP BY 1
+		SQL
 		'a SECURITY DEFINER function or trigger enqueues as its owner, whoever calls it');
-	like((sqlstate_of($node, 'SET ROLE has_fetcher; SELECT posing()'))[1], qr/cannot set parameter "role"|permission denied/, 'which it cannot change');
-	query($node, q{INSERT INTO canopy_summit.job (server, operation, params, run_at, owner, state, attempts) VALUES ('canopy', 'get-pull-by-id', '{"pullId": "x"}', 'infinity', 'has_admin', 'failed', 9)});
-	is(query($node, q{SELECT owner, attempts FROM canopy_summit.job ORDER BY job_id DESC LIMIT 1}),
+	like(
+		(sqlstate_of($node, 'SET ROLE has_fetcher; SELECT posing()'))[1],
+		qr/cannot set parameter "role"|permission denied/, 'which it cannot change');
+	query($node, <<~'SQL');
+		INSERT INTO canopy_summit.job (server, operation, params, run_at, owner, state, attempts)
+		VALUES ('canopy', 'get-pull-by-id', '{"pullId": "x"}', 'infinity', 'has_admin', 'failed', 9)
+		SQL
+	is( query($node, q{SELECT owner, attempts FROM canopy_summit.job ORDER BY job_id DESC LIMIT 1}),
 		query($node, 'SELECT current_user') . '|0', 'without job_id not even a superuser names an owner');
 	query($node, "DELETE FROM canopy_summit.job WHERE run_at = 'infinity'");
 	all_settled($node);
@@ -147,9 +210,13 @@ sub somebody_else
 sub gone
 {
 	my %gone = (
-		'a dropped role' => [ sub { query($node, "REVOKE ALL ON FOREIGN SERVER $_[1] FROM $_[0]; DROP OWNED BY $_[0]; DROP ROLE $_[0]") }, qr/role ".*" was dropped/ ],
+		'a dropped role' => [ sub { query($node, <<~"SQL") }, qr/role ".*" was dropped/ ],
+			REVOKE ALL ON FOREIGN SERVER $_[1] FROM $_[0]; DROP OWNED BY $_[0]; DROP ROLE $_[0]
+			SQL
 		'a dropped mapping' => [ sub { query($node, "DROP USER MAPPING FOR $_[0] SERVER $_[1]") }, qr/user mapping/ ],
-		'a revoked right' => [ sub { query($node, "REVOKE USAGE ON FOREIGN SERVER $_[1] FROM $_[0]") }, qr/permission denied for foreign server/ ],
+		'a revoked right' => [
+			sub { query($node, "REVOKE USAGE ON FOREIGN SERVER $_[1] FROM $_[0]") },
+			qr/permission denied for foreign server/ ],
 		'a dropped server' => [ sub { query($node, "DROP SERVER $_[1] CASCADE") }, qr/server ".*" was dropped/ ]);
 	my $number = 0;
 
@@ -189,7 +256,8 @@ sub rollback
 	{
 		wait_until('the worker has left', sub { !worker_pids($node) }) if $connected =~ /without/;
 		query($node, "BEGIN; SELECT $fetch); SELECT pg_sleep(1); COMMIT");
-		is(settled($node, query($node, 'SELECT max(job_id) FROM canopy_summit.job'), 5), 'succeeded', "$connected: a COMMIT wakes, not what comes before it");
+		is( settled($node, query($node, 'SELECT max(job_id) FROM canopy_summit.job'), 5), 'succeeded',
+			"$connected: a COMMIT wakes, not what comes before it");
 	}
 	return;
 }
@@ -217,14 +285,20 @@ sub restored
 {
 	my $before = query($node, 'SELECT last_value FROM canopy_summit.job_id_seq');
 	$sandbox->clear_log;
-	query($node, q{
-		INSERT INTO canopy_summit.job SELECT (jsonb_populate_record(j, '{"job_id": 1000001, "state": "queued", "instance": 7, "owner": "has_admin", "attempts": 3}')).*
+	query($node, <<~'SQL');
+		INSERT INTO canopy_summit.job
+		SELECT (jsonb_populate_record(j,
+			'{"job_id": 1000001, "state": "queued", "instance": 7, "owner": "has_admin", "attempts": 3}')).*
 			FROM canopy_summit.job j WHERE state = 'succeeded' LIMIT 1;
-		INSERT INTO canopy_summit.job SELECT (jsonb_populate_record(j, '{"job_id": 1000002, "state": "running", "instance": 7, "epoch": 1}')).*
+		INSERT INTO canopy_summit.job
+		SELECT (jsonb_populate_record(j, '{"job_id": 1000002, "state": "running", "instance": 7, "epoch": 1}')).*
 			FROM canopy_summit.job j WHERE state = 'succeeded' LIMIT 1;
-		SELECT canopy_summit.wake()});
+		SELECT canopy_summit.wake()
+		SQL
 	is(query($node, 'SELECT last_value FROM canopy_summit.job_id_seq'), $before, 'a row with its key takes none');
-	is(query($node, 'SELECT owner, attempts, instance, state FROM canopy_summit.job WHERE job_id = 1000001'), 'has_admin|3|7|queued', 'and stays as it is');
+	is(query($node, <<~'SQL'), 'has_admin|3|7|queued', 'and stays as it is');
+		SELECT owner, attempts, instance, state FROM canopy_summit.job WHERE job_id = 1000001
+		SQL
 	is(settled($node, query($node, "SELECT $fetch)")), 'succeeded', 'another is sent');
 	is(scalar(requests($sandbox, 'pulls')), 1, 'it is not');
 	like(query($node, 'SELECT canopy_summit.explain_job(1000001)'), qr/arm\(\)/, 'explain_job() says why');
@@ -239,7 +313,8 @@ sub no_workers
 {
 	my $other = new_node(name => 'other');
 	create_canopy_server($other, $sandbox);
-	my (undef, undef, $stderr) = $other->psql('postgres', "BEGIN; SELECT $fetch); SELECT $fetch); COMMIT; SELECT $fetch)");
+	my (undef, undef, $stderr) =
+	  $other->psql('postgres', "BEGIN; SELECT $fetch); SELECT $fetch); COMMIT; SELECT $fetch)");
 	is(scalar(() = $stderr =~ /NOTICE:  no worker will send this job/g), 2, 'a notice in each transaction');
 	like($stderr, qr/HINT:  .*shared_preload_libraries/, 'with a hint');
 	is(jobs_by_state($other), 'queued 3', 'the jobs are there');

@@ -11,24 +11,36 @@ use Time::HiRes qw(sleep);
 
 my $sandbox = start_sandbox();
 # Checkpoints and autovacuum would write, and so would the background writer for standbys.
-my $node = new_worker_node(conf => "canopy_summit.worker_idle_timeout = 1h\nautovacuum = off\ncheckpoint_timeout = 1d\nwal_level = minimal\nmax_wal_senders = 0\n");
+my $node = new_worker_node(conf => <<~'END');
+	canopy_summit.worker_idle_timeout = 1h
+	autovacuum = off
+	checkpoint_timeout = 1d
+	wal_level = minimal
+	max_wal_senders = 0
+	END
 my $seconds = scaled(150);
 my $scans = int($seconds / 60) + 1; # which the worker makes in that time, each with three chores
 
 create_canopy_server($node, $sandbox);
 is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker works');
 enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '1 day'});
-my $idle = q{SELECT pid FROM pg_stat_activity
-	WHERE backend_type = 'canopy_summit worker' AND state = 'idle' AND wait_event_type = 'Extension'};
+my $idle = <<~'SQL';
+	SELECT pid FROM pg_stat_activity
+	WHERE backend_type = 'canopy_summit worker' AND state = 'idle' AND wait_event_type = 'Extension'
+	SQL
 my $pid = wait_until('it is idle', sub { query($node, $idle) });
-wait_until('what it has done is counted', sub {
-	my $before = measure()->{transactions};
-	sleep 0.5;
-	return measure()->{transactions} == $before;
-});
+wait_until(
+	'what it has done is counted',
+	sub {
+		my $before = measure()->{transactions};
+		sleep 0.5;
+		return measure()->{transactions} == $before;
+	});
 quiet('connected', "a worker that is connected and idle for $seconds s");
 ok(is_alive($pid), 'it is still the same one');
-like(query($node, "SELECT application_name FROM pg_stat_activity WHERE pid = $pid"), qr/canopy_summit worker/, 'and names itself');
+like(
+	query($node, "SELECT application_name FROM pg_stat_activity WHERE pid = $pid"), qr/canopy_summit worker/,
+	'and names itself');
 
 query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '500ms'; SELECT pg_reload_conf()});
 wait_until('the worker disconnects', sub { !worker_pids($node) });
@@ -51,7 +63,9 @@ sub quiet
 	sleep $seconds;
 	my ($after, @after) = (measure(), map { ticks($_) } @pids);
 
-	cmp_ok($after->{transactions} - $before->{transactions}, '<=', $what eq 'connected' ? 4 * $scans : 0, "$what: no transaction but a scan a minute, and its chores");
+	cmp_ok(
+		$after->{transactions} - $before->{transactions}, '<=', $what eq 'connected' ? 4 * $scans : 0,
+		"$what: no transaction but a scan a minute, and its chores");
 	is($after->{wal} - $before->{wal}, 0, "$what: no WAL");
 	cmp_ok($after[$_] - $before[$_], '<=', 2 + $scans, "$what: no processor time") for 0 .. $#pids;
 	return;
@@ -61,8 +75,10 @@ sub quiet
 sub measure
 {
 	my %now;
-	@now{qw(transactions wal)} = split /\|/, query($node, q{
-		SELECT xact_commit + xact_rollback, pg_current_wal_insert_lsn() - '0/0' FROM pg_stat_database WHERE datname = 'postgres'}, 'template1');
+	@now{qw(transactions wal)} = split /\|/, query($node, <<~'SQL', 'template1');
+		SELECT xact_commit + xact_rollback, pg_current_wal_insert_lsn() - '0/0' FROM pg_stat_database
+		WHERE datname = 'postgres'
+		SQL
 	return \%now;
 }
 

@@ -78,10 +78,15 @@ sub pause
 	as_operator(q{SELECT canopy_summit.pause_server('canopy', 'lunch')});
 	my $job_id = enqueue($node, 'get-carriers');
 	create_canopy_server($node, $sandbox, server => 'beside');
-	is(settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'beside'})), 'succeeded', 'another server goes on');
+	is( settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'beside'})), 'succeeded',
+		'another server goes on');
 	is(job($node, $job_id)->{state}, 'queued', 'the paused one\'s job waits');
-	like(as_operator("SELECT canopy_summit.explain_job($job_id)"), qr/paused \(lunch\).*resume_server\('canopy'\)/, 'explain_job() says why');
-	is(as_operator(q{SELECT held FROM canopy_summit.server_health WHERE server = 'canopy'}), 'lunch', 'so does server_health');
+	like(
+		as_operator("SELECT canopy_summit.explain_job($job_id)"), qr/paused \(lunch\).*resume_server\('canopy'\)/,
+		'explain_job() says why');
+	is(as_operator(<<~'SQL'), 'lunch', 'so does server_health');
+		SELECT held FROM canopy_summit.server_health WHERE server = 'canopy'
+		SQL
 	is(as_operator(q{SELECT canopy_summit.resume_server('canopy')}), 't', 'resumed');
 	is(as_operator(q{SELECT canopy_summit.resume_server('canopy')}), 'f', 'once');
 	is(settled($node, $job_id), 'succeeded', 'it is sent');
@@ -90,16 +95,24 @@ sub pause
 
 sub wait_for
 {
-	my (@error) = sqlstate_of($node, q{BEGIN; SELECT canopy_summit.wait_for_job(canopy_enqueue('get-carriers')); COMMIT});
+	my (@error) = sqlstate_of($node, <<~'SQL');
+		BEGIN; SELECT canopy_summit.wait_for_job(canopy_enqueue('get-carriers')); COMMIT
+		SQL
 	is($error[0] // '', '55000', 'one\'s own uncommitted job is not waited for');
 	like($error[3], qr/COMMIT/, 'the hint says what to do');
 	is(scalar sqlstate_of($node, 'SELECT canopy_summit.wait_for_job(-1)'), 'P0002', 'nor one that does not exist');
 	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '1 s'});
 	is(as_operator("SELECT canopy_summit.wait_for_job($job_id, '10 ms')"), 'queued', 'a wait ends in time');
-	is(query($node, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class LIMIT 1; SELECT canopy_summit.wait_for_job($job_id); COMMIT") =~ s/^\s+//r, 'succeeded',
+	is( query($node, <<~"SQL") =~ s/^\s+//r, 'succeeded',
+		BEGIN ISOLATION LEVEL REPEATABLE READ;
+		SELECT FROM pg_class LIMIT 1;
+		SELECT canopy_summit.wait_for_job($job_id); COMMIT
+		SQL
 		'or with the job, whatever the snapshot');
 	my $never = enqueue($node, 'get-carriers', {}, undef, q{run_at => 'infinity'});
-	is(scalar sqlstate_of($node, "SET statement_timeout = '200ms'; SELECT canopy_summit.wait_for_job($never)"), '57014', 'it can be cancelled');
+	is(scalar sqlstate_of($node, <<~"SQL"), '57014', 'it can be cancelled');
+		SET statement_timeout = '200ms'; SELECT canopy_summit.wait_for_job($never)
+		SQL
 	return;
 }
 
@@ -108,31 +121,46 @@ sub restored_job
 {
 	my ($server, $owner, $more) = @_;
 	my %of = (ordering_key => 'NULL', server_oid => 1, owner_oid => 1, %{ $more // {} });
-	return query($node, qq{
-		INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state, instance, fence, attempts,
+	return query($node, <<~"SQL");
+		INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner,
+			state, instance, fence, attempts,
 			enqueued_at, ordering_key, server_oid, owner_oid)
-		SELECT nextval('canopy_summit.job_id_seq'), '$server', 'get-carriers', '{}', 5, now(), 10, '$owner', 'queued', 1, 0, 0,
-			now(), $of{ordering_key}, $of{server_oid}, $of{owner_oid} RETURNING job_id});
+		SELECT nextval('canopy_summit.job_id_seq'), '$server', 'get-carriers', '{}', 5, now(), 10, '$owner',
+			'queued', 1, 0, 0,
+			now(), $of{ordering_key}, $of{server_oid}, $of{owner_oid} RETURNING job_id
+		SQL
 }
 
 # What a restore brings waits for arm(), and for its server and role; and is in nobody's way.
 sub foreign
 {
 	my $user = query($node, 'SELECT current_user');
-	my ($server_oid, $owner_oid) = split /\|/, query($node, q{SELECT oid, current_user::regrole::oid FROM pg_foreign_server WHERE srvname = 'canopy'});
+	my ($server_oid, $owner_oid) = split /\|/, query($node, <<~'SQL');
+		SELECT oid, current_user::regrole::oid FROM pg_foreign_server WHERE srvname = 'canopy'
+		SQL
 	my ($of_role, $of_server) = (restored_job('canopy', 'not here yet'), restored_job('not here yet', $user));
-	my $namesake = restored_job('elsewhere', 'somebody', { ordering_key => q{'k'}, server_oid => $server_oid, owner_oid => $owner_oid });
+	my $namesake = restored_job(
+		'elsewhere', 'somebody',
+		{ ordering_key => q{'k'}, server_oid => $server_oid, owner_oid => $owner_oid });
 	my $own = enqueue($node, 'get-carriers', {}, undef, q{ordering_key => 'k'});
 
-	is(settled($node, $own), 'succeeded', 'a job waits for none of its ordering_key that another instance has, whatever its OIDs');
-	query($node, qq{INSERT INTO canopy_summit.server_hold (server, owner, reason, held_at, held_by, server_oid, owner_oid, instance)
-		SELECT 'canopy', '', 'paused there', now(), 'x', n, 0, n FROM generate_series(1, 2) n; SELECT canopy_summit.wake()});
-	soon_ok('a hold that two instances have left is one', sub { query($node, q{SELECT count(*) FROM canopy_summit.server_hold WHERE instance = canopy_summit.instance()}) });
+	is( settled($node, $own), 'succeeded',
+		'a job waits for none of its ordering_key that another instance has, whatever its OIDs');
+	query($node, <<~"SQL");
+		INSERT INTO canopy_summit.server_hold (server, owner, reason, held_at, held_by, server_oid, owner_oid, instance)
+		SELECT 'canopy', '', 'paused there', now(), 'x', n, 0, n FROM generate_series(1, 2) n;
+		SELECT canopy_summit.wake()
+		SQL
+	soon_ok('a hold that two instances have left is one', sub { query($node, <<~'SQL') });
+		SELECT count(*) FROM canopy_summit.server_hold WHERE instance = canopy_summit.instance()
+		SQL
 	query($node, q{DELETE FROM canopy_summit.server_hold; SELECT canopy_summit.wake()});
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'and the worker goes on');
 
 	is(as_operator('SELECT canopy_summit.arm()'), 0, 'arm() adopts no job whose server or role is not there');
-	like(as_operator("SELECT canopy_summit.explain_job($_)"), qr/its server or role is not here/, 'which explain_job() says') for $of_role, $of_server, $namesake;
+	like(
+		as_operator("SELECT canopy_summit.explain_job($_)"), qr/its server or role is not here/,
+		'which explain_job() says') for $of_role, $of_server, $namesake;
 	create_canopy_server($node, $sandbox, server => '"not here yet"');
 	query($node, 'CREATE ROLE "not here yet"');
 	is(as_operator('SELECT canopy_summit.arm()'), 2, 'but once they are');
@@ -165,10 +193,17 @@ sub retention
 
 	as_operator(q{INSERT INTO canopy_summit.retention_rule VALUES ('job', '24 hours'), ('job_response', '12 hours')});
 	query($node, 'SELECT canopy_summit.wake()');
-	soon_ok('with one, an old job goes', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id = $old") eq '0' }, 10);
-	is(query($node, "${left}job$of_these"), join(' ', @all[ 1 .. 4 ]), 'it alone; what is not finished stays, however old');
-	is(query($node, "SELECT string_agg(DISTINCT job_id::text, ' ') FROM canopy_summit.job_attempt WHERE job_id IN ($old, $older_answer)"), $older_answer, 'with its attempts');
-	is(query($node, "${left}job_response$of_these"), $new, 'and with its answer, as goes one that is older than answers are kept');
+	soon_ok(
+		'with one, an old job goes',
+		sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id = $old") eq '0' }, 10);
+	is( query($node, "${left}job$of_these"), join(' ', @all[ 1 .. 4 ]),
+		'it alone; what is not finished stays, however old');
+	is(query($node, <<~"SQL"), $older_answer, 'with its attempts');
+		SELECT string_agg(DISTINCT job_id::text, ' ') FROM canopy_summit.job_attempt
+		WHERE job_id IN ($old, $older_answer)
+		SQL
+	is( query($node, "${left}job_response$of_these"), $new,
+		'and with its answer, as goes one that is older than answers are kept');
 	query($node, 'DELETE FROM canopy_summit.retention_rule');
 	return;
 }
@@ -177,17 +212,36 @@ sub operator
 {
 	enqueue($node, 'patch-pull-by-id', { pullId => $pull_id }, { is_archived => JSON::PP::false });
 	all_settled($node, q{run_at < 'infinity'});
-	is(scalar sqlstate_of($node, "SET ROLE has_operator; $_"), '42501', "$_ is refused") for
-	  'SELECT * FROM canopy_summit.job', 'SELECT params FROM canopy_summit.job', 'SELECT body FROM canopy_summit.job', 'SELECT dedupe_key FROM canopy_summit.job',
-	  'SELECT * FROM canopy_summit.job_response', q{SELECT canopy_enqueue('get-carriers')}, 'UPDATE canopy_summit.job SET state = state', 'DELETE FROM canopy_summit.server_hold';
+	is(scalar sqlstate_of($node, "SET ROLE has_operator; $_"), '42501', "$_ is refused")
+	  for 'SELECT * FROM canopy_summit.job', 'SELECT params FROM canopy_summit.job',
+	  'SELECT body FROM canopy_summit.job', 'SELECT dedupe_key FROM canopy_summit.job',
+	  'SELECT * FROM canopy_summit.job_response', q{SELECT canopy_enqueue('get-carriers')},
+	  'UPDATE canopy_summit.job SET state = state', 'DELETE FROM canopy_summit.server_hold';
 	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_status'), '>', 5, 'an operator sees jobs');
 	cmp_ok(as_operator('SELECT count(*) FROM canopy_summit.job_attempt'), '>', 5, 'and attempts');
 	cmp_ok(as_operator('SELECT sum(jobs) FROM canopy_summit.job_stats'), '>', 5, 'and counts');
-	is(as_operator('SELECT count(*), bool_and(in_flight = 0 AND settled > 5 AND sent > 5) FROM canopy_summit.worker_status'), '1|t', 'and workers');
-	is(as_operator(q{SELECT sent > 5 AND succeeded > 5 AND failed = 4 AND in_doubt = 2 AND array_length(latency_ms, 1) = 18 FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'and servers');
-	is(as_operator(q{SELECT (SELECT sum(n) FROM unnest(latency_ms) n) = sent FROM canopy_summit.server_health WHERE server = 'canopy'}), 't', 'whose histogram holds every answer');
-	is(as_operator(q{SELECT sum(n) FROM canopy_summit.server_health, unnest(latency_ms) WITH ORDINALITY AS l(n, place) WHERE server = 'canopy' AND place >= 11}) >= 1, 1, 'that of a second in its place');
-	unlike(as_operator(join ';', map { "SELECT * FROM canopy_summit.$_" } qw(job_status job_attempt job_stats worker_status server_health server_hold)), qr/\Q$pull_id\E|retry-\d/, 'nowhere what was sent');
+	is(as_operator(<<~'SQL'), '1|t', 'and workers');
+		SELECT count(*), bool_and(in_flight = 0 AND settled > 5 AND sent > 5) FROM canopy_summit.worker_status
+		SQL
+	is(as_operator(<<~'SQL'), 't', 'and servers');
+		SELECT sent > 5 AND succeeded > 5 AND failed = 4 AND in_doubt = 2 AND array_length(latency_ms, 1) = 18
+		FROM canopy_summit.server_health WHERE server = 'canopy'
+		SQL
+	is(as_operator(<<~'SQL'), 't', 'whose histogram holds every answer');
+		SELECT (SELECT sum(n) FROM unnest(latency_ms) n) = sent FROM canopy_summit.server_health
+		WHERE server = 'canopy'
+		SQL
+	is(as_operator(<<~'SQL') >= 1, 1, 'that of a second in its place');
+		SELECT sum(n) FROM canopy_summit.server_health, unnest(latency_ms) WITH ORDINALITY AS l(n, place)
+		WHERE server = 'canopy' AND place >= 11
+		SQL
+	unlike(
+		as_operator(
+			join ';',
+			map { "SELECT * FROM canopy_summit.$_" }
+			  qw(job_status job_attempt job_stats worker_status server_health server_hold)),
+		qr/\Q$pull_id\E|retry-\d/,
+		'nowhere what was sent');
 	query($node, q{SET ROLE has_operator; INSERT INTO canopy_summit.retention_rule VALUES ('job', '1 day')});
 	is(as_operator('SELECT keep FROM canopy_summit.retention_rule'), '1 day', 'an operator sets retention');
 	return;

@@ -32,8 +32,18 @@ subtest 'enqueued as the worker leaves' => \&leaving;
 done_testing();
 
 # A server that sends one after the other; the pulls that were fetched from it, in order.
-sub single_server { my ($name, %options) = @_; create_canopy_server($node, $sandbox, server => $name, options => { max_connections => 1, %options }); return }
-sub fetched { my ($pattern) = @_; return map { $_->{path} =~ m{/pulls/([^/?]+)} ? $1 : () } requests($sandbox, $pattern, 'path') }
+sub single_server
+{
+	my ($name, %options) = @_;
+	create_canopy_server($node, $sandbox, server => $name, options => { max_connections => 1, %options });
+	return;
+}
+
+sub fetched
+{
+	my ($pattern) = @_;
+	return map { $_->{path} =~ m{/pulls/([^/?]+)} ? $1 : () } requests($sandbox, $pattern, 'path');
+}
 
 sub priority
 {
@@ -42,19 +52,38 @@ sub priority
 	my @wanted;
 	for my $priority (qw(9 5 0 7 3))
 	{
-		enqueue($node, 'get-pull-by-id', { pullId => "p$priority-$_" }, undef, "server => 'single', priority => $priority") for 1 .. 3;
+		enqueue(
+			$node, 'get-pull-by-id', { pullId => "p$priority-$_" }, undef,
+			"server => 'single', priority => $priority") for 1 .. 3;
 	}
 	my $early = enqueue($node, 'get-pull-by-id', { pullId => 'p5-early' }, undef, q{server => 'single'});
-	my @past = map { enqueue($node, 'get-pull-by-id', { pullId => 'past' }, undef, "server => 'single', run_at => $_") } q{now() - interval '1 hour'}, q{'-infinity'};
-	is(query($node, 'SELECT count(*) FROM canopy_summit.job WHERE run_at = enqueued_at AND job_id IN (' . join(', ', @past) . ')'), 2, 'nobody gets before others by naming a time that is past');
-	my $job_id = enqueue($node, 'get-pull-by-id', { pullId => 'later' }, undef, q{server => 'single', priority => 0, run_at => now() + interval '1 s'});
+	my @past = map { enqueue($node, 'get-pull-by-id', { pullId => 'past' }, undef, "server => 'single', run_at => $_") }
+	  q{now() - interval '1 hour'}, q{'-infinity'};
+	is( query(
+			$node,
+			'SELECT count(*) FROM canopy_summit.job WHERE run_at = enqueued_at AND job_id IN ('
+			  . join(', ', @past) . ')'),
+		2,
+		'nobody gets before others by naming a time that is past');
+	my $job_id = enqueue(
+		$node, 'get-pull-by-id', { pullId => 'later' }, undef,
+		q{server => 'single', priority => 0, run_at => now() + interval '1 s'});
 	# As if they had just been enqueued: what has waited for ten seconds gets a turn before its priority's.
-	query($node, qq{UPDATE canopy_summit.job SET run_at = now() - CASE job_id WHEN $early THEN interval '2 ms' ELSE interval '1 ms' END
-		WHERE server = 'single' AND job_id <> $job_id; SELECT canopy_summit.resume_server('single')});
+	query($node, <<~"SQL");
+		UPDATE canopy_summit.job
+		SET run_at = now() - CASE job_id WHEN $early THEN interval '2 ms' ELSE interval '1 ms' END
+		WHERE server = 'single' AND job_id <> $job_id; SELECT canopy_summit.resume_server('single')
+		SQL
 	all_settled($node, q{server = 'single'});
-	@wanted = map { my $p = $_; ($p == 5 ? 'p5-early' : (), map { "p$p-$_" } 1 .. 3) } qw(0 3 5 7 9);
+	@wanted = map {
+		my $p = $_;
+		($p == 5 ? 'p5-early' : (), map { "p$p-$_" } 1 .. 3)
+	} qw(0 3 5 7 9);
 	is_deeply([ grep { $_ ne 'later' } fetched('pulls/(p\d|later)') ], \@wanted, 'by priority, then run_at, then key');
-	is(query($node, "SELECT a.started_at >= j.enqueued_at + interval '1 s' FROM canopy_summit.job j JOIN canopy_summit.job_attempt a USING (job_id) WHERE job_id = $job_id"),
+	is( query($node, <<~"SQL"),
+		SELECT a.started_at >= j.enqueued_at + interval '1 s'
+		FROM canopy_summit.job j JOIN canopy_summit.job_attempt a USING (job_id) WHERE job_id = $job_id
+		SQL
 		't', 'run_at is kept');
 	return;
 }
@@ -63,27 +92,43 @@ sub ordering
 {
 	$sandbox->arm(match => { path => '/pulls/o-1-' }, times => 2, fault => { kind => 'status', status => 500 });
 	$sandbox->arm(match => { path => '/widgets', body => 'holds the key' }, fault => { kind => 'reset' });
-	query($node, q{SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'o-' || n % 3 || '-' || n), ordering_key => 'key ' || n % 3)
-		FROM generate_series(1, 60) n});
-	query($node, q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "holds the key"}', ordering_key => 'held');
-		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "behind"}', ordering_key => 'held')});
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'o-' || n % 3 || '-' || n),
+			ordering_key => 'key ' || n % 3)
+		FROM generate_series(1, 60) n
+		SQL
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "holds the key"}', ordering_key => 'held');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "behind"}', ordering_key => 'held')
+		SQL
 	all_settled($node, q{ordering_key LIKE 'key %'});
 	for my $key (0 .. 2)
 	{
 		my %seen;
 		my @order = grep { !$seen{$_}++ } fetched("pulls/o-$key-");
-		is_deeply(\@order, [ map { "o-$key-$_" } grep { $_ % 3 == $key } 1 .. 60 ], "key $key: one after the other, also behind one that is tried again or fails");
+		is_deeply(
+			\@order, [ map { "o-$key-$_" } grep { $_ % 3 == $key } 1 .. 60 ],
+			"key $key: one after the other, also behind one that is tried again or fails");
 	}
-	is(query($node, q{
-		SELECT count(*) FROM (SELECT started_at, lag(started_at + total_us * interval '1 us') OVER (PARTITION BY ordering_key ORDER BY started_at) AS ended
-			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key LIKE 'key %') a WHERE started_at < ended}), 0, 'never two of a key at once');
+	is( query($node, <<~'SQL'),
+		SELECT count(*)
+		FROM (SELECT started_at, lag(started_at + total_us * interval '1 us')
+			OVER (PARTITION BY ordering_key ORDER BY started_at) AS ended
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key LIKE 'key %') a
+		WHERE started_at < ended
+		SQL
+		0, 'never two of a key at once');
 
-	my ($doubtful, $behind) = split /\n/, query($node, q{SELECT job_id FROM canopy_summit.job WHERE ordering_key = 'held' ORDER BY 1});
+	my ($doubtful, $behind) = split /\n/, query($node, <<~'SQL');
+		SELECT job_id FROM canopy_summit.job WHERE ordering_key = 'held' ORDER BY 1
+		SQL
 	is(settled($node, $doubtful), 'in_doubt', 'one in doubt');
 	query($node, 'SELECT canopy_summit.wake()');
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'while others go on');
 	is(job($node, $behind)->{state}, 'queued', 'holds its key');
-	like(query($node, "SELECT canopy_summit.explain_job($behind)"), qr/job $doubtful of its ordering_key comes first/, 'explain_job() says so');
+	like(
+		query($node, "SELECT canopy_summit.explain_job($behind)"), qr/job $doubtful of its ordering_key comes first/,
+		'explain_job() says so');
 	query($node, "SELECT canopy_summit.retry_job($doubtful, confirm => true)");
 	like(settled($node, $behind), qr/failed|succeeded/, 'until it has ended');
 	return;
@@ -96,26 +141,42 @@ sub concurrent
 	my $file = PostgreSQL::Test::Utils::tempdir('pgbench') . '/script';
 
 	single_server('many', max_connections => 8);
-	query($node, q{CREATE TABLE committed (number bigserial, job_id bigint); SELECT canopy_summit.pause_server('many')});
+	query($node, <<~'SQL');
+		CREATE TABLE committed (number bigserial, job_id bigint); SELECT canopy_summit.pause_server('many')
+		SQL
 	append_to_file($file, <<~'SQL');
 		BEGIN;
-		INSERT INTO committed (job_id) SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "c"}', server => 'many', ordering_key => 'one key') RETURNING pg_sleep(random() * 0.003);
+		INSERT INTO committed (job_id)
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "c"}', server => 'many', ordering_key => 'one key')
+		RETURNING pg_sleep(random() * 0.003);
 		COMMIT;
 		SQL
-	command_ok([ 'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 2, '--transactions', $each, "--random-seed=$seed", '--file', $file, $node->connstr('postgres') ], 'enqueuers');
+	command_ok(
+		[   'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 2, '--transactions', $each,
+			"--random-seed=$seed", '--file', $file, $node->connstr('postgres') ],
+		'enqueuers');
 	query($node, q{SELECT canopy_summit.resume_server('many')});
 	all_settled($node, q{server = 'many'});
-	is(query($node, q{
+	is( query($node, <<~'SQL'),
 		SELECT count(*) FROM (SELECT job_id, lag(job_id) OVER (ORDER BY started_at) AS earlier
-			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key = 'one key') a WHERE job_id < earlier}), 0,
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE ordering_key = 'one key') a
+		WHERE job_id < earlier
+		SQL
+		0,
 		'sent in the order of their keys');
 
 	# A later enqueuer waits for the commit of an earlier one, so that it cannot overtake.
 	my $first = open_session($node);
-	$first->query_safe(q{BEGIN; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "first"}', ordering_key => 'race')});
+	$first->query_safe(<<~'SQL');
+		BEGIN; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "first"}', ordering_key => 'race')
+		SQL
 	my $second = open_session($node);
-	$second->query_until(qr/started/, qq{\\echo started\nSELECT canopy_enqueue('get-pull-by-id', '{"pullId": "second"}', ordering_key => 'race');\n});
-	wait_until('the second waits', sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) });
+	$second->query_until(
+		qr/started/,
+		qq{\\echo started\nSELECT canopy_enqueue('get-pull-by-id', '{"pullId": "second"}', ordering_key => 'race');\n});
+	wait_until('the second waits', sub { query($node, <<~'SQL') });
+		SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+		SQL
 	$first->query_safe('COMMIT');
 	$first->quit;
 	$second->quit;
@@ -127,19 +188,28 @@ sub concurrent
 # A key is one of its server and owner.
 sub neighbours
 {
-	my $enqueue = sub { my ($key, $more) = @_; return "SELECT count(canopy_enqueue('get-carriers', ordering_key => $key$more))" };
-	query($node, q{CREATE ROLE neighbour; SELECT canopy_summit.grant_access('neighbour', 'fetcher'); GRANT USAGE ON FOREIGN SERVER canopy TO neighbour;
-		CREATE USER MAPPING FOR neighbour SERVER canopy OPTIONS (client_id 'x', client_secret 'y')});
+	my $enqueue = sub { my ($key, $more) = @_; return <<~"SQL" };
+		SELECT count(canopy_enqueue('get-carriers', ordering_key => $key$more))
+		SQL
+	query($node, <<~'SQL');
+		CREATE ROLE neighbour;
+		SELECT canopy_summit.grant_access('neighbour', 'fetcher');
+		GRANT USAGE ON FOREIGN SERVER canopy TO neighbour;
+		CREATE USER MAPPING FOR neighbour SERVER canopy OPTIONS (client_id 'x', client_secret 'y')
+		SQL
 	query($node, 'SET ROLE neighbour; ' . $enqueue->(q{'shared'}, q{, run_at => 'infinity'}));
 	my $mine = query($node, q{SELECT canopy_enqueue('get-carriers', ordering_key => 'shared')});
 	is(settled($node, $mine), 'succeeded', 'one that is never due holds up nobody else');
 	unlike(query($node, "SELECT canopy_summit.explain_job($mine)"), qr/ordering_key/, 'nor does explain_job() say so');
 
 	my $session = open_session($node);
-	$session->query_safe('SET ROLE neighbour; BEGIN; ' . $enqueue->('n::text', q{, run_at => 'infinity'}) . ' FROM generate_series(1, 9000) AS n');
+	$session->query_safe('SET ROLE neighbour; BEGIN; '
+		  . $enqueue->('n::text', q{, run_at => 'infinity'})
+		  . ' FROM generate_series(1, 9000) AS n');
 	my $locks = query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2)});
 	cmp_ok($locks, '<', 200, "9,000 keys in one transaction take $locks locks");
-	is(query($node, q{SET lock_timeout = '60s'; } . $enqueue->('n::text', '') . ' FROM generate_series(1, 2000) AS n'), 2000, 'and nobody else waits for them');
+	is( query($node, q{SET lock_timeout = '60s'; } . $enqueue->('n::text', '') . ' FROM generate_series(1, 2000) AS n'),
+		2000, 'and nobody else waits for them');
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	all_settled($node, q{run_at < 'infinity'});
@@ -151,19 +221,29 @@ sub neighbours
 sub many_keys
 {
 	my $most = 150; # it locks a hundred keys as such
-	my $begin = sub
-	{
+	my $begin = sub {
 		my ($sql) = @_;
 		my $session = open_session($node);
 		$session->query_until(qr/started/, "\\echo started\nBEGIN;\n$sql;\n");
 		return $session;
 	};
 	my $enqueue = sub { my ($key) = @_; return "SELECT canopy_enqueue('get-carriers', ordering_key => '$key')" };
-	my $waiting = sub { my ($count) = @_; wait_until("$count wait", sub { query($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) == $count }) };
+	my $waiting = sub {
+		my ($count) = @_;
+		wait_until("$count wait", sub { query($node, <<~'SQL') == $count });
+			SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+			SQL
+	};
 
 	my $early = $begin->($enqueue->('early'));
-	wait_until('it has enqueued', sub { query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2) AND pid IN (SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction')}) });
-	my $bulk = $begin->("SELECT count(canopy_enqueue('get-carriers', ordering_key => 'many ' || n)) FROM generate_series(1, $most) AS n;\n" . $enqueue->('early'));
+	wait_until('it has enqueued', sub { query($node, <<~'SQL') });
+		SELECT count(*) FROM pg_locks
+		WHERE locktype = 'advisory' AND objsubid NOT IN (1, 2)
+			AND pid IN (SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction')
+		SQL
+	my $bulk = $begin->(<<~"SQL" . $enqueue->('early'));
+		SELECT count(canopy_enqueue('get-carriers', ordering_key => 'many ' || n)) FROM generate_series(1, $most) AS n;
+		SQL
 	$waiting->(1);
 	my @late = map { my $session = $begin->($enqueue->($_)); $session } 'many 1', "many $most", 'many 0';
 	$waiting->(4);
@@ -174,7 +254,11 @@ sub many_keys
 		$_->query_safe('COMMIT');
 	}
 	$_->quit for $early, $bulk, @late, $other;
-	is(query($node, q{SELECT string_agg(n::text, ' ' ORDER BY ordering_key) FROM (SELECT ordering_key, count(*) AS n FROM canopy_summit.job WHERE ordering_key IN ('early', 'many 0', 'many 1', 'many 150') GROUP BY 1) AS k}),
+	is( query($node, <<~'SQL'),
+		SELECT string_agg(n::text, ' ' ORDER BY ordering_key)
+		FROM (SELECT ordering_key, count(*) AS n FROM canopy_summit.job
+			WHERE ordering_key IN ('early', 'many 0', 'many 1', 'many 150') GROUP BY 1) AS k
+		SQL
 		'2 1 3 2', 'all are enqueued');
 	all_settled($node);
 	return;
@@ -184,25 +268,45 @@ sub dedupe
 {
 	single_server('dedupe');
 	query($node, q{SELECT canopy_summit.pause_server('dedupe')});
-	query($node, q{SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'd-' || n % 3), server => 'dedupe', dedupe_key => 'd' || n % 3) FROM generate_series(1, 30) n});
-	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'dedupe', dedupe_key => 'running')});
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'd-' || n % 3), server => 'dedupe',
+			dedupe_key => 'd' || n % 3)
+		FROM generate_series(1, 30) n
+		SQL
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'dedupe', dedupe_key => 'running')
+		SQL
 	query($node, q{SELECT canopy_summit.resume_server('dedupe')});
 	all_settled($node, q{server = 'dedupe'});
 	is_deeply([ sort(fetched('pulls/d-')) ], [qw(d-0 d-1 d-2)], 'of each key one is sent');
-	is(query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'dedupe' AND state = 'cancelled' AND outcome_code = 'duplicate'}), 27, 'the others are cancelled as duplicates');
+	is(query($node, <<~'SQL'), 27, 'the others are cancelled as duplicates');
+		SELECT count(*) FROM canopy_summit.job
+		WHERE server = 'dedupe' AND state = 'cancelled' AND outcome_code = 'duplicate'
+		SQL
 	my $fault = $sandbox->hold(match => { path => '/pulls/slow' }, times => 1);
-	my $running = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
+	my $running = query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')
+		SQL
 	wait_until('it runs', sub { $sandbox->waiting($fault) });
-	my $next = query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')});
+	my $next = query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slow"}', server => 'canopy', dedupe_key => 'running')
+		SQL
 	is(settled($node, $next), 'succeeded', 'one that runs already does not count');
 	is(job($node, $running)->{state}, 'running', 'and still runs then');
 	$sandbox->clear($fault);
 
 	# A role must not be able to have another's jobs cancelled.
-	query($node, q{CREATE ROLE broke; SELECT canopy_summit.grant_access('broke', 'fetcher'); GRANT USAGE ON FOREIGN SERVER canopy TO broke;
-		SELECT canopy_summit.pause_server('canopy')});
+	query($node, <<~'SQL');
+		CREATE ROLE broke;
+		SELECT canopy_summit.grant_access('broke', 'fetcher');
+		GRANT USAGE ON FOREIGN SERVER canopy TO broke;
+		SELECT canopy_summit.pause_server('canopy')
+		SQL
 	query($node, q{CREATE USER MAPPING FOR broke SERVER canopy OPTIONS (client_id 'x', client_secret 'y')});
-	query($node, q{SET ROLE broke; SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "plain"}', priority => 0, dedupe_key => 'fetch plain')});
+	query($node, <<~'SQL');
+		SET ROLE broke;
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "plain"}', priority => 0, dedupe_key => 'fetch plain')
+		SQL
 	query($node, q{DROP USER MAPPING FOR broke SERVER canopy});
 	my $mine = query($node, q{SELECT canopy_enqueue_fetch('plain')});
 	query($node, q{SELECT canopy_summit.resume_server('canopy')});
@@ -215,7 +319,10 @@ sub limits
 	my ($most, $rate) = (3, 20);
 	create_canopy_server($node, $sandbox, server => 'narrow', options => { max_connections => $most });
 	my $fault = $sandbox->hold(match => { path => '/pulls/narrow' });
-	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "narrow"}', server => 'narrow') FROM generate_series(1, 60)});
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "narrow"}', server => 'narrow')
+		FROM generate_series(1, 60)
+		SQL
 	wait_until('as many requests as max_connections says are on the wire', sub { $sandbox->waiting($fault) >= $most });
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'the worker goes on');
 	is($sandbox->waiting($fault), $most, 'and sends no more than that');
@@ -227,18 +334,27 @@ sub limits
 	}
 	$sandbox->clear($fault);
 	all_settled($node, q{server = 'narrow'});
-	is(query($node, qq{
-		SELECT max(c) <= $most FROM (SELECT (SELECT count(*) FROM canopy_summit.job_attempt b JOIN canopy_summit.job k USING (job_id) WHERE k.server = 'narrow'
+	is( query($node, <<~"SQL"),
+		SELECT max(c) <= $most
+		FROM (SELECT (SELECT count(*) FROM canopy_summit.job_attempt b JOIN canopy_summit.job k USING (job_id)
+			WHERE k.server = 'narrow'
 			AND b.started_at <= a.started_at AND b.started_at + b.total_us * interval '1 us' > a.started_at) AS c
-			FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE j.server = 'narrow') x}), 't', 'by the attempts as well');
+			FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE j.server = 'narrow') x
+		SQL
+		't', 'by the attempts as well');
 
 	create_canopy_server($node, $sandbox, server => 'slowly', options => { requests_per_second => $rate });
-	query($node, q{SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slowly"}', server => 'slowly') FROM generate_series(1, 50)});
+	query($node, <<~'SQL');
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "slowly"}', server => 'slowly')
+		FROM generate_series(1, 50)
+		SQL
 	all_settled($node, q{server = 'slowly'});
-	my ($span, $burst) = split /\|/, query($node, q{
+	my ($span, $burst) = split /\|/, query($node, <<~'SQL');
 		SELECT extract(epoch FROM max(started_at) - min(started_at)), max(n) FROM (
-			SELECT started_at, count(*) OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
-			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'slowly') x});
+			SELECT started_at, count(*)
+				OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = 'slowly') x
+		SQL
 	cmp_ok($burst, '<=', $rate * 1.15 + 1, "requests_per_second is kept: at most $burst in a second");
 	cmp_ok($span, '<', SOON, 'and used');
 	return;
@@ -248,24 +364,40 @@ sub limits
 sub stream
 {
 	single_server('stream', max_connections => 2);
-	$sandbox->arm(match => { path => '/pulls/(urgent|patient)' }, times => undef, fault => { kind => 'stall', at => 'before_headers', seconds => 0.05 });
+	$sandbox->arm(
+		match => { path => '/pulls/(urgent|patient)' }, times => undef,
+		fault => { kind => 'stall', at => 'before_headers', seconds => 0.05 });
 	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(urgent patient);
-	my $urgent = q{SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0)) FROM generate_series(1, %d)};
+	my $urgent = <<~'SQL';
+		SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0))
+		FROM generate_series(1, %d)
+		SQL
 	query($node, sprintf $urgent, 4000);
 	# As if it had been enqueued 9 s ago.
-	my $patient = enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9});
+	my $patient =
+	  enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9});
 	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '9 s' WHERE job_id = $patient");
 	my $left;
-	wait_until('it has its turn', sub {
-		$left = query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'stream' AND priority = 0 AND state = 'queued'});
-		query($node, sprintf $urgent, 2000) if $left < 2000;
-		return job($node, $patient)->{state} !~ /queued|running/;
-	});
-	my $seconds = query($node, "SELECT extract(epoch FROM started_at - run_at) FROM canopy_summit.job JOIN canopy_summit.job_attempt USING (job_id) WHERE job_id = $patient") || 1000;
+	wait_until(
+		'it has its turn',
+		sub {
+			$left = query($node, <<~'SQL');
+				SELECT count(*) FROM canopy_summit.job WHERE server = 'stream' AND priority = 0 AND state = 'queued'
+				SQL
+			query($node, sprintf $urgent, 2000) if $left < 2000;
+			return job($node, $patient)->{state} !~ /queued|running/;
+		});
+	my $seconds = query($node, <<~"SQL") || 1000;
+		SELECT extract(epoch FROM started_at - run_at)
+		FROM canopy_summit.job JOIN canopy_summit.job_attempt USING (job_id) WHERE job_id = $patient
+		SQL
 	cmp_ok($seconds, '>=', 9.9, "it gives way ($seconds s)");
 	cmp_ok($seconds, '<', 10 + SOON, 'but not for ever');
 	cmp_ok($left, '>', 50, "while $left of higher priority wait");
-	query($node, q{SELECT canopy_summit.pause_server('stream'); UPDATE canopy_summit.job SET state = 'cancelled' WHERE server = 'stream' AND state = 'queued'});
+	query($node, <<~'SQL');
+		SELECT canopy_summit.pause_server('stream');
+		UPDATE canopy_summit.job SET state = 'cancelled' WHERE server = 'stream' AND state = 'queued'
+		SQL
 	$sandbox->clear;
 	return;
 }
@@ -275,17 +407,29 @@ sub straggler
 {
 	my $count = scaled(10_000);
 	$sandbox->clear;
-	$sandbox->put_pull('poison', '{"success": true, "pull": {"pull_id": "poison", "x": ' . '[' x 2000 . ']' x 2000 . '}}');
+	$sandbox->put_pull(
+		'poison',
+		'{"success": true, "pull": {"pull_id": "poison", "x": ' . '[' x 2000 . ']' x 2000 . '}}');
 	$sandbox->hold(match => { path => '/pulls/slow' });
 	create_canopy_server($node, $sandbox, server => 'busy', options => { max_connections => 20 });
-	query($node, sprintf q{
+	query($node, <<~"SQL");
 		INSERT INTO canopy_summit.job (server, operation, params)
-		SELECT 'busy', 'get-pull-by-id', jsonb_build_object('pullId', CASE n WHEN 5 THEN 'slow' WHEN 7 THEN 'poison' ELSE 'plain' END) FROM generate_series(1, %d) n}, $count);
-	wait_until('all but the straggler have ended', sub { query($node, q{SELECT count(*) FROM canopy_summit.job WHERE server = 'busy' AND state IN ('queued', 'running')}) == 1 });
-	soon_ok('no transaction is open meanwhile', sub { query($node, q{SELECT bool_and(xact_start IS NULL) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'}) eq 't' });
-	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'slow'}), 'running 1', 'the straggler is still on its way');
-	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'poison'}), 'failed 1', 'the poison has failed');
-	is(jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'plain'}), 'succeeded ' . ($count - 2), 'all others have succeeded');
+		SELECT 'busy', 'get-pull-by-id',
+			jsonb_build_object('pullId', CASE n WHEN 5 THEN 'slow' WHEN 7 THEN 'poison' ELSE 'plain' END)
+		FROM generate_series(1, $count) n
+		SQL
+	wait_until('all but the straggler have ended', sub { query($node, <<~'SQL') == 1 });
+		SELECT count(*) FROM canopy_summit.job WHERE server = 'busy' AND state IN ('queued', 'running')
+		SQL
+	soon_ok('no transaction is open meanwhile', sub { query($node, <<~'SQL') eq 't' });
+		SELECT bool_and(xact_start IS NULL) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'
+		SQL
+	is( jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'slow'}), 'running 1',
+		'the straggler is still on its way');
+	is( jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'poison'}), 'failed 1',
+		'the poison has failed');
+	is( jobs_by_state($node, q{server = 'busy' AND params ->> 'pullId' = 'plain'}), 'succeeded ' . ($count - 2),
+		'all others have succeeded');
 	$sandbox->clear;
 	return;
 }
@@ -295,12 +439,13 @@ sub locked
 {
 	my $epoch = q{SELECT last_value FROM canopy_summit.epoch_seq};
 	# Where there may be several, workers look every lease_margin for what others have left, and not once a minute.
-	query($node, q{
+	query($node, <<~'SQL');
 		ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '100ms';
 		ALTER SYSTEM SET canopy_summit.workers = 2;
 		ALTER SYSTEM SET canopy_summit.lease_margin = '1s';
 		SELECT pg_reload_conf();
-		SELECT canopy_summit.pause_server('canopy')});
+		SELECT canopy_summit.pause_server('canopy')
+		SQL
 	my $job_id = enqueue($node, 'get-carriers');
 	my $session = open_session($node);
 	$session->query_safe("BEGIN; SELECT canopy_summit.cancel_job($job_id)");
@@ -312,10 +457,11 @@ sub locked
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	is(settled($node, $job_id), 'succeeded', 'a job whose cancelling was rolled back is sent');
-	query($node, q{
+	query($node, <<~'SQL');
 		ALTER SYSTEM RESET canopy_summit.workers;
 		ALTER SYSTEM RESET canopy_summit.lease_margin;
-		SELECT pg_reload_conf()});
+		SELECT pg_reload_conf()
+		SQL
 	return;
 }
 
@@ -327,16 +473,26 @@ sub waiting
 	query($node, q{ALTER SYSTEM RESET canopy_summit.worker_idle_timeout; SELECT pg_reload_conf()});
 	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for @held;
 	my $session = open_session($node);
-	$session->query_safe("BEGIN; SELECT count(canopy_store_pull(jsonb_build_object('pull_id', id))) FROM unnest('{@{[ join ',', @held ]}}'::text[]) AS id");
+	$session->query_safe(<<~"SQL");
+		BEGIN;
+		SELECT count(canopy_store_pull(jsonb_build_object('pull_id', id)))
+		FROM unnest('{@{[ join ',', @held ]}}'::text[]) AS id
+		SQL
 	query($node, "SELECT canopy_enqueue_fetch(VARIADIC '{@{[ join ',', @held ]}}')");
 	others_go_on('pulls being stored');
 	is(jobs_by_state($node, $fetches), 'running 20', 'their fetches wait');
 
 	# More than may wait at once.
-	query($node, q{SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "held-1"}')) FROM generate_series(1, 200)});
-	wait_until('many wait', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND $fetches") >= 64 });
+	query($node, <<~'SQL');
+		SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "held-1"}')) FROM generate_series(1, 200)
+		SQL
+	wait_until('many wait', sub { query($node, <<~"SQL") >= 64 });
+		SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND $fetches
+		SQL
 	others_go_on('and more fetches');
-	cmp_ok(query($node, "SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND $fetches"), '<', 150, 'a bounded number of answers is kept');
+	cmp_ok(query($node, <<~"SQL"), '<', 150, 'a bounded number of answers is kept');
+		SELECT count(*) FROM canopy_summit.job WHERE state = 'running' AND $fetches
+		SQL
 	sleep 240 if scaled(2) > 1; # make torture: longer than answers were tried before they were given up
 	is(jobs_by_state($node, "$fetches AND state NOT IN ('queued', 'running')"), 'none', 'none is given up');
 	$session->query_safe('ROLLBACK');
@@ -356,7 +512,9 @@ sub waiting
 	$fetch = query($node, q{SELECT canopy_enqueue_fetch('held-2')});
 	wait_until('it runs', sub { $sandbox->waiting($fault) });
 	is($session->query_safe("BEGIN; SELECT canopy_summit.retry_job($fetch)"), 'f', 'a job on its way is not retried');
-	is(query($node, "SELECT count(*) FROM (SELECT FROM canopy_summit.job WHERE job_id = $fetch FOR UPDATE NOWAIT) AS j"), 1, 'nor locked');
+	is(query($node, <<~"SQL"), 1, 'nor locked');
+		SELECT count(*) FROM (SELECT FROM canopy_summit.job WHERE job_id = $fetch FOR UPDATE NOWAIT) AS j
+		SQL
 	$session->query_safe("SELECT FROM canopy_summit.job WHERE job_id = $fetch FOR UPDATE");
 	$sandbox->clear($fault);
 	others_go_on('the row of a job');
@@ -380,21 +538,25 @@ sub others_go_on
 sub last_look
 {
 	my $session = open_session($node);
-	my $waits = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'
-		AND query = 'looking for what is left behind' AND wait_event_type = 'Lock'};
+	my $waits = <<~'SQL';
+		SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker'
+		AND query = 'looking for what is left behind' AND wait_event_type = 'Lock'
+		SQL
 	my $job_id;
 
 	query($node, q{ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '1s'; SELECT pg_reload_conf()});
 	# Who looks waits for the lock on the table for a second at most: whoever has given up is no case.
-	wait_until('a worker hears of a job amid its last look', sub {
-		is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker is there');
-		$session->query_safe('BEGIN; LOCK canopy_summit.job');
-		wait_until('it looks, or has left', sub { query($node, $waits) || !worker_pids($node) });
-		$job_id = $session->query_safe(q{SELECT canopy_enqueue('get-carriers')});
-		my $is_case = query($node, $waits);
-		$session->query_safe('COMMIT');
-		return $is_case;
-	});
+	wait_until(
+		'a worker hears of a job amid its last look',
+		sub {
+			is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker is there');
+			$session->query_safe('BEGIN; LOCK canopy_summit.job');
+			wait_until('it looks, or has left', sub { query($node, $waits) || !worker_pids($node) });
+			$job_id = $session->query_safe(q{SELECT canopy_enqueue('get-carriers')});
+			my $is_case = query($node, $waits);
+			$session->query_safe('COMMIT');
+			return $is_case;
+		});
 	soon_ok('it does not leave', sub { job($node, $job_id)->{state} eq 'succeeded' });
 	$session->quit;
 	return;
@@ -408,10 +570,11 @@ sub leaving
 	my ($lost, $begun) = (0, 0);
 	my $state = 'SELECT state FROM canopy_summit.job WHERE job_id';
 	my @places;
-	query($node, q{
+	query($node, <<~'SQL');
 		CREATE DATABASE leaving;
 		ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '100ms';
-		SELECT pg_reload_conf()});
+		SELECT pg_reload_conf()
+		SQL
 	create_canopy_server($node, $sandbox, database => 'leaving');
 	query($node, 'CREATE DATABASE leaving_too TEMPLATE leaving');
 	for my $database (@databases)

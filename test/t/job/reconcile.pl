@@ -18,11 +18,22 @@ my %operation = (
 		body => sub { return { pull_id => $pull_id, interval => 'P' . (30 + $_[0]) . 'D' } } },
 	'post-servicings' => {
 		path => '/servicings', reader => 'get-servicings', id => 'servicing_action_id', made => 'servicings',
-		body => sub { return { pull_id => $pull_id, servicing_actions => [ {
-			type => 'REMOVE_MORTGAGEE', payload => { carrier_policy_number => "HO$_[0]", mortgagee_type => 'FIRST' } } ] } } },
+		body => sub {
+			return {
+				pull_id => $pull_id,
+				servicing_actions => [
+					{   type => 'REMOVE_MORTGAGEE',
+						payload => { carrier_policy_number => "HO$_[0]", mortgagee_type => 'FIRST' } } ] };
+		}
+	},
 	'post-consent-and-connect' => {
 		path => '/consentAndConnect', listing => '/pulls\?', reader => 'get-pulls', id => 'pull_id', made => 'pulls',
-		body => sub { return { consent(), insurerName => 'geico', meta_data => { lead => "number $_[0]", nested => { n => $_[0] } } } } });
+		body => sub {
+			return {
+				consent(), insurerName => 'geico',
+				meta_data => { lead => "number $_[0]", nested => { n => $_[0] } } };
+		}
+	});
 my @operations = sort keys %operation;
 my $number = 0;
 
@@ -39,7 +50,9 @@ done_testing();
 
 sub consent
 {
-	return (device_identifier => '1.2.3.4', terms_version => 3, consent_language => 'I agree', public_alias => 'sandbox-link',
+	return (
+		device_identifier => '1.2.3.4', terms_version => 3, consent_language => 'I agree',
+		public_alias => 'sandbox-link',
 		insurerUsername => 'user_good', insurerPassword => 'pass_good');
 }
 
@@ -50,23 +63,34 @@ sub doubtful
 
 	$sandbox->arm(match => { path => $operation{$operation}{path}, method => 'POST' }, fault => { kind => $fault });
 	my $job_id = enqueue($node, $operation, {}, $body, $more);
-	wait_until("job $job_id was sent", sub { query($node, "SELECT state IN ('in_doubt', 'succeeded') FROM canopy_summit.job WHERE job_id = $job_id") eq 't' });
+	wait_until("job $job_id was sent", sub { query($node, <<~"SQL") eq 't' });
+		SELECT state IN ('in_doubt', 'succeeded') FROM canopy_summit.job WHERE job_id = $job_id
+		SQL
 	return $job_id;
 }
 
-# Has the look-ups of these jobs made one after the other, without the time between them, until each is found or so many have ended.
+# Has the look-ups of these jobs made one after the other, without the time between them, until each is found or so
+# many have ended.
 sub look_up
 {
 	my ($times, @jobs) = @_;
 	my $list = join ', ', @jobs;
 
-	wait_until("jobs $list are looked up", sub {
-		# Scans enqueue look-ups.
-		query($node, "UPDATE canopy_summit.job SET run_at = now() WHERE reconciles IN ($list) AND state = 'queued'; SELECT canopy_summit.wake()");
-		return query($node, qq{
-			SELECT count(*) FROM canopy_summit.job j WHERE job_id IN ($list) AND state = 'in_doubt'
-				AND (SELECT count(*) FROM canopy_summit.job r WHERE r.reconciles = j.job_id AND r.state IN ('succeeded', 'failed')) < $times}) == 0;
-	}, 30);
+	wait_until(
+		"jobs $list are looked up",
+		sub {
+			# Scans enqueue look-ups.
+			query($node, <<~"SQL");
+				UPDATE canopy_summit.job SET run_at = now() WHERE reconciles IN ($list) AND state = 'queued';
+				SELECT canopy_summit.wake()
+				SQL
+			return query($node, <<~"SQL") == 0;
+				SELECT count(*) FROM canopy_summit.job j WHERE job_id IN ($list) AND state = 'in_doubt'
+					AND (SELECT count(*) FROM canopy_summit.job r
+						WHERE r.reconciles = j.job_id AND r.state IN ('succeeded', 'failed')) < $times
+				SQL
+		},
+		30);
 	return;
 }
 
@@ -105,7 +129,8 @@ sub response_lost
 		# Others of its kind are no reason for doubt.
 		for my $other (1 .. 2)
 		{
-			is(settled($node, enqueue($node, $operation, {}, $operation{$operation}{body}->(100 + $other))), 'succeeded', "$operation: another one");
+			is( settled($node, enqueue($node, $operation, {}, $operation{$operation}{body}->(100 + $other))),
+				'succeeded', "$operation: another one");
 		}
 		my $job_id = doubtful($operation, $body, 'reset');
 		wait_until("$operation: it is looked up by itself", sub { state_of($job_id) eq 'succeeded' });
@@ -115,7 +140,9 @@ sub response_lost
 		ok($job->{finished_at}, "$operation: and when");
 		ok(!exists $job->{body}{insurerPassword}, "$operation: it keeps no password");
 		is(effects($operation), '3 3', "$operation: it was sent once");
-		like(query($node, "SELECT response ->> '$operation{$operation}{id}' FROM canopy_summit.job_response WHERE job_id = $job_id"), qr/^[0-9a-f-]{36}$/, "$operation: the thing is its answer");
+		like(query($node, <<~"SQL"), qr/^[0-9a-f-]{36}$/, "$operation: the thing is its answer");
+			SELECT response ->> '$operation{$operation}{id}' FROM canopy_summit.job_response WHERE job_id = $job_id
+			SQL
 	}
 	return;
 }
@@ -126,17 +153,26 @@ sub request_lost
 	{
 		start_anew();
 		my $job_id = doubtful($operation, $operation{$operation}{body}->(++$number), 'lost');
-		is(settled($node, enqueue($node, $operation, {}, $operation{$operation}{body}->(100 + $number))), 'succeeded', "$operation: another one has its effect");
+		is( settled($node, enqueue($node, $operation, {}, $operation{$operation}{body}->(100 + $number))), 'succeeded',
+			"$operation: another one has its effect");
 		look_up(3, $job_id);
 		is(state_of($job_id), 'in_doubt', "$operation: it is not found and stays in doubt");
-		like(query($node, "SELECT canopy_summit.explain_job($job_id)"), qr/may have taken effect/, "$operation: and says so");
-		is(query($node, "SELECT count(*), string_agg(DISTINCT state::text, ' ') FROM canopy_summit.job WHERE reconciles = $job_id"), '3|succeeded', "$operation: three look-ups");
+		like(
+			query($node, "SELECT canopy_summit.explain_job($job_id)"), qr/may have taken effect/,
+			"$operation: and says so");
+		is(query($node, <<~"SQL"), '3|succeeded', "$operation: three look-ups");
+			SELECT count(*), string_agg(DISTINCT state::text, ' ') FROM canopy_summit.job WHERE reconciles = $job_id
+			SQL
 		query($node, 'SELECT canopy_summit.wake()');
 		is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', "$operation: after another scan");
-		is(query($node, "SELECT count(*) FROM canopy_summit.job WHERE reconciles = $job_id"), 3, "$operation: there are no more");
+		is( query($node, "SELECT count(*) FROM canopy_summit.job WHERE reconciles = $job_id"), 3,
+			"$operation: there are no more");
 		is(effects($operation), '2 1', "$operation: it was sent once");
-		$sandbox->arm(match => { path => $operation{$operation}{path}, method => 'POST' }, fault => { kind => 'reset' });
-		is(query($node, "SELECT canopy_summit.retry_job($job_id, confirm => true)"), 't', "$operation: who knows better has it sent again");
+		$sandbox->arm(
+			match => { path => $operation{$operation}{path}, method => 'POST' },
+			fault => { kind => 'reset' });
+		is( query($node, "SELECT canopy_summit.retry_job($job_id, confirm => true)"), 't',
+			"$operation: who knows better has it sent again");
 		wait_until('the answer is lost again', sub { state_of($job_id) eq 'in_doubt' });
 		look_up(4, $job_id);
 		is(state_of($job_id), 'succeeded', "$operation: which is looked up like the first time");
@@ -156,10 +192,15 @@ sub without_metadata
 	start_anew();
 	my $lost = doubtful('post-consent-and-connect', \%body, 'lost');
 	enqueue($node, 'post-consent-and-connect', {}, { %body, insurerName => 'geico' });
-	enqueue($node, 'post-consent-and-connect', {}, { %body, public_alias => 'sandbox-link-2', meta_data => { of => 'another link' } });
+	enqueue(
+		$node, 'post-consent-and-connect', {},
+		{ %body, public_alias => 'sandbox-link-2', meta_data => { of => 'another link' } });
 	all_settled($node, 'reconciles IS NULL');
 	# As if consumers had come by themselves.
-	query($node, q{DELETE FROM canopy_summit.job_response; DELETE FROM canopy_summit.job WHERE state = 'succeeded' AND reconciles IS NULL});
+	query($node, <<~'SQL');
+		DELETE FROM canopy_summit.job_response;
+		DELETE FROM canopy_summit.job WHERE state = 'succeeded' AND reconciles IS NULL
+		SQL
 	look_up(1, $lost);
 	is(state_of($lost), 'in_doubt', 'not by either alone');
 	return;
@@ -184,8 +225,12 @@ sub failing
 			$sandbox->clear;
 			is(state_of($job_id), 'in_doubt', "$operation: in doubt while the listing $what");
 		}
-		is(query($node, "SELECT count(*) FROM canopy_summit.job WHERE reconciles = $job_id AND state = 'failed'"), 2, "$operation: these look-ups have failed");
-		$sandbox->arm(match => { path => $listing, method => 'GET' }, times => 2, fault => { kind => 'status', status => 503 });
+		is(query($node, <<~"SQL"), 2, "$operation: these look-ups have failed");
+			SELECT count(*) FROM canopy_summit.job WHERE reconciles = $job_id AND state = 'failed'
+			SQL
+		$sandbox->arm(
+			match => { path => $listing, method => 'GET' }, times => 2,
+			fault => { kind => 'status', status => 503 });
 		look_up(3, $job_id);
 		is(state_of($job_id), 'succeeded', "$operation: found once the listing works, after an outage as well");
 		is(effects($operation), '1 1', "$operation: sent once");
@@ -203,16 +248,32 @@ sub lying
 		my $made = $operation{$operation}{made};
 		start_anew();
 		my $job_id = doubtful($operation, $operation{$operation}{body}->(++$number), 'lost');
-		for my $lie (map({ ($_, { $made => $_ }) } @nothing), { $made => [ { interval => {}, payload => [], meta_data => '{"lead": ', type => 1 } ] },
-			{ $made => [ { meta_data => '"text"' }, { meta_data => '[[[[' }, { meta_data => {} }, { insurance_provider_name => [] } ] })
+		for my $lie (
+			map({ ($_, { $made => $_ }) } @nothing),
+			{ $made => [ { interval => {}, payload => [], meta_data => '{"lead": ', type => 1 } ] },
+			{   $made => [
+					{ meta_data => '"text"' }, { meta_data => '[[[[' }, { meta_data => {} },
+					{ insurance_provider_name => [] } ] })
 		{
 			my $text = JSON::PP->new->allow_nonref->canonical->encode($lie);
-			is(query($node, 'SELECT count(*) FROM canopy_summit.job WHERE canopy_summit.reconcile_found(job, ' . CanopyTest::quoted($text) . ") IS NOT NULL AND job_id = $job_id"), 0, "$operation: nothing is found in $text");
+			is( query(
+					$node,
+					'SELECT count(*) FROM canopy_summit.job WHERE canopy_summit.reconcile_found(job, '
+					  . CanopyTest::quoted($text)
+					  . ") IS NOT NULL AND job_id = $job_id"),
+				0,
+				"$operation: nothing is found in $text");
 		}
-		$sandbox->arm(match => { path => $listing, method => 'GET' }, fault => { kind => 'body', body => JSON::PP->new->encode({ $made => [ 1, { meta_data => '{' } ] }), content_type => 'application/json' });
+		$sandbox->arm(
+			match => { path => $listing, method => 'GET' },
+			fault => {
+				kind => 'body', body => JSON::PP->new->encode({ $made => [ 1, { meta_data => '{' } ] }),
+				content_type => 'application/json' });
 		look_up(1, $job_id);
 		is(state_of($job_id), 'in_doubt', "$operation: such an answer leaves it in doubt");
-		is(query($node, "SELECT state FROM canopy_summit.job WHERE reconciles = $job_id ORDER BY job_id LIMIT 1"), 'succeeded', "$operation: and the look-up has ended");
+		is(query($node, <<~"SQL"), 'succeeded', "$operation: and the look-up has ended");
+			SELECT state FROM canopy_summit.job WHERE reconciles = $job_id ORDER BY job_id LIMIT 1
+			SQL
 	}
 	return;
 }
@@ -225,7 +286,8 @@ sub others
 		start_anew();
 		my $body = $operation{$operation}{body}->(++$number);
 		my $lost = doubtful($operation, $body, 'lost');
-		is(settled($node, enqueue($node, $operation, {}, $body)), 'succeeded', "$operation: one like it succeeds meanwhile");
+		is( settled($node, enqueue($node, $operation, {}, $body)), 'succeeded',
+			"$operation: one like it succeeds meanwhile");
 		look_up(1, $lost);
 		is(state_of($lost), 'in_doubt', "$operation: which says nothing about the one in doubt");
 		my $found = doubtful($operation, $body, 'reset');
@@ -233,7 +295,10 @@ sub others
 		is(settled($node, $lost), 'succeeded', "$operation: that one is sent again");
 		look_up(1, $found);
 		is(state_of($found), 'succeeded', "$operation: what is left is the effect of another one in doubt");
-		is(query($node, "SELECT count(DISTINCT response), count(*) FROM canopy_summit.job_response JOIN canopy_summit.job USING (job_id) WHERE operation = '$operation'"), '3|3', "$operation: each has its own");
+		is(query($node, <<~"SQL"), '3|3', "$operation: each has its own");
+			SELECT count(DISTINCT response), count(*)
+			FROM canopy_summit.job_response JOIN canopy_summit.job USING (job_id) WHERE operation = '$operation'
+			SQL
 		my $later = doubtful($operation, $body, 'lost');
 		look_up(1, $later);
 		is(state_of($later), 'in_doubt', "$operation: what a look-up has found is taken as well");
@@ -253,7 +318,8 @@ sub twins
 			my $body = $operation{$operation}{body}->(++$number);
 			my @twins = map { doubtful($operation, $body, $_) } @$order;
 			look_up(1, @twins);
-			is(jobs_by_state($node, 'reconciles IS NULL'), 'in_doubt 2', "$operation: twins, @$order: both stay in doubt");
+			is( jobs_by_state($node, 'reconciles IS NULL'), 'in_doubt 2',
+				"$operation: twins, @$order: both stay in doubt");
 			is(effects($operation), @$order . ' ' . grep({ $_ eq 'reset' } @$order), "$operation: each was sent once");
 		}
 	}
@@ -283,7 +349,9 @@ sub twins
 sub behind
 {
 	start_anew();
-	my $job_id = doubtful('post-servicings', $operation{'post-servicings'}{body}->(++$number), 'reset', q{ordering_key => 'policy'});
+	my $job_id = doubtful(
+		'post-servicings', $operation{'post-servicings'}{body}->(++$number), 'reset',
+		q{ordering_key => 'policy'});
 	my $next = enqueue($node, 'get-carriers', {}, undef, q{ordering_key => 'policy'});
 	is(state_of($next), 'queued', 'the next of its key waits');
 	wait_until('it is found', sub { state_of($job_id) eq 'succeeded' });

@@ -68,10 +68,12 @@ sub hold_answers
 sub enqueue_many
 {
 	my ($server, $count, $widgets) = @_;
-	query($node, qq{
+	query($node, <<~"SQL");
 		INSERT INTO canopy_summit.job (server, operation, params, body)
 		SELECT '$server', 'get-pull-by-id', '{"pullId": "$server"}'::jsonb, NULL::jsonb FROM generate_series(1, $count)
-		UNION ALL SELECT '$server', 'post-widgets', '{}'::jsonb, jsonb_build_object('intro_title', '$server ' || n) FROM generate_series(1, $widgets) n});
+		UNION ALL SELECT '$server', 'post-widgets', '{}'::jsonb, jsonb_build_object('intro_title', '$server ' || n)
+		FROM generate_series(1, $widgets) n
+		SQL
 	return;
 }
 
@@ -79,7 +81,9 @@ sub enqueue_many
 sub all_take_part
 {
 	my ($count, $what) = @_;
-	soon_ok("$what: all take part", sub { query($node, 'SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight > 0') == $count });
+	soon_ok("$what: all take part", sub { query($node, <<~'SQL') == $count });
+		SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight > 0
+		SQL
 	return;
 }
 
@@ -89,7 +93,10 @@ sub sent_once
 	my ($server, $count, $what) = @_;
 	all_settled($node, "server = '$server'");
 	is(jobs_by_state($node, "server = '$server'"), "succeeded $count", "$what: all have succeeded");
-	is(query($node, "SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), "$count|$count", "$what: by one attempt each");
+	is(query($node, <<~"SQL"), "$count|$count", "$what: by one attempt each");
+		SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id)
+		WHERE server = '$server'
+		SQL
 	is(scalar(requests($sandbox, "pulls/$server|widgets", 'seq')), $count, "$what: and one request");
 	return;
 }
@@ -111,7 +118,9 @@ sub all_come
 
 	hold_answers($known);
 	$sandbox->clear_log;
-	wait_until('all are idle', sub { query($node, q{SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight = 0}) == $count });
+	wait_until('all are idle', sub { query($node, <<~'SQL') == $count });
+		SELECT count(*) FROM canopy_summit.worker_status WHERE in_flight = 0
+		SQL
 	enqueue_many($known, 90, 30);
 	all_take_part($count, 'of those that are there, for one statement');
 	$sandbox->clear;
@@ -127,7 +136,8 @@ sub all_come
 	my $file = PostgreSQL::Test::Utils::tempdir('refused') . '/sql';
 	append_to_file($file, "SELECT canopy_summit.wake();\n" x 3000);
 	$node->psql('postgres', '', extra_params => [ '-q', '-o', '/dev/null', '-f', $file ], on_error_die => 1);
-	is(query($node, q{SELECT count(*) FROM canopy_summit.worker_status}), 0, 'a database that is left out has no worker, however often it asks');
+	is( query($node, q{SELECT count(*) FROM canopy_summit.worker_status}), 0,
+		'a database that is left out has no worker, however often it asks');
 	query($node, "DELETE FROM canopy_summit.server_hold; ALTER SYSTEM RESET canopy_summit.databases");
 	$node->restart;
 	all_take_part($count, 'after a restart');
@@ -140,9 +150,12 @@ sub all_come
 sub most_at_once
 {
 	my ($server) = @_;
-	return query($node, qq{
-		WITH a AS (SELECT started_at, started_at + total_us * interval '1 us' AS ended_at FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server')
-		SELECT max((SELECT count(*) FROM a b WHERE b.started_at <= a.started_at AND b.ended_at > a.started_at)) FROM a});
+	return query($node, <<~"SQL");
+		WITH a AS (SELECT started_at, started_at + total_us * interval '1 us' AS ended_at
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server')
+		SELECT max((SELECT count(*) FROM a b WHERE b.started_at <= a.started_at AND b.ended_at > a.started_at))
+		FROM a
+		SQL
 }
 
 sub limits
@@ -164,10 +177,12 @@ sub limits
 	$sandbox->clear_log;
 	enqueue_many($server, 60, 0);
 	sent_once($server, 60, 'requests_per_second');
-	my ($span, $burst) = split /\|/, query($node, qq{
+	my ($span, $burst) = split /\|/, query($node, <<~"SQL");
 		SELECT extract(epoch FROM max(started_at) - min(started_at)), max(n) FROM (
-			SELECT started_at, count(*) OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
-			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server') x});
+			SELECT started_at, count(*)
+				OVER (ORDER BY started_at RANGE BETWEEN CURRENT ROW AND interval '1 s' FOLLOWING) AS n
+			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server') x
+		SQL
 	cmp_ok($burst, '<=', $rate * 1.15 + $count, "requests_per_second: at most $burst in a second");
 	cmp_ok($span, '<', SOON, 'and they are used');
 	return;
@@ -179,19 +194,29 @@ sub ordering
 	my $server = new_server();
 	# One worker's share of the connections is four: the fifth key is another's.
 	my $fault = hold_answers($server);
-	query($node, qq{
+	query($node, <<~"SQL");
 		INSERT INTO canopy_summit.job (server, operation, params, ordering_key)
-		SELECT '$server', 'get-pull-by-id', '{"pullId": "$server"}', 'key ' || n % 5 FROM generate_series(1, 100) n});
+		SELECT '$server', 'get-pull-by-id', '{"pullId": "$server"}', 'key ' || n % 5 FROM generate_series(1, 100) n
+		SQL
 	wait_until('the first of each key is on the wire', sub { $sandbox->waiting($fault) == 5 });
 	$sandbox->clear;
 	all_settled($node, "server = '$server'");
-	is(query($node, qq{
+	is( query($node, <<~"SQL"), '0|0',
 		SELECT count(*) FILTER (WHERE ended_at > started_at), count(*) FILTER (WHERE job_id < before) FROM (
-			SELECT job_id, started_at, lag(job_id) OVER w AS before, lag(started_at + total_us * interval '1 us') OVER w AS ended_at
+			SELECT job_id, started_at, lag(job_id) OVER w AS before, lag(started_at + total_us * interval '1 us')
+				OVER w AS ended_at
 			FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'
-			WINDOW w AS (PARTITION BY ordering_key ORDER BY started_at)) x}), '0|0', 'jobs of one key are sent one after the other, in order');
-	is(query($node, "SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), '100|100', 'each once');
-	cmp_ok(query($node, "SELECT count(DISTINCT a.epoch) FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id) WHERE server = '$server'"), '>', 1, 'by more than one worker');
+			WINDOW w AS (PARTITION BY ordering_key ORDER BY started_at)) x
+		SQL
+		'jobs of one key are sent one after the other, in order');
+	is(query($node, <<~"SQL"), '100|100', 'each once');
+		SELECT count(*), count(DISTINCT job_id) FROM canopy_summit.job_attempt JOIN canopy_summit.job USING (job_id)
+		WHERE server = '$server'
+		SQL
+	cmp_ok(query($node, <<~"SQL"), '>', 1, 'by more than one worker');
+		SELECT count(DISTINCT a.epoch) FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id)
+		WHERE server = '$server'
+		SQL
 	return;
 }
 
@@ -201,11 +226,12 @@ sub busy_worker
 {
 	my ($server, $fault) = @_;
 	wait_until('both have requests on the wire', sub { $sandbox->waiting($fault) == 8 });
-	return split /\|/, query($node, qq{
+	return split /\|/, query($node, <<~"SQL");
 		SELECT w.pid, w.epoch, string_agg(j.job_id::text, ', '), min(o.pid)
 		FROM canopy_summit.worker_status w JOIN canopy_summit.worker_status o ON o.pid <> w.pid
 			JOIN canopy_summit.job j ON j.epoch = w.epoch AND j.state = 'running' AND j.server = '$server'
-		GROUP BY 1, 2 LIMIT 1});
+		GROUP BY 1, 2 LIMIT 1
+		SQL
 }
 
 # The claims of a worker that does not move are taken by the other, past their lease, without being asked to.
@@ -219,17 +245,24 @@ sub stopped
 	my ($pid, $epoch, $claims, $other) = busy_worker($server, $fault);
 	stop_asleep($node, $pid);
 	query($node, "UPDATE canopy_summit.job SET lease_until = now() WHERE epoch = $epoch");
-	soon_ok('its claims are taken over', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") == 0 });
+	soon_ok(
+		'its claims are taken over',
+		sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") == 0 });
 	$sandbox->clear;
 	all_settled($node, "server = '$server'");
 	my $states = jobs_by_state($node, "job_id IN ($claims)");
 	unlike($states, qr/failed/, "none has failed: $states");
 	kill CONT => $pid;
-	my $rejected = wait_until('it has said what it knows', sub { query($node, "SELECT count(*) FROM canopy_summit.job_attempt WHERE epoch = $epoch AND NOT settled AND job_id IN ($claims)") });
+	my $rejected = wait_until('it has said what it knows', sub { query($node, <<~"SQL") });
+		SELECT count(*) FROM canopy_summit.job_attempt WHERE epoch = $epoch AND NOT settled AND job_id IN ($claims)
+		SQL
 	cmp_ok($rejected, '>', 0, "$rejected stale settles are rejected");
 	is(jobs_by_state($node, "job_id IN ($claims)"), $states, 'and change nothing');
-	is(query($node, "SELECT string_agg(pid::text, ' ') FROM canopy_summit.worker_status WHERE pid = $other"), $other, 'the other worker is still the same');
-	is(jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 40', 'what may be repeated has succeeded');
+	is(query($node, <<~"SQL"), $other, 'the other worker is still the same');
+		SELECT string_agg(pid::text, ' ') FROM canopy_summit.worker_status WHERE pid = $other
+		SQL
+	is( jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 40',
+		'what may be repeated has succeeded');
 	never_twice($server);
 	query($node, q{ALTER SYSTEM RESET canopy_summit.lease_margin});
 	$node->restart;
@@ -245,13 +278,20 @@ sub killed
 	enqueue_many($server, 80, 16);
 	my ($pid, $epoch, $claims, $other) = busy_worker($server, $fault);
 	kill $signal => $pid;
-	soon_ok('its claims are taken back', sub { eval { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id IN ($claims) AND epoch = $epoch") == 0 } });
-	is(query($node, "SELECT count(*) FROM canopy_summit.worker_status WHERE pid = $other"), $signal eq 'KILL' ? 0 : 1, $signal eq 'KILL' ? 'the other ends with the server' : 'the other goes on');
+	soon_ok(
+		'its claims are taken back',
+		sub {
+			eval { query($node, <<~"SQL") == 0 } });
+				SELECT count(*) FROM canopy_summit.job WHERE job_id IN ($claims) AND epoch = $epoch
+				SQL
+	my $left = query($node, "SELECT count(*) FROM canopy_summit.worker_status WHERE pid = $other");
+	is($left, $signal eq 'KILL' ? 0 : 1, $signal eq 'KILL' ? 'the other ends with the server' : 'the other goes on');
 	soon_ok('and there are two again', sub { worker_pids($node) == 2 });
 	$sandbox->clear;
 	all_settled($node, "server = '$server'");
 	is(query($node, "SELECT count(*) FROM canopy_summit.job WHERE server = '$server'"), 96, 'no job is lost');
-	is(jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 80', 'what may be repeated has succeeded');
+	is( jobs_by_state($node, "server = '$server' AND operation = 'get-pull-by-id'"), 'succeeded 80',
+		'what may be repeated has succeeded');
 	unlike(jobs_by_state($node, "server = '$server'"), qr/failed/, 'nothing has failed');
 	never_twice($server);
 	return;
@@ -263,6 +303,11 @@ sub never_twice
 	my %widgets;
 	$widgets{ $_->{body} }++ for grep { $_->{body} =~ /\b$server / } requests($sandbox, 'widgets', 'body');
 	is(max(values %widgets), 1, 'nothing unsafe was sent twice');
-	is(query($node, "SELECT count(*) FROM (SELECT job_id FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id) WHERE server = '$server' AND settled AND a.outcome = 'server answered 200' GROUP BY 1 HAVING count(*) > 1) x"), 0, 'and nothing counted twice');
+	is(query($node, <<~"SQL"), 0, 'and nothing counted twice');
+		SELECT count(*)
+		FROM (SELECT job_id FROM canopy_summit.job_attempt a JOIN canopy_summit.job USING (job_id)
+			WHERE server = '$server' AND settled AND a.outcome = 'server answered 200' GROUP BY 1
+			HAVING count(*) > 1) x
+		SQL
 	return;
 }

@@ -47,19 +47,26 @@ sub storm
 sub state_is_right
 {
 	my ($what) = @_;
-	is(query(q{
+	is( query(<<~'SQL'), '',
 		SELECT pull_id, count(*), min(version), max(version) FROM canopy_summit.pull_version
-		GROUP BY pull_id HAVING min(version) <> 1 OR max(version) <> count(*)}), '', "$what: versions are numbered without gaps");
-	is(query(q{
+		GROUP BY pull_id HAVING min(version) <> 1 OR max(version) <> count(*)
+		SQL
+		"$what: versions are numbered without gaps");
+	is(query(<<~'SQL'), '', "$what: every store returned the version that holds its pull");
 		SELECT s.* FROM stored s LEFT JOIN canopy_summit.pull_version v USING (pull_id, version)
-		WHERE v.pull IS DISTINCT FROM s.pull}), '', "$what: every store returned the version that holds its pull");
-	is(query(q{
+		WHERE v.pull IS DISTINCT FROM s.pull
+		SQL
+	is( query(<<~'SQL'), '',
 		SELECT l.pull_id, l.version, l.fetched_at, s.version, s.fetched_at
 		FROM latest l FULL JOIN canopy_summit.pull_state s USING (pull_id)
-		WHERE (l.version, l.fetched_at) IS DISTINCT FROM (s.version, s.fetched_at)}), '', "$what: the version requested last is current");
+		WHERE (l.version, l.fetched_at) IS DISTINCT FROM (s.version, s.fetched_at)
+		SQL
+		"$what: the version requested last is current");
 	is(query('SELECT * FROM wrong_choice'), '', "$what: the views show the right pull of each account");
-	is(query(q{SELECT account_identifier FROM canopy_summit.pull_state WHERE is_current AND account_identifier IS NOT NULL
-		GROUP BY 1 HAVING count(*) > 1}), '', "$what: and never two");
+	is(query(<<~'SQL'), '', "$what: and never two");
+		SELECT account_identifier FROM canopy_summit.pull_state WHERE is_current AND account_identifier IS NOT NULL
+		GROUP BY 1 HAVING count(*) > 1
+		SQL
 	my %before = fingerprints();
 	cmp_ok(scalar(grep { !/^0 / } values %before), '>=', 4, "$what: there are entity rows");
 	query('UPDATE canopy_summit.pull_state SET is_current = NOT is_current; SELECT canopy_remap()');
@@ -71,10 +78,14 @@ sub state_is_right
 sub moved_meanwhile
 {
 	$node->safe_psql('postgres', 'SELECT empty()');
-	my $store = sub { my ($pull, $account) = @_; return qq{SELECT canopy_store_pull('{"pull_id": "$pull", "account_identifier": "$account", "status": "SUCCESS"}');\n} };
+	my $store = sub { my ($pull, $account) = @_; return <<~"SQL" };
+		SELECT canopy_store_pull('{"pull_id": "$pull", "account_identifier": "$account", "status": "SUCCESS"}');
+		SQL
 	my $waiting = sub {
 		my ($count) = @_;
-		wait_until("$count wait", sub { query(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) == $count });
+		wait_until("$count wait", sub { query(<<~'SQL') == $count });
+			SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+			SQL
 	};
 	my ($first, $second, $third) = map { open_session($node, on_error_stop => 0) } 1 .. 3;
 
@@ -83,7 +94,9 @@ sub moved_meanwhile
 	$second->query_until(qr/started/, "\\echo started\n" . $store->('moves', 'z'));
 	$waiting->(1);
 	# Has account b as soon as the first has committed, and wants z then, in the order of accounts.
-	$third->query_until(qr/started/, "\\echo started\nBEGIN;\n" . $store->('stays', 'b') . $store->('last', 'z') . "COMMIT;\n");
+	$third->query_until(
+		qr/started/,
+		"\\echo started\nBEGIN;\n" . $store->('stays', 'b') . $store->('last', 'z') . "COMMIT;\n");
 	$waiting->(2);
 	$first->query_safe('COMMIT');
 	for ($first, $second, $third)
@@ -91,7 +104,9 @@ sub moved_meanwhile
 		$_->quit;
 		is($_->{stderr}, '', 'no session has an error');
 	}
-	is(query('SELECT pull_id, account_identifier FROM canopy_summit.pull_state ORDER BY 1'), "last|z\nmoves|z\nstays|b", 'all is stored');
+	is(query(<<~'SQL'), "last|z\nmoves|z\nstays|b", 'all is stored');
+		SELECT pull_id, account_identifier FROM canopy_summit.pull_state ORDER BY 1
+		SQL
 	return;
 }
 
@@ -101,9 +116,10 @@ sub late_responses
 	$node->safe_psql('postgres', 'SELECT empty()');
 	my $store = sub {
 		my ($premium, $fetched_at) = @_;
-		return query(qq{
+		return query(<<~"SQL");
 			SELECT version, changed FROM canopy_store_pull('{"pull_id": "p", "status": "SUCCESS",
-				"policies": [{"policy_id": "x", "total_premium_cents": $premium}]}', fetched_at => '$fetched_at')});
+				"policies": [{"policy_id": "x", "total_premium_cents": $premium}]}', fetched_at => '$fetched_at')
+			SQL
 	};
 	my $shown = sub { query('SELECT total_premium_cents FROM canopy.policy') };
 
@@ -119,14 +135,22 @@ sub late_responses
 
 	# The late one waits for the newer one, which has not committed yet.
 	my $newer = open_session($node);
-	$newer->query_safe(q{BEGIN; SELECT canopy_store_pull('{"pull_id": "p", "status": "NEWER"}', fetched_at => '2026-01-02')});
+	$newer->query_safe(<<~'SQL');
+		BEGIN; SELECT canopy_store_pull('{"pull_id": "p", "status": "NEWER"}', fetched_at => '2026-01-02')
+		SQL
 	my $late = open_session($node);
-	$late->query_until(qr/started/, qq{\\echo started\nSELECT canopy_store_pull('{"pull_id": "p", "status": "LATE"}', fetched_at => '2026-01-01 18:00');\n});
-	wait_until('the late response waits', sub { query(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) });
+	$late->query_until(qr/started/, <<~'SQL');
+		\echo started
+		SELECT canopy_store_pull('{"pull_id": "p", "status": "LATE"}', fetched_at => '2026-01-01 18:00');
+		SQL
+	wait_until('the late response waits', sub { query(<<~'SQL') });
+		SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+		SQL
 	$newer->query_safe('COMMIT');
 	$newer->quit;
 	$late->quit;
-	is(query('SELECT status, version FROM canopy.pull_all'), 'NEWER|5', 'a late response that waited for a newer one does not overwrite it');
+	is( query('SELECT status, version FROM canopy.pull_all'), 'NEWER|5',
+		'a late response that waited for a newer one does not overwrite it');
 	is(query('SELECT max(version) FROM canopy_summit.pull_version'), '6', 'and is kept');
 	return;
 }
@@ -153,7 +177,7 @@ sub refreshed_account
 		is(sums(), $before, "no sum has changed when the accounts were pulled for the ${number}th time");
 	}
 	is(query('SELECT count(*) FROM canopy.pull_all'), 9, 'nine pulls are there');
-	is(query('SELECT string_agg(pull_id, \' \' ORDER BY pull_id) FROM canopy.pull'),
+	is( query('SELECT string_agg(pull_id, \' \' ORDER BY pull_id) FROM canopy.pull'),
 		join(' ', map { "$_-3" } sort @users), 'the newest of each account is shown');
 	return;
 }
@@ -163,14 +187,17 @@ sub fetch { my ($pull_id) = @_; return query("SELECT canopy_fetch_pull('$pull_id
 # Sum of every number, and count of every view that shows accounts' newest pulls.
 sub sums
 {
-	my @sums = split /\n/, query(q{
-		SELECT format('SELECT %L || coalesce(sum(%I)::text, ''none'') FROM canopy.%I', relname || ': ' || attname || ' = ', attname, relname)
-		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
+	my @sums = split /\n/, query(<<~'SQL');
+		SELECT format('SELECT %L || coalesce(sum(%I)::text, ''none'') FROM canopy.%I',
+			relname || ': ' || attname || ' = ', attname, relname)
+		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+			AND a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
 		WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$|^pull_version$'
 		UNION ALL
 		SELECT format('SELECT %L || count(*) FROM canopy.%I', relname || ': rows = ', relname)
 		FROM pg_class WHERE relnamespace = 'canopy'::regnamespace AND relname !~ '_all$|^pull_version$'
-		ORDER BY 1});
+		ORDER BY 1
+		SQL
 	return query(join ';', @sums);
 }
 
@@ -191,7 +218,8 @@ sub store_script
 		INSERT INTO stored
 		SELECT r.pull_id, r.version, a.fetched_at, a.pull
 		FROM (SELECT ${kind}_pull(:pull, :state) AS pull,
-				timestamptz '2020-01-01' + (:moment * 100000::bigint + nextval('number') % 100000) * interval '1 us' AS fetched_at) AS a,
+				timestamptz '2020-01-01' + (:moment * 100000::bigint + nextval('number') % 100000) * interval '1 us'
+					AS fetched_at) AS a,
 			canopy_store_pull(a.pull, fetched_at => a.fetched_at) AS r;
 		SELECT check_choice();
 		SQL
@@ -205,11 +233,12 @@ sub start_pgbench
 
 	append_to_file($file, $script);
 	my $handle = IPC::Run::start(
-		[
-			'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 1, '--transactions', $transactions,
-			@options, '--file', $file, $node->connstr('postgres')
-		],
-		'>', \$stdout, '2>', \$stderr);
+		[   'pgbench', '--no-vacuum', '--client', $clients, '--jobs', 1, '--transactions', $transactions,
+			@options, '--file', $file, $node->connstr('postgres') ],
+		'>',
+		\$stdout,
+		'2>',
+		\$stderr);
 	return { handle => $handle, stdout => \$stdout, stderr => \$stderr };
 }
 
@@ -217,8 +246,10 @@ sub start_pgbench
 sub fingerprints
 {
 	my @tables = ('pull_state', split /\n/, query('SELECT canopy_summit.entities()'));
-	my @rows = split /\n/, query(join ';', map {
-		"SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), '') FROM canopy_summit.$_ t" } @tables);
+	my @rows = split /\n/, query(join ';', map { <<~"SQL" } @tables);
+		SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE "C")), '')
+		FROM canopy_summit.$_ t
+		SQL
 	return map { ($tables[$_] => $rows[$_]) } 0 .. $#tables;
 }
 
@@ -236,24 +267,30 @@ sub definitions
 				'pull_id', 'pull ' || n,
 				'account_identifier', CASE WHEN n % 5 <> 0 THEN 'account ' || n % 5 END,
 				'created_at', CASE WHEN s % 13 <> 0 THEN '2026-01-01Z'::timestamptz + n % 3 * interval '1 day' END,
-				'type', (ARRAY['PULLING_DATA', 'SERVICING', 'CONTACT_ME', 'DOCUMENT_UPLOAD', 'POLICY_LOOKUP', NULL, 'PULLING_DATA'])[1 + s % 7],
+				'type',
+					(ARRAY['PULLING_DATA', 'SERVICING', 'CONTACT_ME', 'DOCUMENT_UPLOAD', 'POLICY_LOOKUP', NULL,
+						'PULLING_DATA'])[1 + s % 7],
 				'status', (ARRAY['SUCCESS', 'STARTED', 'INTERNAL_ERROR'])[1 + s % 3],
 				'is_archived', s % 5 = 0,
-				'policies', (SELECT jsonb_agg(jsonb_build_object('policy_id', n || ' ' || i, 'total_premium_cents', s * 100 + i,
+				'policies',
+					(SELECT jsonb_agg(jsonb_build_object('policy_id', n || ' ' || i, 'total_premium_cents',
+						s * 100 + i,
 						'vehicles', jsonb_build_array(jsonb_build_object('vehicle_id', i, 'make', 'make ' || s))))
 					FROM generate_series(1, s % 4) i))
 		$$;
 
 		CREATE FUNCTION moving_pull(n int, s int) RETURNS jsonb LANGUAGE sql AS $$
 			SELECT fixed_pull(n, s) || CASE WHEN s % 2 = 0 THEN
-				jsonb_build_object('account_identifier', CASE WHEN s % 3 <> 0 THEN 'account ' || (n + s) % 4 END) ELSE '{}' END
+				jsonb_build_object('account_identifier', CASE WHEN s % 3 <> 0 THEN 'account ' || (n + s) % 4 END)
+					ELSE '{}' END
 		$$;
 
 		CREATE FUNCTION empty() RETURNS void LANGUAGE plpgsql AS $$
 		DECLARE
 			name text;
 		BEGIN
-			FOR name IN SELECT unnest(ARRAY['account', 'pull_state', 'pull_version']) UNION ALL SELECT canopy_summit.entities() LOOP
+			FOR name IN SELECT unnest(ARRAY['account', 'pull_state', 'pull_version'])
+				UNION ALL SELECT canopy_summit.entities() LOOP
 				EXECUTE 'TRUNCATE canopy_summit.' || name;
 			END LOOP;
 		END
@@ -266,7 +303,8 @@ sub definitions
 		-- type that reads data, and finished or with policies; pulls without account stand alone.
 		CREATE VIEW chosen AS
 		WITH current AS (
-			SELECT s.pull_id, s.is_data AS was_data, s.is_current AS was_current, v.pull ->> 'account_identifier' AS account, (v.pull ->> 'created_at')::timestamptz AS created_at,
+			SELECT s.pull_id, s.is_data AS was_data, s.is_current AS was_current,
+				v.pull ->> 'account_identifier' AS account, (v.pull ->> 'created_at')::timestamptz AS created_at,
 				NOT coalesce((v.pull ->> 'is_archived')::boolean, false)
 				AND coalesce(v.pull ->> 'type', '') NOT IN ('SERVICING', 'CONTACT_ME')
 				AND (v.pull ->> 'status' = 'SUCCESS' OR jsonb_typeof(v.pull -> 'policies') = 'array') AS is_data

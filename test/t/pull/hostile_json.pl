@@ -55,19 +55,25 @@ my %harmless = (
 
 # Numbers that no column holds, which stay the texts they are, and those just within: 100 digits on a side of the point.
 my @huge = (
-	'1e999', '-1e999', '1e100', '10e99', '0.1e101', '1e-101', '1.5e-100', '0.0e-100', ('1' x 99) . 'e2', '9' x 101, '0.' . '7' x 101, '1' . '0' x 600, '0.' . '0' x 600 . '1',
+	'1e999', '-1e999', '1e100', '10e99', '0.1e101', '1e-101', '1.5e-100', '0.0e-100', ('1' x 99) . 'e2', '9' x 101,
+	'0.' . '7' x 101, '1' . '0' x 600, '0.' . '0' x 600 . '1',
 	'1e200000', '-1e-200000', '1E+200000', '1e99999999999999999999', '-1.5e-99999999999999999999', '1e131072',
 	'9' x 10_000, '-0.' . '1' x 10_000, '0e200000', '1e1000', '1e-1001', ('1' x 999) . 'e2', '0.0e-1001');
-my @large = ('1e99', '-1e99', '10e98', '0.1e100', '1e-100', '1.5e-99', '9' x 100, '-0.' . '7' x 100, '1' . '0' x 99, '0.' . '0' x 99 . '1', '1E2', '0e0', '0e9999', '0.00e101');
+my @large = (
+	'1e99', '-1e99', '10e98', '0.1e100', '1e-100', '1.5e-99', '9' x 100, '-0.' . '7' x 100, '1' . '0' x 99,
+	'0.' . '0' x 99 . '1', '1E2', '0e0', '0e9999', '0.00e101');
 
 my @cases;
 for my $name (sort keys %strings)
 {
 	my ($bytes, $shown) = @{ $strings{$name} };
-	push @cases, stored("$name in a value", qq("first_name":"$bytes"), [ 'pull.first_name' ], [ first_name => $shown ]);
-	push @cases, stored("$name in a list in a policy", qq("policies":[{"policy_id":"x","name":"ok"},{"policy_id":"y","life":{"notes":["a","<$bytes>"]}}]),
+	push @cases, stored("$name in a value", qq("first_name":"$bytes"), ['pull.first_name'], [ first_name => $shown ]);
+	push @cases, stored(
+		"$name in a list in a policy",
+		qq("policies":[{"policy_id":"x","name":"ok"},{"policy_id":"y","life":{"notes":["a","<$bytes>"]}}]),
 		['pull.policies[].life.notes[]'], [ policies => 1 => life => notes => 1 => "<$shown>" ]);
-	push @cases, stored("$name in a key", qq("funnel":{"a$bytes":"v"}), ['pull.funnel'], [ funnel => "a$shown" => 'v' ]);
+	push @cases,
+	  stored("$name in a key", qq("funnel":{"a$bytes":"v"}), ['pull.funnel'], [ funnel => "a$shown" => 'v' ]);
 }
 for my $name (sort keys %harmless)
 {
@@ -77,17 +83,26 @@ for my $name (sort keys %harmless)
 }
 for my $number (@huge)
 {
-	push @cases, stored(short($number), qq("policies":[{"policy_id":"x","total_premium_cents":$number}]),
+	push @cases, stored(
+		short($number), qq("policies":[{"policy_id":"x","total_premium_cents":$number}]),
 		['pull.policies[].total_premium_cents'], [ policies => 0 => total_premium_cents => $number ]);
 }
 push @cases, stored(short($_), qq("list":[$_]), [], undef) for @large;
 push @cases,
   stored('a key twice', '"first_name":"one","first_name":"two"', [], [ first_name => 'two' ]),
-  stored('a key twice, hostile', '"first_name":"\u0000","first_name":"two"', ['pull.first_name'], [ first_name => 'two' ]),
-  stored('the same key after replacement', '"x":{"a\u0000":1,"a\ud800":2}', ['pull.x'], [ x => 'a' . REPLACEMENT() => 2 ]),
+  stored(
+	'a key twice, hostile', '"first_name":"\u0000","first_name":"two"', ['pull.first_name'],
+	[ first_name => 'two' ]),
+  stored(
+	'the same key after replacement', '"x":{"a\u0000":1,"a\ud800":2}', ['pull.x'],
+	[ x => 'a' . REPLACEMENT() => 2 ]),
   stored('many in one place', '"list":["\u0000","\u0000",1e5000]', ['pull.list[]'], [ list => 2 => '1e5000' ]),
-  stored('several places', '"a":"\u0000","b":[{"c":1e5000}],"d\u0000":1', [ 'pull', 'pull.a', 'pull.b[].c' ], [ a => REPLACEMENT ]),
-  stored('behind a hostile key', '"a\u0000b":{"c":"\u0000"}', [ 'pull', 'pull.<key>.c' ], [ 'a' . REPLACEMENT . 'b' => c => REPLACEMENT ]),
+  stored(
+	'several places', '"a":"\u0000","b":[{"c":1e5000}],"d\u0000":1', [ 'pull', 'pull.a', 'pull.b[].c' ],
+	[ a => REPLACEMENT ]),
+  stored(
+	'behind a hostile key', '"a\u0000b":{"c":"\u0000"}', [ 'pull', 'pull.<key>.c' ],
+	[ 'a' . REPLACEMENT . 'b' => c => REPLACEMENT ]),
   stored('a text that holds JSON', '"meta_data":"{\"a\":\"\u0000\",\"b\":\"\\\\u0000\"}"', ['pull.meta_data'], undef),
   stored('white space', " \t\r\n", [], undef, prefix => " \r\n\t"),
   stored('a BOM before all of it', '"a":1', [], [ a => 1 ], prefix => "\xef\xbb\xbf"),
@@ -95,7 +110,10 @@ push @cases,
   stored('1,000 levels', '"a":' . nested(998), [], undef),
   stored('2,000 lists side by side', '"a":[' . join(',', ('[[]]') x 2000) . ']', [], undef);
 # One pull with one hostile value in each of many columns.
-push @cases, stored('a NUL in many fields', join(',', map { qq("field$_":"\\u0000") } 1 .. 150), undef, [ field150 => REPLACEMENT ]);
+push @cases,
+  stored(
+	'a NUL in many fields', join(',', map { qq("field$_":"\\u0000") } 1 .. 150), undef,
+	[ field150 => REPLACEMENT ]);
 
 push @cases, map { refused("a $_ in a string", '"first_name":"a' . chr($_) . 'b"') } 0, 1, 9, 10, 13, 31;
 push @cases,
@@ -107,17 +125,25 @@ push @cases,
   refused('two documents', qq("a":1), suffix => '{}'),
   refused('more brackets closed than opened', '"a":"\u0000"', suffix => ']' x 100_000 . '[' x 999),
   refused('text behind all of it', qq("a":1), suffix => ' x'),
-  map { refused($_, qq("a":$_)) } 'NaN', '-Infinity', '+1', '01', '1.', '.5', '0x1', '1e', "'a'", '[1,]', '{"b":1,}', '{b:1}', '// x', 'TRUE',
-  'truee', '"\x"', '"\u12"', '"\u12g4"', '"\ud83d\u12"', '"unfinished', '[1 2]', '{"b" 1}', '{1:2}', '{null:1}', ',', '', ']', '}}', "1\xff", "\xff1";
+  map { refused($_, qq("a":$_)) } 'NaN', '-Infinity', '+1', '01', '1.', '.5', '0x1', '1e', "'a'", '[1,]', '{"b":1,}',
+  '{b:1}', '// x', 'TRUE',
+  'truee', '"\x"', '"\u12"', '"\u12g4"', '"\ud83d\u12"', '"unfinished', '[1 2]', '{"b" 1}', '{1:2}', '{null:1}', ',',
+  '', ']', '}}', "1\xff", "\xff1";
 push @cases,
-  map { answered("the answer " . short($_), $_, '08P01') } '', ' ', "\0", "\xef\xbb\xbf", 'null', 'true', '1', '1e5000', '"\u0000"', '[]', '{}', '[{"pull_id":"x"}]',
-  '<!DOCTYPE html><html><body>Sign in</body></html>', '{"success":true}', '{"success":true,"pull":null}', '{"success":true,"pull":[]}',
-  '{"success":true,"pull":{}}', '{"success":true,"pull":{"pull_id":"another"}}', '{"success":true,"pull":{"pull_id":null}}', '{"success":false,"pull":{"pull_id":"%"}}',
-  '{"success":true,"pull":{"pull_id":"%"}', '{"success":true,"pull":{"pull_id":"%\u0000"}}', '{"pull_id":"%', '{', '[', '"', '\\', ']' x 1000, '{"a":"\u0000"}' . ']' x 500 . '[' x 999;
+  map { answered("the answer " . short($_), $_, '08P01') } '', ' ', "\0", "\xef\xbb\xbf", 'null', 'true', '1',
+  '1e5000', '"\u0000"', '[]', '{}', '[{"pull_id":"x"}]',
+  '<!DOCTYPE html><html><body>Sign in</body></html>', '{"success":true}', '{"success":true,"pull":null}',
+  '{"success":true,"pull":[]}',
+  '{"success":true,"pull":{}}', '{"success":true,"pull":{"pull_id":"another"}}',
+  '{"success":true,"pull":{"pull_id":null}}', '{"success":false,"pull":{"pull_id":"%"}}',
+  '{"success":true,"pull":{"pull_id":"%"}', '{"success":true,"pull":{"pull_id":"%\u0000"}}', '{"pull_id":"%', '{', '[',
+  '"', '\\', ']' x 1000, '{"a":"\u0000"}' . ']' x 500 . '[' x 999;
 push @cases,
   answered('1,001 levels', '{"success":true,"pull":{"pull_id":"%","a":' . nested(999) . '}}', '54000'),
   answered('2,000 levels', '{"success":true,"pull":{"pull_id":"%","a":' . nested(1998) . '}}', '54000'),
-  answered('2,000 levels of objects', '{"success":true,"pull":{"pull_id":"%","a":' . '{"a":' x 1998 . '"\u0000"' . '}' x 1998 . '}}', '54000'),
+  answered(
+	'2,000 levels of objects',
+	'{"success":true,"pull":{"pull_id":"%","a":' . '{"a":' x 1998 . '"\u0000"' . '}' x 1998 . '}}', '54000'),
   answered('a million brackets', '[' x 1_000_000, '54000'),
   answered('a million brackets behind others', '{"a":"\u0000"}' . ']' x 1_000_000 . '[' x 1_000_000, '54000');
 $cases[$_]{pull_id} = "case-$_" for 0 .. $#cases;
@@ -130,8 +156,12 @@ for my $i (0 .. $#cases)
 {
 	check($cases[$i], $outcomes[$i] // { sqlstate => 'none' });
 }
-is($node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.pull_state'), scalar(grep { $_->{stored} } @cases), 'nothing else is stored');
-is($node->safe_psql('postgres', q{SELECT kind, min(path) FROM canopy_summit.schema_drift WHERE kind = 'replaced' AND path = 'pull.first_name' GROUP BY kind}),
+is( $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.pull_state'), scalar(grep { $_->{stored} } @cases),
+	'nothing else is stored');
+is( $node->safe_psql('postgres', <<~'SQL'),
+	SELECT kind, min(path) FROM canopy_summit.schema_drift WHERE kind = 'replaced' AND path = 'pull.first_name'
+	GROUP BY kind
+	SQL
 	'replaced|pull.first_name', 'the view of the drift shows what was replaced');
 same_after_remap('hostile pulls');
 
@@ -163,7 +193,9 @@ sub stored
 sub refused
 {
 	my ($name, $fields, %affixes) = @_;
-	return answered(short($name), qq({"success":true,"pull":{"pull_id":"%",$fields}}) . ($affixes{suffix} // ''), '08P01');
+	return answered(
+		short($name), qq({"success":true,"pull":{"pull_id":"%",$fields}}) . ($affixes{suffix} // ''),
+		'08P01');
 }
 
 # A case that is an error, by all of the answer.
@@ -188,7 +220,9 @@ sub fetch
 		$sandbox->clear;
 		for my $case (@batch)
 		{
-			$sandbox->arm(match => { path => '/pulls/' }, fault => { kind => 'body', body => { base64 => encode_base64($case->{body}, '') } });
+			$sandbox->arm(
+				match => { path => '/pulls/' },
+				fault => { kind => 'body', body => { base64 => encode_base64($case->{body}, '') } });
 			$script .= <<~"END";
 				\\set version -
 				\\set changed -
@@ -209,7 +243,9 @@ sub fetch
 sub versions
 {
 	my $stored = read_json($node->safe_psql('postgres', <<~'END'));
-		SELECT jsonb_object_agg(pull_id, jsonb_build_object('pull', pull, 'replaced', drift -> 'replaced', 'received', encode(received, 'base64')))
+		SELECT jsonb_object_agg(pull_id,
+			jsonb_build_object('pull', pull, 'replaced', drift -> 'replaced', 'received',
+				encode(received, 'base64')))
 		FROM canopy_summit.pull_version WHERE version = 1;
 		END
 	return %$stored;
@@ -223,13 +259,17 @@ sub check
 
 	if (!$case->{stored})
 	{
-		is("$outcome->{sqlstate} " . (defined $stored ? 'stored' : 'not stored'), "$case->{sqlstate} not stored", "$name: refused");
+		is( "$outcome->{sqlstate} " . (defined $stored ? 'stored' : 'not stored'), "$case->{sqlstate} not stored",
+			"$name: refused");
 		return;
 	}
 	is($outcome->{sqlstate}, '00000', "$name: stored") or do { diag($outcome->{message}); return };
-	is_deeply([ sort @{ $stored->{replaced} // [] } ], [ sort @{ $case->{replaced} } ], "$name: what was replaced is drift") if $case->{replaced};
+	is_deeply(
+		[ sort @{ $stored->{replaced} // [] } ], [ sort @{ $case->{replaced} } ],
+		"$name: what was replaced is drift") if $case->{replaced};
 	my $received = defined $stored->{received} ? decode_base64($stored->{received}) : undef;
-	ok(defined $received && $received eq $case->{body}, "$name: the bytes received are kept") if @{ $case->{replaced} // [1] };
+	ok(defined $received && $received eq $case->{body}, "$name: the bytes received are kept")
+	  if @{ $case->{replaced} // [1] };
 	is($received, undef, "$name: no bytes are kept") if $case->{replaced} && !@{ $case->{replaced} };
 	return if !$case->{shown};
 	my @keys = @{ $case->{shown} };
@@ -265,7 +305,8 @@ sub same_after_remap
 	my $pulls = $node->safe_psql('postgres', 'SELECT canopy_remap()');
 	my %after = digests();
 
-	is($pulls, $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.pull_state'), "$what: all are mapped again");
+	is( $pulls, $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.pull_state'),
+		"$what: all are mapped again");
 	is_deeply(\%after, \%before, "$what: to the same rows");
 	return;
 }
@@ -313,7 +354,9 @@ sub fuzz
 sub mutate_bytes
 {
 	my ($bytes) = @_;
-	my @interesting = ("\0", "\xff", "\xc3", '"', '\\', '\u0000', '\ud800', '{', '}', '[', ']', ':', ',', '1e99999', '-', 'null', "\n", '[[[[', ']]]]', '/*', '0');
+	my @interesting = (
+		"\0", "\xff", "\xc3", '"', '\\', '\u0000', '\ud800', '{', '}', '[', ']', ':', ',', '1e99999', '-', 'null', "\n",
+		'[[[[', ']]]]', '/*', '0');
 
 	for (1 .. 1 + int rand 3)
 	{
@@ -338,8 +381,16 @@ sub mutate_values
 	for (1 .. 1 + int rand 10)
 	{
 		my $at = int rand @tokens;
-		if ($tokens[$at] =~ /:$/) { $tokens[$at] = rand() < 0.5 ? $keys[ rand @keys ] : random_string() . ':' if $tokens[$at] ne '"pull_id":' }
-		elsif ($tokens[$at] =~ /^[\[{]$/) { splice @tokens, $at, 0, ($tokens[$at] eq '[' || $tokens[ $at - 1 ] =~ /^[\[,]$/ ? (random_json(2), ',') : ()) if $at > 0 && $tokens[ $at - 1 ] !~ /:$/ }
+		if ($tokens[$at] =~ /:$/)
+		{
+			$tokens[$at] = rand() < 0.5 ? $keys[ rand @keys ] : random_string() . ':' if $tokens[$at] ne '"pull_id":';
+		}
+		elsif ($tokens[$at] =~ /^[\[{]$/)
+		{
+			splice @tokens, $at, 0,
+			  ($tokens[$at] eq '[' || $tokens[ $at - 1 ] =~ /^[\[,]$/ ? (random_json(2), ',') : ())
+			  if $at > 0 && $tokens[ $at - 1 ] !~ /:$/;
+		}
 		elsif ($tokens[$at] !~ /^[\]},]$/ && $tokens[ $at - 1 ] ne '"pull_id":') { $tokens[$at] = random_json(3) }
 	}
 	return join '', @tokens;
@@ -347,19 +398,24 @@ sub mutate_values
 
 sub random_string
 {
-	my @texts = ('', 'a', 'policies', 'life', 'funnel', 'premium', 'server', 'extra', 'ordinal', 'pull_id', 'declared_pull_id', 'Ü', '\u0000', '\ud800', 'x\\"y', ' ', 'x' x 300);
+	my @texts = (
+		'', 'a', 'policies', 'life', 'funnel', 'premium', 'server', 'extra', 'ordinal', 'pull_id', 'declared_pull_id',
+		'Ü', '\u0000', '\ud800', 'x\\"y', ' ', 'x' x 300);
 	return '"' . $texts[ rand @texts ] . '"';
 }
 
 sub random_json
 {
 	my ($depth) = @_;
-	my @scalars = ('null', 'true', 'false', '0', '-1', '1.5', '1e3', '99999999999999999999', '1e400', '1e5000', '"7"', '"7.00"', '"2025-11-01"', '"2025-11-01T05:00:00.000Z"',
+	my @scalars = (
+		'null', 'true', 'false', '0', '-1', '1.5', '1e3', '99999999999999999999', '1e400', '1e5000', '"7"', '"7.00"',
+		'"2025-11-01"', '"2025-11-01T05:00:00.000Z"',
 		'"11/01/2025"', '"soon"', '"true"', '"{\"a\":[1]}"', '"{"', '"NaN"');
 	my $kind = int rand 10;
 
 	return '[' . join(',', map { random_json($depth - 1) } 1 .. rand 4) . ']' if $kind == 0 && $depth > 0;
-	return '{' . join(',', map { random_string() . ':' . random_json($depth - 1) } 1 .. rand 4) . '}' if $kind == 1 && $depth > 0;
+	return '{' . join(',', map { random_string() . ':' . random_json($depth - 1) } 1 .. rand 4) . '}'
+	  if $kind == 1 && $depth > 0;
 	return random_string() if $kind == 2;
 	return $scalars[ rand @scalars ];
 }
@@ -371,8 +427,10 @@ sub check_memory
 	my $store = sub {
 		my ($pull_id) = @_;
 		return <<~"END";
-			canopy_store_pull(jsonb_build_object('pull_id', $pull_id, 'status', 'S' || i, 'unknown', i, 'policies', jsonb_build_array(
-				jsonb_build_object('policy_id', 'p', 'total_premium_cents', i, 'vehicles', jsonb_build_array(jsonb_build_object('vehicle_id', 'v', 'year', 'x'))))),
+			canopy_store_pull(jsonb_build_object('pull_id', $pull_id, 'status', 'S' || i, 'unknown', i, 'policies',
+				jsonb_build_array(
+				jsonb_build_object('policy_id', 'p', 'total_premium_cents', i, 'vehicles',
+					jsonb_build_array(jsonb_build_object('vehicle_id', 'v', 'year', 'x'))))),
 				fetched_at => timestamptz '2020-01-01' + i * interval '1 s')
 			END
 	};
@@ -394,7 +452,9 @@ sub check_memory
 		SELECT count(changed) AS stored FROM generate_series(6001, 11000) i, LATERAL $new \\gset
 		SELECT $rss;
 		END
-	is($node->safe_psql('postgres', q{SELECT count(*) FROM canopy_summit.pull_version WHERE pull_id LIKE 'often%'}), 11_000, '10,000 calls store 10,000 states');
+	is($node->safe_psql('postgres', <<~'SQL'), 11_000, '10,000 calls store 10,000 states');
+		SELECT count(*) FROM canopy_summit.pull_version WHERE pull_id LIKE 'often%'
+		SQL
 	cmp_ok($between - $before, '<=', GROWTH_MAX, 'half of them each in a transaction, keeping no memory');
 	cmp_ok($after - $between, '<=', GROWTH_MAX, 'half of them in one statement, likewise');
 	diag("10,000 calls: " . ($after - $before) . ' kB more');

@@ -49,9 +49,13 @@ is_deeply(
 	[ sort @undeclared ],
 	[qw(GaragingAddress LienHolderAddress deleted_at deleted_at licences property_data_fetched sustainability_score)],
 	'its undeclared fields are among what has to be in extra');
-is(drift($quirks[0]{pull_id}, 'new'), join("\n", sort qw(agent.licences dwelling.deleted_at
-	dwelling.property_data_fetched policy.deleted_at pull.sustainability_score vehicle.GaragingAddress
-	vehicle.LienHolderAddress)), 'they are drift');
+is( drift($quirks[0]{pull_id}, 'new'),
+	join(
+		"\n",
+		sort qw(agent.licences dwelling.deleted_at
+		  dwelling.property_data_fetched policy.deleted_at pull.sustainability_score vehicle.GaragingAddress
+		  vehicle.LienHolderAddress)),
+	'they are drift');
 
 is_right("the pull of $_", $users{$_}) for sort keys %users;
 
@@ -118,7 +122,9 @@ sub drift
 	my ($pull_id, $kind) = @_;
 	my $only = defined $kind ? "AND kind = '$kind'" : '';
 	return $node->safe_psql('postgres', <<~"END");
-		SELECT path FROM canopy_summit.pull_version, jsonb_each(drift) AS d(kind, paths), jsonb_array_elements_text(paths) AS p(path)
+		SELECT path
+		FROM canopy_summit.pull_version, jsonb_each(drift) AS d(kind, paths),
+			jsonb_array_elements_text(paths) AS p(path)
 		WHERE pull_id = '$pull_id' $only ORDER BY path COLLATE "C"
 		END
 }

@@ -22,7 +22,8 @@ my $node = new_node(conf => <<~'END');
 create_canopy_server($node, $sandbox, options => { with_property_data => 'true' });
 
 my @users = qw(user_good_complete user_good_commercial user_good_life user_consumer_data);
-my %bytes = map { $_ => $sandbox->{http}->get("$sandbox->{ready}{control_url}/pull/" . $sandbox->pull_id($_))->{content} } @users;
+my %bytes =
+  map { $_ => $sandbox->{http}->get("$sandbox->{ready}{control_url}/pull/" . $sandbox->pull_id($_))->{content} } @users;
 my %pulls = map { $_ => tree_of($bytes{$_}) } @users;
 
 # Fetched again, as it was and with keys and lists in another order.
@@ -73,9 +74,16 @@ cmp_ok(scalar keys %$changes, '>', 10, 'to many tables');
 is($changes->{pull_version}[0], 1, 'and one version');
 # The order of plain values in a list does say something.
 is_deeply(
-	[ map { $node->safe_psql('postgres', measured(with_field($bytes{user_good_life}, skipped_product_types => $_))) =~ /^t\|/ ? 't' : 'f' }
-		  '["personal","agent"]', '["personal","agent"]', '["agent","personal"]' ],
-	[qw(t f t)], 'so does a list of plain values in another order');
+	[   map {
+			$node->safe_psql('postgres', measured(with_field($bytes{user_good_life}, skipped_product_types => $_))) =~
+			  /^t\|/
+			  ? 't'
+			  : 'f'
+		} '["personal","agent"]',
+		'["personal","agent"]',
+		'["agent","personal"]' ],
+	[qw(t f t)],
+	'so does a list of plain values in another order');
 
 done_testing();
 

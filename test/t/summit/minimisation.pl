@@ -8,16 +8,17 @@ use Test::More;
 
 my $card = '4111 1111 1111 1111';
 my $payload = <<~'JSON';
-	{"policy": {"policy_number": "A1", "insurer_name": "Example", "policy_type": "CGL", "effective_date": "2025-01-01", "expiry_date": "2026-01-01"},
-	 "certificate_holder": {"name": "Resident Person", "address": "ADDRESS", "additional_insured": true, "waiver_of_subrogation": true,
-	  "reference_ids": {"property_id": "KEL-001"}}}
+	{"policy": {"policy_number": "A1", "insurer_name": "Example", "policy_type": "CGL",
+	  "effective_date": "2025-01-01", "expiry_date": "2026-01-01"},
+	 "certificate_holder": {"name": "Resident Person", "address": "ADDRESS", "additional_insured": true,
+	  "waiver_of_subrogation": true, "reference_ids": {"property_id": "KEL-001"}}}
 	JSON
 my $refused = $payload =~ s/ADDRESS/12 Main St $card/r;
 my $late = $payload =~ s/2026-01-01/2024-01-01/r;
 my $unknown = $payload =~ s/"name"/"Person $card"/r;
 
 my $node = new_node(conf => "log_min_error_statement = error\nlog_error_verbosity = verbose\nlog_statement = 'none'");
-$node->safe_psql('postgres', q{
+$node->safe_psql('postgres', <<~'SQL');
 	CREATE EXTENSION canopy_summit;
 	CREATE ROLE clerk;
 	SELECT canopy_summit.grant_access('clerk', 'fetcher');
@@ -28,7 +29,8 @@ $node->safe_psql('postgres', q{
 		PERFORM canopy_summit.check_certificate(NEW.payload);
 		RETURN NEW;
 	END $$;
-	CREATE TRIGGER check_app BEFORE INSERT ON app FOR EACH ROW EXECUTE FUNCTION check_app()});
+	CREATE TRIGGER check_app BEFORE INSERT ON app FOR EACH ROW EXECUTE FUNCTION check_app()
+	SQL
 
 my %ways = (
 	'a query' => q{SELECT canopy_summit.check_certificate('%s')},
@@ -38,7 +40,9 @@ my %ways = (
 
 for my $way (sort keys %ways)
 {
-	for my $case ([ 'a card number', $refused, 'certificate_holder.address: looks like a payment card number, which Summit does not accept' ],
+	for my $case (
+		[   'a card number', $refused,
+			'certificate_holder.address: looks like a payment card number, which Summit does not accept' ],
 		[ 'a wrong date', $late, 'policy.expiry_date: must be after effective_date' ],
 		[ 'a name for a key', $unknown, 'certificate_holder.(a key): is not a field that Summit knows' ])
 	{
@@ -56,59 +60,79 @@ for my $way (sort keys %ways)
 is($node->safe_psql('postgres', 'SELECT count(*) FROM app'), '0', 'nothing is stored');
 
 # Where an app's trigger defers a refusal, the app's row stays, and ours says why and nothing else.
-$node->safe_psql('postgres', q{
-	CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
+$node->safe_psql('postgres', <<~'SQL');
+	CREATE SERVER summit FOREIGN DATA WRAPPER summit_api
+	OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');
 	CREATE USER MAPPING FOR PUBLIC SERVER summit OPTIONS (client_id 'a', client_secret 'b');
 	GRANT USAGE ON FOREIGN SERVER summit TO clerk;
 	CREATE TABLE lease (lease_id integer PRIMARY KEY, payload jsonb);
 	GRANT INSERT ON lease TO clerk;
-	CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('payload', '', 'defer')});
+	CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW
+	EXECUTE FUNCTION summit_upload_on_insert('payload', '', 'defer')
+	SQL
 my $before = -s $node->logfile;
 $node->safe_psql('postgres', "SET ROLE clerk; INSERT INTO lease VALUES (7, '$refused')");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM lease'), '1', 'a deferred refusal leaves the app its row');
-is($node->safe_psql('postgres', 'SELECT status, error_field, source_table, source_key, job_id IS NULL FROM summit.upload'),
+is( $node->safe_psql('postgres', <<~'SQL'),
+	SELECT status, error_field, source_table, source_key, job_id IS NULL FROM summit.upload
+	SQL
 	'refused|certificate_holder.address|public.lease|{"lease_id": 7}|t', 'and says what was refused, and where');
-unlike($node->safe_psql('postgres', 'SELECT u::text FROM summit.upload u'), qr/Person|1111|KEL-001/, 'but keeps nothing of the payload');
-unlike(substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $before), qr/Person|1111|KEL-001/, 'nor does the log');
+unlike(
+	$node->safe_psql('postgres', 'SELECT u::text FROM summit.upload u'), qr/Person|1111|KEL-001/,
+	'but keeps nothing of the payload');
+unlike(
+	substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $before), qr/Person|1111|KEL-001/,
+	'nor does the log');
 
 # Every function that takes what is secret or personal, also where what fails is not ours.
 my $nowhere = "'no such server'";
 my $file = '/no/such/file';
 my %refusals = (
 	canopy_enqueue => [
-		q{SELECT canopy_enqueue('post-connect', '{"pullId": "p", "pull-jwt": "CANARY"}', '{"insurerPassword": "CANARY"}')},
+		<<~'SQL',
+			SELECT canopy_enqueue('post-connect', '{"pullId": "p", "pull-jwt": "CANARY"}',
+				'{"insurerPassword": "CANARY"}')
+			SQL
 		q{SELECT canopy_enqueue('post-idv', '{}', '{"mfaValue": "CANARY"}', priority => 100000)},
 		q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "CANARY"}', ordering_key => 'refused')},
 		q{SET ROLE caller; SELECT canopy_enqueue('get-carriers', '{"products": "CANARY"}')} ],
-	summit_enqueue => [ q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": "CANARY"}')} ],
-	enqueue_fetch => [ q{SELECT canopy_enqueue_fetch('CANARY', NULL)} ],
-	job_fill => [ q{INSERT INTO canopy_summit.job (server, operation, body)
-		VALUES ('canopy', 'post-idv', '{"mfaValue": "CANARY"}')} ],
-	fetch_pull => [ qq{SELECT canopy_fetch_pull('CANARY', server => $nowhere)} ],
-	store_pull => [ q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
+	summit_enqueue => [q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": "CANARY"}')}],
+	enqueue_fetch => [q{SELECT canopy_enqueue_fetch('CANARY', NULL)}],
+	job_fill => [ <<~'SQL' ],
+		INSERT INTO canopy_summit.job (server, operation, body)
+		VALUES ('canopy', 'post-idv', '{"mfaValue": "CANARY"}')
+		SQL
+	fetch_pull => [qq{SELECT canopy_fetch_pull('CANARY', server => $nowhere)}],
+	store_pull => [
+		q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
 		q{SELECT canopy_store_pull('{"pull_id": "refused", "status": "SUCCESS", "email": "CANARY"}')} ],
-	call => [ q{SELECT canopy_call('get-property-data', '{"adress": "CANARY"}')} ],
-	connect_link => [ q{SELECT canopy_connect_link('alias', '{"mail": "CANARY@example.com"}')} ],
-	receive_webhook => [ q{SELECT receive_webhook('canopy', '{"a": "CANARY"}', 'CANARY')} ],
-	verify_webhook => [ q{SELECT verify_webhook('canopy', '{"a": "CANARY"}', 'CANARY')} ],
-	webhook_fill => [ map { qq{INSERT INTO canopy_summit.webhook (server, headers, body)
-		VALUES ('$_', '{"a": "CANARY"}', 'CANARY')} } qw(canopy summit) ],
-	verify_webhook_sig => [ q{SELECT verify_webhook_sig('CANARY', 't=1,s=2', 'CANARY'::bytea, '2 days')} ],
-	explain_webhook_sig => [ q{SELECT explain_webhook_sig(ARRAY['CANARY'], 't=1,s=2', 'CANARY'::text, '1 month')} ],
-	sign_webhook => [ q{SELECT sign_webhook('CANARY', 'CANARY'::text, 'neither')} ],
-	check_certificate => [ q{SELECT canopy_summit.check_certificate('{"policy": "CANARY"}')} ],
-	upload_policy => [ q{SELECT summit_upload_policy('{"policy": "CANARY"}')} ],
-	upload_fill => [ q{INSERT INTO summit.upload (payload) VALUES ('{"policy": "CANARY"}')} ],
-	upload_on_insert => [ q{INSERT INTO strict_lease VALUES (1, '{"policy": "CANARY"}')} ],
+	call => [q{SELECT canopy_call('get-property-data', '{"adress": "CANARY"}')}],
+	connect_link => [q{SELECT canopy_connect_link('alias', '{"mail": "CANARY@example.com"}')}],
+	receive_webhook => [q{SELECT receive_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
+	verify_webhook => [q{SELECT verify_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
+	webhook_fill => [ map { <<~"SQL" } qw(canopy summit) ],
+		INSERT INTO canopy_summit.webhook (server, headers, body)
+		VALUES ('$_', '{"a": "CANARY"}', 'CANARY')
+		SQL
+	verify_webhook_sig => [q{SELECT verify_webhook_sig('CANARY', 't=1,s=2', 'CANARY'::bytea, '2 days')}],
+	explain_webhook_sig => [q{SELECT explain_webhook_sig(ARRAY['CANARY'], 't=1,s=2', 'CANARY'::text, '1 month')}],
+	sign_webhook => [q{SELECT sign_webhook('CANARY', 'CANARY'::text, 'neither')}],
+	check_certificate => [q{SELECT canopy_summit.check_certificate('{"policy": "CANARY"}')}],
+	upload_policy => [q{SELECT summit_upload_policy('{"policy": "CANARY"}')}],
+	upload_fill => [q{INSERT INTO summit.upload (payload) VALUES ('{"policy": "CANARY"}')}],
+	upload_on_insert => [q{INSERT INTO strict_lease VALUES (1, '{"policy": "CANARY"}')}],
 	canopy_validator => [
 		q{ALTER USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (SET client_secret 'CANARY', secret 'CANARY')},
 		q{CREATE USER MAPPING FOR caller SERVER canopy OPTIONS (client_secret '', client_id 'CANARY')} ],
-	summit_validator => [ q{CREATE USER MAPPING FOR caller SERVER summit
-		OPTIONS (webhook_secret 'CANARY', webhook_secret_file '/x')} ]);
+	summit_validator => [ <<~'SQL' ]);
+		CREATE USER MAPPING FOR caller SERVER summit
+		OPTIONS (webhook_secret 'CANARY', webhook_secret_file '/x')
+		SQL
 
-$node->safe_psql('postgres', qq{
+$node->safe_psql('postgres', <<~"SQL");
 	CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox');
-	CREATE USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (client_id 'a', client_secret 'b', webhook_secret_file '$file');
+	CREATE USER MAPPING FOR PUBLIC SERVER canopy
+	OPTIONS (client_id 'a', client_secret 'b', webhook_secret_file '$file');
 	ALTER USER MAPPING FOR PUBLIC SERVER summit OPTIONS (ADD webhook_secret 's');
 	CREATE ROLE caller;
 	GRANT USAGE ON SCHEMA canopy_summit TO caller;
@@ -118,18 +142,22 @@ $node->safe_psql('postgres', qq{
 	CREATE TRIGGER upload AFTER INSERT ON strict_lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('payload');
 	-- What others may have added to tables of ours.
 	ALTER TABLE canopy_summit.job ADD CHECK (ordering_key <> 'refused');
-	ALTER TABLE canopy_summit.pull ADD CHECK (pull_id <> 'refused')});
-is_deeply([ sort map { s/^canopy_summit_//r } split /\n/, $node->safe_psql('postgres', q{
-	SELECT DISTINCT f.prosrc FROM pg_proc f JOIN pg_language l ON l.oid = f.prolang AND l.lanname = 'c'
-		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
-		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
-	WHERE (f.prorettype = 'trigger'::regtype
-			OR string_to_array(f.proargtypes::text, ' ')::oid[] && '{text,text[],jsonb,bytea}'::regtype[]::oid[])
-		-- What users call, and what their statements run.
-		AND (f.prorettype = 'trigger'::regtype OR f.pronamespace = e.extnamespace OR f.proname LIKE '%validator'
-			OR f.oid::regprocedure::text IN (SELECT object FROM canopy_summit.access_rules() WHERE level NOT IN ('admin', 'operator')))
-		-- A pull's id and a server's name are no secrets, and no HTML fails.
-		AND f.proname NOT IN ('canopy_archive_pull', 'server_name', 'sanitize_html')}) ],
+	ALTER TABLE canopy_summit.pull ADD CHECK (pull_id <> 'refused')
+	SQL
+is_deeply(
+	[ sort map { s/^canopy_summit_//r } split /\n/, $node->safe_psql('postgres', <<~'SQL') ],
+		SELECT DISTINCT f.prosrc FROM pg_proc f JOIN pg_language l ON l.oid = f.prolang AND l.lanname = 'c'
+			JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
+			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
+		WHERE (f.prorettype = 'trigger'::regtype
+				OR string_to_array(f.proargtypes::text, ' ')::oid[] && '{text,text[],jsonb,bytea}'::regtype[]::oid[])
+			-- What users call, and what their statements run.
+			AND (f.prorettype = 'trigger'::regtype OR f.pronamespace = e.extnamespace OR f.proname LIKE '%validator'
+				OR f.oid::regprocedure::text IN (SELECT object FROM canopy_summit.access_rules()
+					WHERE level NOT IN ('admin', 'operator')))
+			-- A pull's id and a server's name are no secrets, and no HTML fails.
+			AND f.proname NOT IN ('canopy_archive_pull', 'server_name', 'sanitize_html')
+		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');
 for my $function (sort keys %refusals)
 {
@@ -150,5 +178,7 @@ for my $function (sort keys %refusals)
 # The same log does hold statements that fail otherwise.
 my $from = -s $node->logfile;
 sqlstate_of($node, q[SELECT canopy_summit.check_certificate('{"Person": broken')]);
-like(substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $from), qr/STATEMENT:.*Person/, 'what is no JSON is logged by PostgreSQL before it gets here');
+like(
+	substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $from), qr/STATEMENT:.*Person/,
+	'what is no JSON is logged by PostgreSQL before it gets here');
 done_testing();

@@ -17,8 +17,12 @@ create_gates($node);
 sub claims_lost
 {
 	my ($epoch) = @_;
-	wait_until('lost claims are taken back', sub { ($drain->answer("SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") // 1) == 0 });
-	return wait_until('lost claims are counted', sub { $drain->answer("SELECT 'n' || count(*) FROM canopy_summit.job_attempt WHERE code = 'worker_lost' AND epoch = $epoch") }) =~ s/n//r;
+	wait_until(
+		'lost claims are taken back',
+		sub { ($drain->answer("SELECT count(*) FROM canopy_summit.job WHERE epoch = $epoch") // 1) == 0 });
+	return wait_until('lost claims are counted', sub { $drain->answer(<<~"SQL") }) =~ s/n//r;
+		SELECT 'n' || count(*) FROM canopy_summit.job_attempt WHERE code = 'worker_lost' AND epoch = $epoch
+		SQL
 }
 
 # Kills in the given way so many times, while uploads drain; the worker stays in its moment until it is killed.
@@ -31,11 +35,15 @@ sub kill_many
 	for my $turn (1 .. $count)
 	{
 		my $moment = (qw(claiming settling sending))[ $turn % 3 ];
-		my $worker = worker_at($moment, node => $node, sandbox => $drain->{sandbox}, match => { listener => 'summit', path => '^/v1/policies' }, enqueue => sub { $drain->enqueue(@_) });
+		my $worker = worker_at(
+			$moment, node => $node, sandbox => $drain->{sandbox},
+			match => { listener => 'summit', path => '^/v1/policies' }, enqueue => sub { $drain->enqueue(@_) });
 		my $killed_at = time;
 		$kill->($worker->{pid});
 		leave_moment($worker);
-		wait_until("a worker goes on after $name $turn", sub { $drain->answer("SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $worker->{epoch}") });
+		wait_until("a worker goes on after $name $turn", sub { $drain->answer(<<~"SQL") });
+			SELECT count(*) FROM canopy_summit.worker_status WHERE settled > 0 AND epoch > $worker->{epoch}
+			SQL
 		my $pause = time - $killed_at;
 		$slowest = $pause if $pause > $slowest;
 		next unless claims_lost($worker->{epoch});
@@ -49,7 +57,11 @@ sub kill_many
 	return;
 }
 
-sub signal_worker { my ($signal) = @_; return sub { kill $signal => $_[0] } }
+sub signal_worker
+{
+	my ($signal) = @_;
+	return sub { kill $signal => $_[0] }
+}
 
 # The server comes back, if it has to be started.
 sub start_again
@@ -62,10 +74,13 @@ kill_many('kill -9 of the worker', scaled(200), signal_worker('KILL'));
 kill_many('SIGTERM of the worker', scaled(50), signal_worker('TERM'));
 kill_many('SIGSEGV of the worker', scaled(50), signal_worker('SEGV'));
 kill_many('immediate stop', scaled(50), sub { $node->stop('immediate'); $node->start });
-kill_many('kill -9 of the postmaster', scaled(50), sub {
-	my ($worker) = @_;
-	$node->kill9;
-	wait_until('the worker ends, too', sub { !kill 0 => $worker });
-	start_again();
-});
+kill_many(
+	'kill -9 of the postmaster',
+	scaled(50),
+	sub {
+		my ($worker) = @_;
+		$node->kill9;
+		wait_until('the worker ends, too', sub { !kill 0 => $worker });
+		start_again();
+	});
 done_testing();

@@ -29,9 +29,12 @@ my $rest = ''; # of pipelined answers
 subtest 'before there is an extension' => \&absent;
 create_canopy_server($node, $sandbox, mapping => { webhook_secret => 'key' });
 create_canopy_server($node, $sandbox, server => 'bare');
-query($node, q{CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1');
+query($node, <<~'SQL');
+	CREATE SERVER summit FOREIGN DATA WRAPPER summit_api
+	OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (webhook_secret 'key2');
-	SELECT canopy_summit.pause_server(s) FROM unnest('{canopy,bare,summit}'::name[]) AS s});
+	SELECT canopy_summit.pause_server(s) FROM unnest('{canopy,bare,summit}'::name[]) AS s
+	SQL
 wait_until('the receiver is healthy', sub { listens($port) });
 
 subtest 'webhooks are stored once' => \&stores;
@@ -52,14 +55,20 @@ subtest 'standby' => \&standby;
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal (?!9)/, 'nothing has crashed by itself');
 done_testing();
 
-sub rows { my ($condition) = @_; return query($node, 'SELECT count(*) FROM canopy_summit.webhook WHERE ' . ($condition // 'true')) }
+sub rows
+{
+	my ($condition) = @_;
+	return query($node, 'SELECT count(*) FROM canopy_summit.webhook WHERE ' . ($condition // 'true'));
+}
 
 # A request of a new delivery to the server canopy, and its pull.
 sub new_webhook
 {
 	my $pull = 'pull-' . ++$number;
 	my $body = canopy_body($pull);
-	return wantarray ? (webhook('canopy', $body, signature($body, 'key')), $pull) : webhook('canopy', $body, signature($body, 'key'));
+	return wantarray
+	  ? (webhook('canopy', $body, signature($body, 'key')), $pull)
+	  : webhook('canopy', $body, signature($body, 'key'));
 }
 
 sub absent
@@ -95,20 +104,36 @@ sub stores
 		is($answer->{body}, qq({"outcome":"$outcome"}\n), 'by name');
 	}
 	is(rows(), 4, 'four are stored');
-	is(query($node, q{SELECT body = convert_to($$} . $body . q{$$, 'UTF8') FROM canopy_summit.webhook ORDER BY webhook_id LIMIT 1}), 't', 'as they came');
+	is( query(
+			$node,
+			q{SELECT body = convert_to($$}
+			  . $body
+			  . q{$$, 'UTF8') FROM canopy_summit.webhook ORDER BY webhook_id LIMIT 1}),
+		't',
+		'as they came');
 	print {$socket} join '', map { scalar new_webhook() } 1 .. 5;
 	$socket->flush;
-	is(join(' ', map { answer_on_pipeline($socket) } 1 .. 5), '200 200 200 200 200', 'five on the way at once are answered in turn');
+	is( join(' ', map { answer_on_pipeline($socket) } 1 .. 5), '200 200 200 200 200',
+		'five on the way at once are answered in turn');
 
 	my $same = new_webhook();
 	my @copies = together(map { $same } 1 .. 5);
 	is(join(' ', map { $_->{status} } @copies), '200 200 200 200 200', 'five copies at once are answered');
-	is(join(' ', sort map { $_->{body} =~ /"(\w+)"\}/ } @copies), 'duplicate duplicate duplicate duplicate stored', 'and one is stored');
+	is( join(' ', sort map { $_->{body} =~ /"(\w+)"\}/ } @copies), 'duplicate duplicate duplicate duplicate stored',
+		'and one is stored');
 	soon_ok('they are applied', sub { rows(q{state = 'stored'}) == 0 }, 10);
 	query($node, q{CREATE ROLE receiver_operator; SELECT canopy_summit.grant_access('receiver_operator', 'operator')});
-	is(query($node, 'SET ROLE receiver_operator; SELECT count(*) FROM canopy_summit.receiver_status; SELECT count(refused_webhooks) > 0 FROM canopy_summit.server_health'), "1\nt", 'an operator sees how it goes');
-	soon_ok('receiver_status shows the receiver', sub { query($node, 'SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL') > 0 });
-	is(query($node, q{SELECT state, xact_start IS NULL FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'}), 'idle|t', 'it waits without a transaction');
+	is(query($node, <<~'SQL'), "1\nt", 'an operator sees how it goes');
+		SET ROLE receiver_operator;
+		SELECT count(*) FROM canopy_summit.receiver_status;
+		SELECT count(refused_webhooks) > 0 FROM canopy_summit.server_health
+		SQL
+	soon_ok('receiver_status shows the receiver', sub { query($node, <<~'SQL') > 0 });
+		SELECT stored FROM canopy_summit.receiver_status WHERE problem IS NULL
+		SQL
+	is(query($node, <<~'SQL'), 'idle|t', 'it waits without a transaction');
+		SELECT state, xact_start IS NULL FROM pg_stat_activity WHERE backend_type = 'canopy_summit receiver'
+		SQL
 	is(threads(receiver_pid($node)), 1, 'and without threads');
 	return;
 }
@@ -154,7 +179,8 @@ sub refuses
 		'a forged one' => [ webhook('canopy', $body, signature($body, 'other')), 401 ],
 		'one without signature' => [ webhook('canopy', $body), 401 ],
 		'one with two signature headers' => [ webhook('canopy', $body, $good, $good), 401 ],
-		'one that is too old' => [ webhook('canopy', $body, signature($body, 'key', 'canopy', int(time) - 9 * 3600)), 401 ],
+		'one that is too old' =>
+		  [ webhook('canopy', $body, signature($body, 'key', 'canopy', int(time) - 9 * 3600)), 401 ],
 		'an empty one' => [ webhook('canopy', ''), 401 ],
 		'an unknown server' => [ webhook('nowhere', $body, $good), 404 ],
 		'a name that is too long' => [ webhook('n' x 64, $body, $good), 404 ],
@@ -162,14 +188,21 @@ sub refuses
 		'no name' => [ webhook('', $body, $good), 404 ],
 		'GET' => [ "GET /webhooks/canopy HTTP/1.1\r\nHost: a\r\n\r\n", 405, qr/^Allow: POST\r?$/m ],
 		'PUT with a body' => [ webhook('canopy', $body, $good) =~ s/^POST/PUT/r, 405, qr/^Connection: close\r?$/m ],
-		'POST of health' => [ "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405, qr/^Allow: GET, HEAD\r?$/m ],
+		'POST of health' =>
+		  [ "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405, qr/^Allow: GET, HEAD\r?$/m ],
 		'no length' => [ "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\n\r\n", 411 ],
 		'two lengths' => [ webhook('canopy', $body, $good, 'Content-Length: 3'), 400 ],
 		'a length and chunks' => [ webhook('canopy', $body, $good, 'Transfer-Encoding: chunked'), 400 ],
-		'another encoding' => [ webhook('canopy', $body, $good, 'Transfer-Encoding: gzip') =~ s/Content-Length: \d+\r\n//r, 400 ],
-		'a large one, before it is sent' => [ webhook('canopy', '', $good) =~ s/Content-Length: 0/Content-Length: 65537/r, 413 ],
-		'a large one in chunks' => [ "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n$large\r\n0\r\n\r\n", 413 ],
-		'a blank before the colon of an encoding' => [ webhook('canopy', $body, $good, 'Transfer-Encoding : chunked'), 400 ],
+		'another encoding' =>
+		  [ webhook('canopy', $body, $good, 'Transfer-Encoding: gzip') =~ s/Content-Length: \d+\r\n//r, 400 ],
+		'a large one, before it is sent' =>
+		  [ webhook('canopy', '', $good) =~ s/Content-Length: 0/Content-Length: 65537/r, 413 ],
+		'a large one in chunks' => [
+				"POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+			  . "10001\r\n$large\r\n0\r\n\r\n",
+			413 ],
+		'a blank before the colon of an encoding' =>
+		  [ webhook('canopy', $body, $good, 'Transfer-Encoding : chunked'), 400 ],
 		'a tab before the colon of a second length' => [ webhook('canopy', $body, $good, "Content-Length\t: 3"), 400 ],
 		'a name with a blank in it' => [ webhook('canopy', $body, $good, 'X Y: z'), 400 ],
 		'a header without a name' => [ webhook('canopy', $body, $good, ': z'), 400 ],
@@ -179,9 +212,11 @@ sub refuses
 		'NUL in the last value' => [ webhook('canopy', $body, $good, "X: a\0b"), 400 ],
 		'NUL in a name' => [ webhook('canopy', $body, $good, "X\0Y: b"), 400 ],
 		'NUL for a line' => [ webhook('canopy', $body, $good, "\0", 'Transfer-Encoding: chunked'), 400 ],
-		'NUL that hides an encoding' => [ webhook('canopy', $body, $good, "X: a\0\r\nTransfer-Encoding: chunked"), 400 ],
+		'NUL that hides an encoding' =>
+		  [ webhook('canopy', $body, $good, "X: a\0\r\nTransfer-Encoding: chunked"), 400 ],
 		'bare CR in a value' => [ webhook('canopy', $body, $good, "X: a\rb"), 400 ],
-		'bare CR that hides an encoding' => [ webhook('canopy', $body, $good, "X: a\rTransfer-Encoding: chunked"), 400 ],
+		'bare CR that hides an encoding' =>
+		  [ webhook('canopy', $body, $good, "X: a\rTransfer-Encoding: chunked"), 400 ],
 		'bare LF for the end of a line' => [ webhook('canopy', $body, $good, "X: a\nTransfer-Encoding: chunked"), 400 ],
 		'bare LF after the last header' => [ webhook('canopy', $body, $good) =~ s/\r\n\r\n/\n\r\n/r, 400 ],
 		'another control character in a value' => [ webhook('canopy', $body, $good, "X: a\x01b"), 400 ],
@@ -194,7 +229,8 @@ sub refuses
 		'NUL before a query' => [ webhook("canopy\0?x", $body, $good), 400 ],
 		'a percent sign without digits' => [ webhook('canopy%zz', $body, $good), 400 ],
 		'a percent sign at the end' => [ webhook('canopy%6', $body, $good), 400 ],
-		'gzip' => [ webhook('canopy', $body, $good, 'Content-Encoding: gzip'), 415, qr/^Accept-Encoding: identity\r?$/m ],
+		'gzip' =>
+		  [ webhook('canopy', $body, $good, 'Content-Encoding: gzip'), 415, qr/^Accept-Encoding: identity\r?$/m ],
 		'large headers' => [ webhook('canopy', $body, $good, 'X: ' . 'x' x 40000), 431 ],
 		'no host' => [ "GET /healthz HTTP/1.1\r\n\r\n", 400 ]);
 
@@ -221,14 +257,17 @@ sub refuses
 	my $sent = 0;
 	$sent++ while $sent < 1000 && syswrite $endless, sprintf "%x\r\n%s\r\n", 16384, 'x' x 16384;
 	cmp_ok($sent, '<', 1000, 'endless chunks are cut off');
-	for my $form ([ 'a query', 'canopy?a=b%00' ], [ 'percent signs', 'c%61nop%79' ], [ 'no blank, or several, before a value', 'canopy', "X:y", "Z:  \t y \t", 'Empty:' ])
+	for my $form (
+		[ 'a query', 'canopy?a=b%00' ], [ 'percent signs', 'c%61nop%79' ],
+		[ 'no blank, or several, before a value', 'canopy', "X:y", "Z:  \t y \t", 'Empty:' ])
 	{
 		my ($name, $server, @more) = @$form;
 		my $form = canopy_body($name);
 		is(status_of_request($port, webhook($server, $form, signature($form, 'key'), @more)), 200, "$name: stored");
 	}
 	my $edge = '{"a":"' . 'x' x (64 * 1024 - 8) . '"}';
-	is(status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200, 'one of the largest size is taken');
+	is( status_of_request($port, webhook('canopy', $edge, signature($edge, 'key'))), 200,
+		'one of the largest size is taken');
 	is(rows() - $before, 4, 'nothing else is stored');
 	my ($refused, $encoded) = split /\|/, $counts->();
 	cmp_ok($refused, '>=', 5, 'server_health counts refusals');
@@ -239,9 +278,17 @@ sub refuses
 sub headers
 {
 	my $body = canopy_body('headers');
-	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key') =~ s/^canopy/CANOPY/r, 'X-Twice: 1', 'x-twice: 2',
-		'Authorization: Basic secret', 'Proxy-Authorization: secret', 'Cookie: secret', "X-Latin: caf\xe9", "X-Utf8: caf\xc3\xa9")), 200, 'is stored');
-	my $kept = JSON::PP->new->utf8->decode(query($node, q{SELECT headers FROM canopy_summit.webhook WHERE subject = 'headers'}));
+	is( status_of_request(
+			$port,
+			webhook(
+				'canopy', $body, signature($body, 'key') =~ s/^canopy/CANOPY/r, 'X-Twice: 1', 'x-twice: 2',
+				'Authorization: Basic secret', 'Proxy-Authorization: secret', 'Cookie: secret', "X-Latin: caf\xe9",
+				"X-Utf8: caf\xc3\xa9")),
+		200,
+		'is stored');
+	my $kept = JSON::PP->new->utf8->decode(query($node, <<~'SQL'));
+		SELECT headers FROM canopy_summit.webhook WHERE subject = 'headers'
+		SQL
 	is_deeply($kept->{'x-twice'}, [ 1, 2 ], 'one that came twice is an array');
 	is($kept->{$_}, '***', "$_ is not kept") for qw(authorization proxy-authorization cookie);
 	is($kept->{'x-latin'}, 'caf?', 'what is no UTF-8 is replaced');
@@ -258,27 +305,46 @@ sub secrets
 	is(status_of_request($port, webhook('bare', $body, signature($body, 'key'))), 503, 'without a secret: again later');
 	like(query($node, $problem), qr/no webhook_secret/, 'server_health says why');
 	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (ADD webhook_secret_file '/nowhere')});
-	soon_ok('a file that is not there is said, too', sub { status_of_request($port, webhook('bare', $body, signature($body, 'key'))) == 503 && query($node, $problem) =~ m{/nowhere} });
-	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (DROP webhook_secret_file, ADD webhook_secret 'old')});
-	soon_ok('with a secret it is stored', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 200 });
+	soon_ok(
+		'a file that is not there is said, too',
+		sub {
+			status_of_request($port, webhook('bare', $body, signature($body, 'key'))) == 503
+			  && query($node, $problem) =~ m{/nowhere};
+		});
+	query($node, <<~'SQL');
+		ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (DROP webhook_secret_file, ADD webhook_secret 'old')
+		SQL
+	soon_ok(
+		'with a secret it is stored',
+		sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 200 });
 	is(query($node, $problem), '', 'and server_health says nothing');
 	query($node, q{ALTER USER MAPPING FOR CURRENT_USER SERVER bare OPTIONS (SET webhook_secret 'new')});
-	soon_ok('a revoked secret is refused', sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 401 });
+	soon_ok(
+		'a revoked secret is refused',
+		sub { status_of_request($port, webhook('bare', $body, signature($body, 'old'))) == 401 });
 	is(status_of_request($port, webhook('bare', $body, signature($body, 'new'))), 200, 'the new one is not');
 	return;
 }
 
 sub poison
 {
-	query($node, q{CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.subject = 'poison' THEN RAISE 'poison'; END IF; RETURN NEW; END $$;
-		CREATE TRIGGER poison BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION poison()});
+	query($node, <<~'SQL');
+		CREATE FUNCTION poison() RETURNS trigger
+		LANGUAGE plpgsql AS $$ BEGIN IF NEW.subject = 'poison' THEN RAISE 'poison';
+		END IF; RETURN NEW; END $$;
+		CREATE TRIGGER poison BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION poison()
+		SQL
 	my $body = canopy_body('poison');
-	my @answers = together((map { scalar new_webhook() } 1 .. 4), webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 4);
-	is(join(' ', map { $_->{status} } @answers), '200 200 200 200 503 200 200 200 200', 'one that cannot be stored is told so, and no other');
+	my @answers = together(
+		(map { scalar new_webhook() } 1 .. 4), webhook('canopy', $body, signature($body, 'key')),
+		map { scalar new_webhook() } 1 .. 4);
+	is( join(' ', map { $_->{status} } @answers), '200 200 200 200 503 200 200 200 200',
+		'one that cannot be stored is told so, and no other');
 	is(rows("subject = 'pull-$_'"), 1, 'which is stored') for $number - 7 .. $number;
 	is(health(), 200, 'nor is the receiver ill');
 	query($node, 'DROP TRIGGER poison ON canopy_summit.webhook; DROP FUNCTION poison');
-	is(status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200, 'when it is sent again, it is stored');
+	is( status_of_request($port, webhook('canopy', $body, signature($body, 'key'))), 200,
+		'when it is sent again, it is stored');
 	return;
 }
 
@@ -287,7 +353,8 @@ sub blocked
 	my $body = canopy_body('blocked');
 	my $header = CanopyTest::quoted(JSON::PP->new->encode({ split /: /, signature($body, 'key') }));
 	my $other = open_session($node);
-	$other->query("BEGIN; SELECT receive_webhook('canopy', $header, convert_to(" . CanopyTest::quoted($body) . q{, 'UTF8'))});
+	$other->query(
+		"BEGIN; SELECT receive_webhook('canopy', $header, convert_to(" . CanopyTest::quoted($body) . q{, 'UTF8'))});
 	my @answers = together(webhook('canopy', $body, signature($body, 'key')), map { scalar new_webhook() } 1 .. 3);
 	is(join(' ', map { $_->{status} } @answers), '503 200 200 200', 'the others do not wait for its end');
 	$other->query('COMMIT');
@@ -313,8 +380,11 @@ sub unhealthy
 	};
 	my $trigger = sub {
 		my ($raise) = @_;
-		query($node, qq{CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN $raise; END \$\$;
-			CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION refuse()});
+		query($node, <<~"SQL");
+			CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN $raise; END \$\$;
+			CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW
+			EXECUTE FUNCTION refuse()
+			SQL
 	};
 
 	my $other = open_session($node);
@@ -323,9 +393,11 @@ sub unhealthy
 	$other->query('COMMIT');
 	$other->quit;
 	soon_ok('when it is gone the receiver finds out by itself', sub { health() == 200 }, 60);
-	is(query($node, "$problem; $of_server"), "\n", 'and no view says otherwise') or diag(query($node, "$problem; $of_server"));
+	is(query($node, "$problem; $of_server"), "\n", 'and no view says otherwise')
+	  or diag(query($node, "$problem; $of_server"));
 
-	$trigger->(q{RAISE EXCEPTION E'could not extend file\n\x01: %', repeat('no space ', 50) USING ERRCODE = 'disk_full'});
+	$trigger->(
+		q{RAISE EXCEPTION E'could not extend file\n\x01: %', repeat('no space ', 50) USING ERRCODE = 'disk_full'});
 	$fails->('a full disk', qr/^could not extend file  : no space [ -~]{100,170}$/);
 	$trigger->(q{RAISE EXCEPTION 'cannot store %', NEW.subject});
 	$fails->('an error that shows what was to be stored', qr/^error P0001$/);
@@ -347,28 +419,30 @@ sub slow
 	local $SIG{PIPE} = 'IGNORE';
 	my $request = new_webhook();
 	my %slow = map { ($_ => connected($port)) } qw(silent line headers body);
-	my %bytes = (
-		silent => sub { '' }, line => sub { 'P' }, headers => sub { "X-Slow: x\r\n" }, body => sub { 'x' });
+	my %bytes = (silent => sub { '' }, line => sub { 'P' }, headers => sub { "X-Slow: x\r\n" }, body => sub { 'x' });
 	print { $slow{headers} } "POST /webhooks/canopy HTTP/1.1\r\n";
 	print { $slow{body} } "POST /webhooks/canopy HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
 	my $start = time;
 	my %ended;
-	wait_until('all of them are cut off', sub {
-		for my $name (keys %slow)
-		{
-			my $socket = $slow{$name};
-			$socket->blocking(0);
-			my $bytes = $bytes{$name}->();
-			syswrite $socket, $bytes if $bytes;
-			my $got = sysread $socket, my $answer, 1;
-			next unless defined $got || $!{ECONNRESET} || $!{EPIPE};
-			$ended{$name} = time - $start;
-			delete $slow{$name};
-		}
-		is(status_of_request($port, scalar new_webhook()), 200, 'a good one beside them is stored');
-		return !%slow;
-	});
-	cmp_ok($ended{$_}, '>', 1.5, sprintf '%s is not cut off before its time (%.1f s)', $_, $ended{$_}) for sort keys %bytes;
+	wait_until(
+		'all of them are cut off',
+		sub {
+			for my $name (keys %slow)
+			{
+				my $socket = $slow{$name};
+				$socket->blocking(0);
+				my $bytes = $bytes{$name}->();
+				syswrite $socket, $bytes if $bytes;
+				my $got = sysread $socket, my $answer, 1;
+				next unless defined $got || $!{ECONNRESET} || $!{EPIPE};
+				$ended{$name} = time - $start;
+				delete $slow{$name};
+			}
+			is(status_of_request($port, scalar new_webhook()), 200, 'a good one beside them is stored');
+			return !%slow;
+		});
+	cmp_ok($ended{$_}, '>', 1.5, sprintf '%s is not cut off before its time (%.1f s)', $_, $ended{$_})
+	  for sort keys %bytes;
 	my @crowd = map { connected($port) } 1 .. 60;
 	is(status_of_request($port, scalar new_webhook()), 200, 'twice as many as there may be do not keep a good one out');
 	return;
@@ -411,7 +485,8 @@ sub leaves
 	my $idle = connected($port);
 	kill TERM => $pid;
 	kill CONT => $pid;
-	is(join(' ', map { (answer_on($_) // { status => 0 })->{status} } @sockets), join(' ', (200) x 10), 'what is complete is stored and answered');
+	is( join(' ', map { (answer_on($_) // { status => 0 })->{status} } @sockets), join(' ', (200) x 10),
+		'what is complete is stored and answered');
 	is(rows("subject = 'pull-$_'"), 1, 'really') for $number - 9 .. $number;
 	soon_ok('it leaves, though a client is connected', sub { !is_alive($pid) });
 	soon_ok('and comes back', sub { listens($port) });
@@ -421,7 +496,9 @@ sub leaves
 	$other->query('BEGIN; LOCK canopy_summit.webhook');
 	$pid = receiver_pid($node);
 	my $socket = sent_on_connection(scalar new_webhook());
-	wait_until('it waits for the lock', sub { query($node, "SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted") });
+	wait_until(
+		'it waits for the lock',
+		sub { query($node, "SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted") });
 	$node->reload;
 	kill TERM => $pid;
 	soon_ok('while storing it leaves, too', sub { !is_alive($pid) });
@@ -443,14 +520,17 @@ sub killed
 	my @kinds = sort keys %strike;
 
 	# Storing stops at one of the webhooks, amid others, until the test lets it go on.
-	query($node, q{TRUNCATE canopy_summit.webhook, canopy_summit.job;
+	query($node, <<~'SQL');
+		TRUNCATE canopy_summit.webhook, canopy_summit.job;
 		CREATE TABLE strike (subject text);
 		INSERT INTO strike VALUES ('');
 		CREATE FUNCTION stop_at() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
-			IF NEW.subject = (SELECT subject FROM public.strike) THEN PERFORM pg_advisory_xact_lock_shared(2001); END IF;
+			IF NEW.subject = (SELECT subject FROM public.strike) THEN PERFORM pg_advisory_xact_lock_shared(2001);
+				END IF;
 			RETURN NEW;
 		END $$;
-		CREATE TRIGGER stop_at BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION stop_at()});
+		CREATE TRIGGER stop_at BEFORE INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION stop_at()
+		SQL
 	$sandbox->control(PUT => 'webhook', { scale => 0.003, jitter => 'none', connections => 16 });
 	for my $turn (1 .. $count)
 	{
@@ -459,22 +539,32 @@ sub killed
 		my $gate = open_session($node, on_error_stop => 0);
 		$gate->query('SELECT pg_advisory_lock(2001)');
 		query($node, "UPDATE strike SET subject = 'killed-$turn-" . int(1 + rand $each) . q{'});
-		$sandbox->control(POST => 'webhook', [ map {
-			{ event => 'COMPLETE', pull_id => "killed-$turn-$_", url => "http://127.0.0.1:$port/webhooks/canopy", secret => 'key', $_ % 10 ? () : (copies => 2) } } 1 .. $each ]);
+		$sandbox->control(
+			POST => 'webhook',
+			[   map {
+					{   event => 'COMPLETE', pull_id => "killed-$turn-$_",
+						url => "http://127.0.0.1:$port/webhooks/canopy", secret => 'key', $_ % 10 ? () : (copies => 2) }
+				} 1 .. $each ]);
 		$deliveries += $each;
-		wait_until('the receiver is storing', sub { query($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2001 AND NOT granted}) });
+		wait_until('the receiver is storing', sub { query($node, <<~'SQL') });
+			SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2001 AND NOT granted
+			SQL
 		$strike{$kind}->();
 		$gate->{run}->kill_kill;
 		eval { $gate->{run}->finish };
 		my $start = time;
 		wait_until('the receiver is back', sub { listens($port) });
 		$slowest = time - $start if time - $start > $slowest;
-		wait_until('all is delivered', sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} });
+		wait_until(
+			'all is delivered',
+			sub { my $counts = $sandbox->control(GET => 'webhook/counts'); !$counts->{waiting} && !$counts->{sending} }
+		);
 	}
 	query($node, 'DROP FUNCTION stop_at CASCADE; DROP TABLE strike');
 	my @attempts = @{ $sandbox->control(GET => 'webhook/attempts?fields=status,body_sha256')->{attempts} };
 	my %answered = map { ($_->{body_sha256} => 1) } grep { ($_->{status} // 0) == 200 } @attempts;
-	my %stored = map { ($_ => 1) } split /\n/, query($node, q{SELECT encode(sha256(body), 'hex') FROM canopy_summit.webhook});
+	my %stored = map { ($_ => 1) } split /\n/,
+	  query($node, q{SELECT encode(sha256(body), 'hex') FROM canopy_summit.webhook});
 	my $failed = grep { ($_->{status} // 0) != 200 } @attempts;
 
 	cmp_ok($failed, '>=', $count, "the $count strikes ended $failed attempts of " . @attempts);
@@ -482,7 +572,10 @@ sub killed
 	is(scalar(keys %answered), $deliveries, 'and all were, in the end');
 	is(rows(), $deliveries, 'once each');
 	soon_ok('and all are applied', sub { rows(q{state <> 'applied'}) == 0 }, 60);
-	is(query($node, q{SELECT count(*) || '|' || count(DISTINCT params ->> 'pullId') FROM canopy_summit.job WHERE operation = 'get-pull-by-id'}), "$deliveries|$deliveries", 'once each, too');
+	is(query($node, <<~'SQL'), "$deliveries|$deliveries", 'once each, too');
+		SELECT count(*) || '|' || count(DISTINCT params ->> 'pullId') FROM canopy_summit.job
+		WHERE operation = 'get-pull-by-id'
+		SQL
 	cmp_ok($slowest, '<', SOON, sprintf 'the receiver is soon back (%.1f s)', $slowest);
 	return;
 }
@@ -504,7 +597,13 @@ sub databases
 		my ($what) = @_;
 		my $request = new_webhook();
 		my ($start, $stored) = (time);
-		soon_ok("$what the receiver works", sub { status_of_request($port, $request) == 200 && ($stored = query($node, 'SELECT count(*) FROM canopy_summit.webhook', 'hooks')) }, 40);
+		soon_ok(
+			"$what the receiver works",
+			sub {
+				status_of_request($port, $request) == 200
+				  && ($stored = query($node, 'SELECT count(*) FROM canopy_summit.webhook', 'hooks'));
+			},
+			40);
 		return;
 	};
 	$arrives->('in another database');
@@ -523,7 +622,9 @@ sub databases
 	cmp_ok($slowest, '<', SOON, sprintf 'no statement waited for it (%.1f s)', $slowest);
 	query($node, 'ALTER SYSTEM RESET canopy_summit.receiver_database');
 	$node->reload;
-	soon_ok('the receiver is back', sub { listens($port) && query($node, 'SELECT count(*) FROM canopy_summit.receiver_status') }, 20);
+	soon_ok(
+		'the receiver is back',
+		sub { listens($port) && query($node, 'SELECT count(*) FROM canopy_summit.receiver_status') }, 20);
 	return;
 }
 
@@ -542,7 +643,8 @@ sub settings
 	my %refused = (
 		receiver_port => '70000', receiver_listen => 'somewhere', receiver_tls_cert_file => 'relative.pem',
 		receiver_tls_key_file => 'relative.pem', receiver_timeout => '1ms', receiver_max_connections => '0');
-	is(scalar sqlstate_of($node, "ALTER SYSTEM SET canopy_summit.$_ = '$refused{$_}'"), '22023', "$_ $refused{$_} is refused") for sort keys %refused;
+	is( scalar sqlstate_of($node, "ALTER SYSTEM SET canopy_summit.$_ = '$refused{$_}'"), '22023',
+		"$_ $refused{$_} is refused") for sort keys %refused;
 
 	my $offset = set(receiver_listen => '0.0.0.0');
 	$node->wait_for_log(qr/cannot listen on 0\.0\.0\.0 without TLS/, $offset);
@@ -564,7 +666,11 @@ sub settings
 	query($node, 'SELECT canopy_summit.wake()');
 	my ($worker) = wait_until('a worker is there', sub { worker_pids($node) });
 	kill TERM => $worker;
-	wait_until('another is there', sub { grep { $_ != $worker } worker_pids($node) });
+	wait_until(
+		'another is there',
+		sub {
+			grep { $_ != $worker } worker_pids($node);
+		});
 	is(receiver_pid($node), '', 'and stays away');
 	my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1);
 	$offset = set(receiver_port => $port);
@@ -579,13 +685,17 @@ sub tls
 	my $dir = PostgreSQL::Test::Utils::tempdir('tls');
 	my $make = sub {
 		my ($name) = @_;
-		system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', "/CN=$name", '-addext', 'subjectAltName=DNS:localhost',
+		system_or_bail(
+			'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', "/CN=$name", '-addext',
+			'subjectAltName=DNS:localhost',
 			'-keyout', "$dir/$name.key", '-out', "$dir/$name.pem");
 		chmod 0600, "$dir/$name.key";
 	};
 	$make->($_) for qw(one two);
 	chmod 0644, "$dir/one.key";
-	my $offset = set(receiver_tls_cert_file => "$dir/one.pem", receiver_tls_key_file => "$dir/one.key", receiver_listen => '0.0.0.0');
+	my $offset = set(
+		receiver_tls_cert_file => "$dir/one.pem", receiver_tls_key_file => "$dir/one.key",
+		receiver_listen => '0.0.0.0');
 	$node->wait_for_log(qr/cannot use secret file "\Q$dir\E\/one.key": group or others have access/, $offset);
 	my $pid = receiver_pid($node);
 	my $descriptors = sub { scalar(my @all = glob "/proc/$pid/fd/*") };
@@ -595,7 +705,9 @@ sub tls
 		$offset = set();
 		$node->wait_for_log(qr/cannot use secret file/, $offset);
 	}
-	soon_ok('reloads with such a file leave no descriptor open', sub { my $now = $descriptors->(); $now > 10 && $now < $before + 10 }, 30);
+	soon_ok(
+		'reloads with such a file leave no descriptor open',
+		sub { my $now = $descriptors->(); $now > 10 && $now < $before + 10 }, 30);
 	chmod 0600, "$dir/one.key";
 	# Where a file is counts, and not what its path looks like.
 	for my $kind (qw(cert key))
@@ -613,7 +725,9 @@ sub tls
 	is(sent_by_tls("$dir/one.pem"), 'delivered', 'a webhook arrives by TLS');
 	isnt(sent_by_tls("$dir/two.pem"), 'delivered', 'which is the certificate\'s');
 	is(status_of_request($port, scalar new_webhook(), 3), 0, 'and none without TLS');
-	isnt(system("openssl s_client -connect 127.0.0.1:$port -tls1_1 </dev/null >/dev/null 2>&1"), 0, 'TLS 1.1 is refused');
+	isnt(
+		system("openssl s_client -connect 127.0.0.1:$port -tls1_1 </dev/null >/dev/null 2>&1"), 0,
+		'TLS 1.1 is refused');
 	system_or_bail('cp', '-p', "$dir/two.$_", "$dir/one.$_") for qw(pem key);
 	$offset = set();
 	$node->wait_for_log(qr/listens on 0\.0\.0\.0 port $port by TLS/, $offset);
@@ -627,9 +741,15 @@ sub tls
 sub sent_by_tls
 {
 	my ($ca_file) = @_;
-	my ($number) = @{ $sandbox->control(POST => 'webhook', { event => 'COMPLETE', url => "https://localhost:$port/webhooks/canopy", secret => 'key', ca_file => $ca_file, attempts => 1 })->{deliveries} };
+	my ($number) = @{
+		$sandbox->control(
+			POST => 'webhook',
+			{   event => 'COMPLETE', url => "https://localhost:$port/webhooks/canopy", secret => 'key',
+				ca_file => $ca_file, attempts => 1 })->{deliveries} };
 	my $state;
-	wait_until('it is sent', sub { ($state = $sandbox->control(GET => "webhook/$number")->{state}) !~ /waiting|sending/ });
+	wait_until(
+		'it is sent',
+		sub { ($state = $sandbox->control(GET => "webhook/$number")->{state}) !~ /waiting|sending/ });
 	return $state;
 }
 
@@ -655,14 +775,24 @@ sub standby
 sub synchronous
 {
 	my ($standby) = @_;
-	my $waits = sub { my ($kind) = @_; return query($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit $kind' AND wait_event = 'SyncRep'") > 0 };
+	my $waits = sub { my ($kind) = @_; return query($node, <<~"SQL") > 0 };
+		SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'canopy_summit $kind' AND wait_event = 'SyncRep'
+		SQL
 	my $has_answer = sub { my ($socket) = @_; return IO::Select->new($socket)->can_read(0) };
-	my $begin = sub { my ($request) = @_; my $socket = connected($port); print {$socket} $request; $socket->flush; return $socket };
+	my $begin = sub {
+		my ($request) = @_;
+		my $socket = connected($port);
+		print {$socket} $request;
+		$socket->flush;
+		return $socket;
+	};
 
 	create_canopy_server($node, $sandbox, server => 'replicated');
 	query($node, q{ALTER SYSTEM SET synchronous_standby_names = 'standby'});
 	$node->reload;
-	wait_until('the standby is synchronous', sub { query($node, q{SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'}) });
+	wait_until('the standby is synchronous', sub { query($node, <<~'SQL') });
+		SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'
+		SQL
 	is(status_of_request($port, scalar new_webhook()), 200, 'with the standby a webhook is stored');
 
 	$standby->stop;
@@ -670,11 +800,17 @@ sub synchronous
 	my $socket = $begin->($request);
 	wait_until('it waits, or has answered', sub { $has_answer->($socket) || $waits->('receiver') });
 	ok(!$has_answer->($socket), 'without the standby it is not answered');
-	wait_until('receiver_status tells', sub { query($node, 'SELECT problem FROM canopy_summit.receiver_status') =~ /not stored since \d+ s/ });
+	wait_until(
+		'receiver_status tells',
+		sub { query($node, 'SELECT problem FROM canopy_summit.receiver_status') =~ /not stored since \d+ s/ });
 	query($node, 'SELECT pg_cancel_backend(' . receiver_pid($node) . ')');
 	ok($waits->('receiver') && !$has_answer->($socket), 'not even if somebody cancels the wait');
 	my $sent = () = $sandbox->log;
-	my $job_id = query($node, q{BEGIN; SET LOCAL synchronous_commit = local; SELECT canopy_enqueue('get-carriers', server => 'replicated'); COMMIT});
+	my $job_id = query($node, <<~'SQL');
+		BEGIN; SET LOCAL synchronous_commit = local;
+		SELECT canopy_enqueue('get-carriers', server => 'replicated');
+		COMMIT
+		SQL
 	wait_until('a worker waits, or has sent', sub { $waits->('worker') || $sent < (() = $sandbox->log) });
 	is(scalar(() = $sandbox->log), $sent, 'nothing is sent of a job whose claim the standby does not have');
 	$standby->start;
@@ -688,11 +824,14 @@ sub synchronous
 		my $pid = receiver_pid($node);
 		kill STOP => $pid if $when eq 'before it looks';
 		$socket = $begin->($request);
-		wait_until('it waits, or has answered', sub { $has_answer->($socket) || $waits->('receiver') }) if $when eq 'while it waits';
+		wait_until('it waits, or has answered', sub { $has_answer->($socket) || $waits->('receiver') })
+		  if $when eq 'while it waits';
 		kill TERM => $pid;
 		kill CONT => $pid;
 		wait_until('it is gone', sub { !is_alive($pid) });
-		isnt((answer_on($socket) // { status => 0 })->{status}, 200, "told to go $when it does, and answers nothing good");
+		isnt(
+			(answer_on($socket) // { status => 0 })->{status}, 200,
+			"told to go $when it does, and answers nothing good");
 		wait_until('it is back', sub { listens($port) });
 		$standby->start;
 		is(status_of_request($port, $request), 200, 'what is sent again is answered');

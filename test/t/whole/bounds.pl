@@ -18,7 +18,8 @@ use Test::More;
 use constant {
 	MEGABYTE => 1024 * 1024,
 	PULL_MAX => 150, # MB that a pull of 16 MB may take
-	BODY_MAX => 64, # MB that a body of 1 MB may take, which PostgreSQL's parser alone makes 40 of if all of it is numbers
+	BODY_MAX =>
+	  64, # MB that a body of 1 MB may take, which PostgreSQL's parser alone makes 40 of if all of it is numbers
 	AT_ONCE => 16,
 	AT_ONCE_MAX => 150, # MB that so many bodies of 1 MB may take, of which none is kept in another form
 };
@@ -100,22 +101,33 @@ sub within
 sub monstrous_pull
 {
 	my $pull = replaced(read_json(generated('sentinel'))->{pull}, sub { monster(3000) });
-	my %fields = (%$pull, primaryAddress => { city => monster(3000) }, monster(3000), 1, pull_id => 'monster', status => 'SUCCESS');
+	my %fields = (
+		%$pull, primaryAddress => { city => monster(3000) }, monster(3000), 1, pull_id => 'monster',
+		status => 'SUCCESS');
 	my $file = PostgreSQL::Test::Utils::tempdir('pull') . '/pull.json';
 
 	append_to_file($file, $json->encode(\%fields));
 	my $store = "canopy_store_pull(convert_from(pg_read_binary_file('$file'), 'UTF8')::jsonb)";
 	is(scalar sqlstate_of($node, "SELECT $store"), undef, 'it is stored');
-	is(query($node, q{SELECT string_agg(entity, ' ') FROM canopy_summit.entities() AS entity
-		WHERE (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM canopy_summit.%I WHERE pull_id = ''monster''', entity), false, true, '')))[1]::text = '0'}),
+	is( query($node, <<~'SQL'),
+		SELECT string_agg(entity, ' ') FROM canopy_summit.entities() AS entity
+		WHERE (xpath('/row/n/text()',
+			query_to_xml(format('SELECT count(*) AS n FROM canopy_summit.%I WHERE pull_id = ''monster''', entity),
+				false, true, '')))[1]::text = '0'
+		SQL
 		'', 'with rows of every entity');
 	# An id that is as long as an id may be, and the account's at its bound and beyond, each alone.
 	for my $account (map { monster($_) } 512, 513, 2700, 2713, 8000)
 	{
 		my $length = length $account;
-		is(scalar sqlstate_of($node, sprintf "SELECT canopy_store_pull('%s')", $json->encode({
-			pull_id => monster(512), account_identifier => $account, status => 'SUCCESS', policies => [ { policy_id => $account } ] })),
-			undef, "so is one whose account has $length bytes");
+		is( scalar sqlstate_of(
+				$node,
+				sprintf "SELECT canopy_store_pull('%s')",
+				$json->encode(
+					{   pull_id => monster(512), account_identifier => $account, status => 'SUCCESS',
+						policies => [ { policy_id => $account } ] })),
+			undef,
+			"so is one whose account has $length bytes");
 	}
 	return;
 }
@@ -126,36 +138,84 @@ sub receive_monster
 	my ($server, $event) = @_;
 	my $body = "'\\x" . unpack('H*', $json->utf8->encode($event)) . "'";
 	my ($scheme, $header) = $server eq 'summit' ? ('summit', 'X-Summit-Signature') : ('canopy', 'canopy-signature');
-	return query($node, "SELECT outcome FROM (SELECT $body\::bytea) AS s(b), receive_webhook('$server', jsonb_build_object('$header', sign_webhook('key', b, '$scheme')), b)");
+	return query($node, <<~"SQL");
+		SELECT outcome
+		FROM (SELECT $body\::bytea) AS s(b),
+			receive_webhook('$server', jsonb_build_object('$header', sign_webhook('key', b, '$scheme')), b)
+		SQL
 }
 
 sub monstrous_webhooks
 {
 	my @events = map {
 		my $event = $_;
-		{ event_type => $event, pull_id => 'p', status => monster(9000), account_identifier => monster(9000), pull_type => monster(9000), meta_data => { a => monster(9000) },
+		{   event_type => $event, pull_id => 'p', status => monster(9000), account_identifier => monster(9000),
+			pull_type => monster(9000), meta_data => { a => monster(9000) },
 			monitoring => { monitoring_id => "m" . monster(9000), initial_pull_id => monster(9000) },
-			data => { map({ $_ => monster(9000) } qw(type auth_status login_error_message reconnect_url reconnect_token status previous_status validation_error_type
-				document_id original_pull_id)), servicing_action_id => 's' . monster(9000), document_validation_id => 'v' . monster(9000),
-				mfa_options => { monster(9000) => 1 }, changes => [ monster(9000) ], documents => [ monster(9000) ], updates => [ { type => monster(9000), data => monster(9000) } ] } }
-	} qw(COMPLETE POLICIES_AVAILABLE AUTH_STATUS ERROR MONITORING_EVENTS MONITORING_RECONNECT SERVICING_STATUS_UPDATED VALIDATION_COMPLETE DATA_UPDATED NEW);
+			data => {
+				map({ $_ => monster(9000) }
+					qw(type auth_status login_error_message reconnect_url reconnect_token status previous_status
+					  validation_error_type document_id original_pull_id)),
+				servicing_action_id => 's' . monster(9000),
+				document_validation_id => 'v' . monster(9000),
+				mfa_options => { monster(9000) => 1 },
+				changes => [ monster(9000) ],
+				documents => [ monster(9000) ],
+				updates => [ { type => monster(9000), data => monster(9000) } ] } }
+	  } qw(COMPLETE POLICIES_AVAILABLE AUTH_STATUS ERROR MONITORING_EVENTS MONITORING_RECONNECT SERVICING_STATUS_UPDATED
+	  VALIDATION_COMPLETE DATA_UPDATED NEW);
 	is(receive_monster(canopy => $_), 'stored', "$_->{event_type} is stored") for @events;
 	for my $status (qw(submitted verified lapsed reinstated))
 	{
-		is(receive_monster(summit => { event => "policy.$status", delivery_id => "d-$status", attempt => 1, occurred_at => '2026-01-01T00:00:00Z', data => {
-			policy => { policy_number => 'P', map { $_ => monster(9000) } qw(policy_type verifier effective_date expiry_date new_expiry_date) },
-			certificate_holder => { name => monster(9000), reference_ids => { map { $_ => "$_" . 'x' x 9000 } qw(property_id unit_id lease_id tenant_id) } },
-			reason => { code => monster(9000), detail => monster(9000) }, checks => [ monster(9000) ], documents => { coi_pdf_id => monster(9000) } } }), 'stored', "policy.$status is stored");
+		is( receive_monster(
+				summit => {
+					event => "policy.$status",
+					delivery_id => "d-$status",
+					attempt => 1,
+					occurred_at => '2026-01-01T00:00:00Z',
+					data => {
+						policy => {
+							policy_number => 'P',
+							map { $_ => monster(9000) }
+							  qw(policy_type verifier effective_date expiry_date new_expiry_date) },
+						certificate_holder => {
+							name => monster(9000),
+							reference_ids =>
+							  { map { $_ => "$_" . 'x' x 9000 } qw(property_id unit_id lease_id tenant_id) } },
+						reason => { code => monster(9000), detail => monster(9000) },
+						checks => [ monster(9000) ],
+						documents => { coi_pdf_id => monster(9000) } } }),
+			'stored',
+			"policy.$status is stored");
 	}
 	# Names that are too long to be names.
-	is(receive_monster(canopy => { event_type => 'COMPLETE', pull_id => monster(9000) }), 'stored', 'so is one of a monstrous pull');
-	is(receive_monster(canopy => { event_type => monster(9000), pull_id => 'p' }), 'quarantined', 'a monstrous event is kept');
-	is(receive_monster(summit => { event => 'policy.verified', delivery_id => monster(9000), data => { policy => { policy_number => monster(9000) } } }), 'quarantined', 'and a monstrous delivery');
-	wait_until('all is applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
-	is(query($node, q{SELECT string_agg(event || ': ' || problem, ', ') FROM canopy_summit.webhook WHERE state = 'quarantined' AND problem NOT LIKE 'the body %'}), '', 'all that can be read is applied');
-	is(query($node, q{SELECT count(DISTINCT monitoring_id), count(*) FILTER (WHERE monitoring_id ~ '^sha256:[0-9a-f]{64}$') FROM canopy_summit.monitoring}), '10|10', 'monitorings are known by what their ids hash to');
-	is(query($node, q{SELECT count(*), min(length(servicing_action_id)) FROM canopy_summit.servicing_action}), '1|71', 'so are servicing actions');
-	is(query($node, q{SELECT count(*), min(length(document_validation_id)) FROM canopy_summit.document_validation}), '1|71', 'and validations of documents');
+	is( receive_monster(canopy => { event_type => 'COMPLETE', pull_id => monster(9000) }), 'stored',
+		'so is one of a monstrous pull');
+	is( receive_monster(canopy => { event_type => monster(9000), pull_id => 'p' }), 'quarantined',
+		'a monstrous event is kept');
+	is( receive_monster(
+			summit => {
+				event => 'policy.verified', delivery_id => monster(9000),
+				data => { policy => { policy_number => monster(9000) } } }),
+		'quarantined',
+		'and a monstrous delivery');
+	wait_until(
+		'all is applied',
+		sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
+	is(query($node, <<~'SQL'), '', 'all that can be read is applied');
+		SELECT string_agg(event || ': ' || problem, ', ') FROM canopy_summit.webhook
+		WHERE state = 'quarantined' AND problem NOT LIKE 'the body %'
+		SQL
+	is(query($node, <<~'SQL'), '10|10', 'monitorings are known by what their ids hash to');
+		SELECT count(DISTINCT monitoring_id), count(*) FILTER (WHERE monitoring_id ~ '^sha256:[0-9a-f]{64}$')
+		FROM canopy_summit.monitoring
+		SQL
+	is(query($node, <<~'SQL'), '1|71', 'so are servicing actions');
+		SELECT count(*), min(length(servicing_action_id)) FROM canopy_summit.servicing_action
+		SQL
+	is(query($node, <<~'SQL'), '1|71', 'and validations of documents');
+		SELECT count(*), min(length(document_validation_id)) FROM canopy_summit.document_validation
+		SQL
 	return;
 }
 
@@ -165,43 +225,81 @@ sub monstrous_upload
 	$payload->{policy}{policy_number} = monster(4000);
 	$payload->{policy}{insurer_name} = monster(4000);
 	$payload->{certificate_holder}{reference_ids}{property_id} = monster(4000);
-	is(scalar sqlstate_of($node, 'SELECT summit_upload_policy(' . literal($json->encode($payload)) . ')'), undef, 'it is taken');
+	is( scalar sqlstate_of($node, 'SELECT summit_upload_policy(' . literal($json->encode($payload)) . ')'), undef,
+		'it is taken');
 	return;
 }
 
 sub large_pull
 {
-	my $vehicles = q{(SELECT jsonb_agg(jsonb_build_object('vehicle_id', i, 'make', 'Make ' || i, 'unknown', repeat('x', 100))) FROM generate_series(1, 100000) i)};
-	query($node, qq{CREATE TABLE large AS SELECT jsonb_build_object('pull_id', 'large', 'policies', jsonb_build_array(jsonb_build_object('policy_id', 'a', 'vehicles', $vehicles))) AS pull});
+	my $vehicles = <<~'SQL';
+		(SELECT jsonb_agg(jsonb_build_object('vehicle_id', i, 'make', 'Make ' || i, 'unknown', repeat('x', 100)))
+		FROM generate_series(1, 100000) i)
+		SQL
+	query($node, <<~"SQL");
+		CREATE TABLE large AS
+		SELECT jsonb_build_object('pull_id', 'large', 'policies',
+			jsonb_build_array(jsonb_build_object('policy_id', 'a', 'vehicles', $vehicles))) AS pull
+		SQL
 	query($node, q{CREATE TABLE larger AS SELECT pull || '{"status": "SUCCESS"}' AS pull FROM large});
 	my $text = query($node, 'SELECT pull::text FROM large');
 	cmp_ok(length $text, '>', 15 * MEGABYTE, 'it has 16 MB');
 
 	within(growth_of_session(q{SELECT version FROM large, canopy_store_pull(pull)}), PULL_MAX, 'canopy_store_pull()');
-	within(growth_of_session(q{SELECT version FROM larger, canopy_store_pull(pull)}), PULL_MAX, 'another version of it');
-	is(query($node, q{SELECT count(*) FROM canopy_summit.vehicle WHERE pull_id = 'large'}), 100_000, 'all of it is there');
-	is(query($node, q{SELECT max(version) FROM canopy_summit.pull_version WHERE pull_id = 'large'}), 2, 'in two versions');
+	within(
+		growth_of_session(q{SELECT version FROM larger, canopy_store_pull(pull)}), PULL_MAX,
+		'another version of it');
+	is(query($node, <<~'SQL'), 100_000, 'all of it is there');
+		SELECT count(*) FROM canopy_summit.vehicle WHERE pull_id = 'large'
+		SQL
+	is(query($node, <<~'SQL'), 2, 'in two versions');
+		SELECT max(version) FROM canopy_summit.pull_version WHERE pull_id = 'large'
+		SQL
 
 	my $answer = sub {
 		my ($pull_id) = @_;
 		$sandbox->clear;
-		$sandbox->arm(match => { path => '/pulls/' }, times => undef, fault => { kind => 'body', body => { base64 => encode_base64('{"success":true,"pull":' . ($text =~ s/"large"/"$pull_id"/r) . '}', '') } });
+		$sandbox->arm(
+			match => { path => '/pulls/' },
+			times => undef,
+			fault => {
+				kind => 'body',
+				body =>
+				  { base64 => encode_base64('{"success":true,"pull":' . ($text =~ s/"large"/"$pull_id"/r) . '}', '') } }
+		);
 	};
 	$answer->('fetched');
 	within(growth_of_session(q{SELECT version FROM canopy_fetch_pull('fetched')}), PULL_MAX, 'canopy_fetch_pull()');
 	$answer->('by-job');
 	my $worker = wait_until('a worker is there', sub { (worker_pids($node))[0] });
-	within(growth($worker, sub {
-		query($node, q{SELECT canopy_enqueue_fetch('by-job')});
-		all_settled($node, q{operation = 'get-pull-by-id' AND params ->> 'pullId' = 'by-job'});
-	}), PULL_MAX, 'the fetch of a worker');
-	is(query($node, q{SELECT string_agg(pull_id || ' ' || n, ', ' ORDER BY pull_id) FROM (SELECT pull_id, count(*) AS n FROM canopy_summit.vehicle WHERE pull_id IN ('fetched', 'by-job') GROUP BY 1) AS v}),
+	within(
+		growth(
+			$worker,
+			sub {
+				query($node, q{SELECT canopy_enqueue_fetch('by-job')});
+				all_settled($node, q{operation = 'get-pull-by-id' AND params ->> 'pullId' = 'by-job'});
+			}),
+		PULL_MAX,
+		'the fetch of a worker');
+	is( query($node, <<~'SQL'),
+		SELECT string_agg(pull_id || ' ' || n, ', ' ORDER BY pull_id)
+		FROM (SELECT pull_id, count(*) AS n FROM canopy_summit.vehicle WHERE pull_id IN ('fetched', 'by-job')
+			GROUP BY 1) AS v
+		SQL
 		'by-job 100000, fetched 100000', 'and all of it is there');
 	$sandbox->clear;
 
 	# Hostile all over: 2.7 million characters that have to be replaced.
-	$sandbox->arm(match => { path => '/pulls/' }, fault => { kind => 'body', body => { base64 => encode_base64('{"success":true,"pull":{"pull_id":"nul","first_name":"' . '\u0000' x 2_700_000 . '"}}', '') } });
-	within(growth_of_session(q{SELECT version FROM canopy_fetch_pull('nul')}), PULL_MAX, 'a pull of what jsonb cannot hold');
+	$sandbox->arm(
+		match => { path => '/pulls/' },
+		fault => {
+			kind => 'body',
+			body => {
+				base64 => encode_base64(
+					'{"success":true,"pull":{"pull_id":"nul","first_name":"' . '\u0000' x 2_700_000 . '"}}', '') } });
+	within(
+		growth_of_session(q{SELECT version FROM canopy_fetch_pull('nul')}), PULL_MAX,
+		'a pull of what jsonb cannot hold');
 	is(query($node, q{SELECT count(*) FROM canopy_summit.pull_version WHERE pull_id = 'nul'}), 1, 'which is stored');
 	return;
 }
@@ -215,11 +313,27 @@ sub numbers
 	for my $field (qw(unknown skipped_product_types meta_data))
 	{
 		$sandbox->clear;
-		$sandbox->arm(match => { path => '/pulls/' }, fault => { kind => 'body', body => { base64 => encode_base64(qq({"success":true,"pull":{"pull_id":"$field","$field":$numbers}}), '') } });
-		within(growth_of_session("SELECT version FROM canopy_fetch_pull('$field')"), 2 * BODY_MAX, "1 MB of 1e999 in $field");
-		is(query($node, "SELECT pull -> '$field' -> 0 FROM canopy_summit.pull_version WHERE pull_id = '$field'"), '"1e999"', 'which is stored as it came');
-		within(growth_of_session(qq{SELECT version FROM canopy_store_pull('{"pull_id": "jsonb $field", "$field": $numbers}')}), 3 * BODY_MAX, 'the same as jsonb');
-		is(query($node, "SELECT a.pull -> '$field' = b.pull -> '$field' FROM canopy_summit.pull_version a, canopy_summit.pull_version b WHERE a.pull_id = '$field' AND b.pull_id = 'jsonb $field'"),
+		$sandbox->arm(
+			match => { path => '/pulls/' },
+			fault => {
+				kind => 'body',
+				body =>
+				  { base64 => encode_base64(qq({"success":true,"pull":{"pull_id":"$field","$field":$numbers}}), '') } }
+		);
+		within(
+			growth_of_session("SELECT version FROM canopy_fetch_pull('$field')"), 2 * BODY_MAX,
+			"1 MB of 1e999 in $field");
+		is(query($node, <<~"SQL"), '"1e999"', 'which is stored as it came');
+			SELECT pull -> '$field' -> 0 FROM canopy_summit.pull_version WHERE pull_id = '$field'
+			SQL
+		within(growth_of_session(<<~"SQL"), 3 * BODY_MAX, 'the same as jsonb');
+			SELECT version FROM canopy_store_pull('{"pull_id": "jsonb $field", "$field": $numbers}')
+			SQL
+		is( query($node, <<~"SQL"),
+			SELECT a.pull -> '$field' = b.pull -> '$field'
+			FROM canopy_summit.pull_version a, canopy_summit.pull_version b
+			WHERE a.pull_id = '$field' AND b.pull_id = 'jsonb $field'
+			SQL
 			't', 'which is the same then');
 	}
 	return;
@@ -236,7 +350,11 @@ sub statuses_at_once
 		print { $sockets[$i] } substr $requests[$i], 0, -1;
 		$sockets[$i]->flush;
 	}
-	wait_until('all have arrived', sub { unread_bytes($receiver) + sum0(map { unsent_on($_) } @sockets) == 0 });
+	wait_until(
+		'all have arrived',
+		sub {
+			unread_bytes($receiver) + sum0(map { unsent_on($_) } @sockets) == 0;
+		});
 	kill STOP => $receiver;
 	for my $i (0 .. $#sockets)
 	{
@@ -252,44 +370,88 @@ sub large_webhooks
 {
 	my $more = many_numbers(MEGABYTE - 4000);
 	my $number = 0;
-	my $new = sub { my ($server) = @_; $number++;
-		return $server eq 'canopy' ? qq({"event_type":"NEW","pull_id":"large-$number","x":$more})
-		  : qq({"event":"policy.new","delivery_id":"large-$number","occurred_at":"2026-01-01T00:00:00Z","data":{"policy":{"policy_number":"P"}},"x":$more}) };
+	my $new = sub {
+		my ($server) = @_;
+		$number++;
+		return $server eq 'canopy'
+		  ? qq({"event_type":"NEW","pull_id":"large-$number","x":$more})
+		  : qq({"event":"policy.new","delivery_id":"large-$number","occurred_at":"2026-01-01T00:00:00Z",)
+		  . qq("data":{"policy":{"policy_number":"P"}},"x":$more});
+	};
 
 	for my $server (qw(canopy summit))
 	{
 		my ($scheme, $header) = $server eq 'summit' ? ('summit', 'X-Summit-Signature') : ('canopy', 'canopy-signature');
-		my $signed = sub { return "(SELECT jsonb_build_object('$header', sign_webhook('key', b, '$scheme')), b FROM (SELECT convert_to('" . $new->($server) . "', 'UTF8')) AS s(b)) AS s(h, b)" };
+		my $signed = sub {
+			return
+				"(SELECT jsonb_build_object('$header', sign_webhook('key', b, '$scheme')), b FROM (SELECT convert_to('"
+			  . $new->($server)
+			  . "', 'UTF8')) AS s(b)) AS s(h, b)";
+		};
 
 		my $prepared = sub { return "CREATE TEMP TABLE signed AS SELECT * FROM " . $signed->() };
-		within(growth_of_session($prepared->(), "SELECT outcome FROM signed, receive_webhook('$server', h, b)"), BODY_MAX, "receive_webhook() of $server");
-		within(growth_of_session($prepared->(), "INSERT INTO canopy_summit.webhook (server, headers, body) SELECT '$server', h, b FROM signed"), BODY_MAX, "INSERT for $server");
+		within(
+			growth_of_session($prepared->(), "SELECT outcome FROM signed, receive_webhook('$server', h, b)"),
+			BODY_MAX, "receive_webhook() of $server");
+		within(growth_of_session($prepared->(), <<~"SQL"), BODY_MAX, "INSERT for $server");
+			INSERT INTO canopy_summit.webhook (server, headers, body) SELECT '$server', h, b FROM signed
+			SQL
 		my $receiver = receiver_pid($node);
-		within(growth($receiver, sub {
-			for (1 .. 3)
-			{
-				my $body = $new->($server);
-				is(scalar status_of_request($port, webhook($server, $body, signature($body, 'key', $server))), 200, 'the receiver takes it');
-			}
-		}), BODY_MAX, "the receiver, of $server");
+		within(
+			growth(
+				$receiver,
+				sub {
+					for (1 .. 3)
+					{
+						my $body = $new->($server);
+						is( scalar status_of_request($port, webhook($server, $body, signature($body, 'key', $server))),
+							200, 'the receiver takes it');
+					}
+				}),
+			BODY_MAX,
+			"the receiver, of $server");
 		my @bodies = map { $new->($server) } 1 .. AT_ONCE;
 		my @requests = map { webhook($server, $_, signature($_, 'key', $server)) } @bodies;
-		within(growth($receiver, sub {
-			is_deeply([ statuses_at_once($receiver, @requests) ], [ (200) x AT_ONCE ], 'it takes more than one at once');
-		}), AT_ONCE_MAX, 'the receiver, of ' . AT_ONCE . " of $server at once");
+		within(
+			growth(
+				$receiver,
+				sub {
+					is_deeply(
+						[ statuses_at_once($receiver, @requests) ], [ (200) x AT_ONCE ],
+						'it takes more than one at once');
+				}),
+			AT_ONCE_MAX,
+			'the receiver, of ' . AT_ONCE . " of $server at once");
 	}
-	my $stored = query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE subject LIKE 'large%' OR delivery_key LIKE 'large%'});
+	my $stored = query($node, <<~'SQL');
+		SELECT count(*) FROM canopy_summit.webhook WHERE subject LIKE 'large%' OR delivery_key LIKE 'large%'
+		SQL
 	is($stored, 10 + 2 * AT_ONCE, 'all are stored');
-	wait_until('all are applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
+	wait_until(
+		'all are applied',
+		sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
 	my $worker = wait_until('a worker is there', sub { (worker_pids($node))[0] });
-	within(growth($worker, sub {
-		query($node, q{INSERT INTO canopy_summit.webhook (server, headers, body)
-			SELECT 'canopy', jsonb_build_object('canopy-signature', sign_webhook('key', b)), b
-			FROM (SELECT convert_to(jsonb_build_object('event_type', 'NEW', 'pull_id', 'many-' || n, 'x', repeat('x', 1000000))::text, 'UTF8')
-				FROM generate_series(1, 60) n) AS s(b)});
-		wait_until('all are applied', sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
-	}), PULL_MAX, 'a worker that applies 60 of them');
-	is(query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE subject LIKE 'many-%' AND state = 'applied'}), 60, 'which are applied');
+	within(
+		growth(
+			$worker,
+			sub {
+				query($node, <<~'SQL');
+					INSERT INTO canopy_summit.webhook (server, headers, body)
+					SELECT 'canopy', jsonb_build_object('canopy-signature', sign_webhook('key', b)), b
+					FROM (SELECT convert_to(jsonb_build_object('event_type', 'NEW', 'pull_id', 'many-' || n, 'x',
+						repeat('x', 1000000))::text,
+						'UTF8')
+						FROM generate_series(1, 60) n) AS s(b)
+					SQL
+				wait_until(
+					'all are applied',
+					sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
+			}),
+		PULL_MAX,
+		'a worker that applies 60 of them');
+	is(query($node, <<~'SQL'), 60, 'which are applied');
+		SELECT count(*) FROM canopy_summit.webhook WHERE subject LIKE 'many-%' AND state = 'applied'
+		SQL
 	return;
 }
 
@@ -298,11 +460,19 @@ sub large_upload
 	my $payload = JSON::PP->new->decode(example());
 	my $pdf = document('pdf');
 	$payload->{policy}{policy_number} = 'LARGE';
-	$payload->{documents}{coi_pdf} = { content_type => 'application/pdf', base64 => encode_base64(substr($pdf, 0, 9) . monster(9 * MEGABYTE) . substr($pdf, 9), '') };
+	$payload->{documents}{coi_pdf} = {
+		content_type => 'application/pdf',
+		base64 => encode_base64(substr($pdf, 0, 9) . monster(9 * MEGABYTE) . substr($pdf, 9), '') };
 	my $file = PostgreSQL::Test::Utils::tempdir('upload') . '/payload.json';
 	append_to_file($file, $json->encode($payload));
-	within(growth_of_session("CREATE TEMP TABLE payload AS SELECT convert_from(pg_read_binary_file('$file'), 'UTF8')::jsonb AS payload",
-		'SELECT summit_upload_policy(payload) FROM payload'), PULL_MAX, 'summit_upload_policy()');
-	is(query($node, q{SELECT count(*) FROM summit.upload WHERE policy_number = 'LARGE' AND status <> 'refused'}), 1, 'which is taken');
+	within(
+		growth_of_session(
+			"CREATE TEMP TABLE payload AS SELECT convert_from(pg_read_binary_file('$file'), 'UTF8')::jsonb AS payload",
+			'SELECT summit_upload_policy(payload) FROM payload'),
+		PULL_MAX,
+		'summit_upload_policy()');
+	is(query($node, <<~'SQL'), 1, 'which is taken');
+		SELECT count(*) FROM summit.upload WHERE policy_number = 'LARGE' AND status <> 'refused'
+		SQL
 	return;
 }

@@ -1,4 +1,5 @@
-# Does it build as those build who package it: out of the tree, for another PostgreSQL, with bitcode, and with upgrade scripts?
+# Does it build as those build who package it: out of the tree, for another PostgreSQL, with bitcode, and with upgrade
+# scripts?
 use strict;
 use warnings;
 
@@ -27,7 +28,8 @@ done_testing();
 sub make
 {
 	my ($tree, @arguments) = @_;
-	my ($stdout, $stderr) = run_command([ 'make', '-C', $build, '-f', "$tree/Makefile", "PG_CONFIG=$pg_config", @arguments ]);
+	my ($stdout, $stderr) =
+	  run_command([ 'make', '-C', $build, '-f', "$tree/Makefile", "PG_CONFIG=$pg_config", @arguments ]);
 	return ($? == 0, "$stdout\n$stderr");
 }
 
@@ -98,7 +100,9 @@ sub upgrade_script
 	ok(!-e "$tree/$install_script", '… but no install script');
 	is_deeply([ grep { -e } glob "$tree/src/{,*/}*.{o,d} $tree/src/built_for" ], [], '… nor an object');
 	my @ignored = grep { /^!?\/canopy_summit--/ } split /\n/, slurp_file("$tree/.gitignore");
-	is_deeply(\@ignored, [ '/canopy_summit--*.sql', '!/canopy_summit--*--*.sql' ], 'git ignores what is made, and no more');
+	is_deeply(
+		\@ignored, [ '/canopy_summit--*.sql', '!/canopy_summit--*--*.sql' ],
+		'git ignores what is made, and no more');
 	return;
 }
 
@@ -107,7 +111,9 @@ sub metadata
 {
 	my $meta = JSON::PP::decode_json(slurp_file("$top/META.json"));
 
-	is_deeply([ grep { !defined $meta->{$_} } qw(name version abstract maintainer license provides meta-spec resources) ], [], 'META.json is complete');
+	is_deeply(
+		[ grep { !defined $meta->{$_} } qw(name version abstract maintainer license provides meta-spec resources) ],
+		[], 'META.json is complete');
 	is($meta->{version}, $version, 'the version is that of the control file');
 	is($meta->{provides}{canopy_summit}{version}, $version, 'also of what it provides');
 	ok(-e "$top/$meta->{provides}{canopy_summit}{$_}", "its $_ is there") for qw(file docfile);

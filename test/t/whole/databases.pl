@@ -60,8 +60,11 @@ done_testing();
 # One worker for two databases: an answer that waits for a lock in one does not keep the other from working.
 sub one_place
 {
-	my $narrow = new_worker_node(name => 'narrow', conf => "max_worker_processes = 2\nmax_logical_replication_workers = 0\n");
-	my $fetched = sub { return grep { $_->{path} =~ m{/pulls/$pull_id} } requests($sandbox, 'pulls', 'path') };
+	my $narrow =
+	  new_worker_node(name => 'narrow', conf => "max_worker_processes = 2\nmax_logical_replication_workers = 0\n");
+	my $fetched = sub {
+		return grep { $_->{path} =~ m{/pulls/$pull_id} } requests($sandbox, 'pulls', 'path');
+	};
 	$sandbox->clear;
 	create_canopy_server($narrow, $sandbox);
 	query($narrow, 'CREATE DATABASE other');
@@ -71,8 +74,10 @@ sub one_place
 	$sandbox->clear_log;
 	my $waits = query($narrow, "SELECT canopy_enqueue_fetch('$pull_id')");
 	wait_until('its answer is there', $fetched);
-	is(settled($narrow, enqueue($narrow, 'get-carriers', {}, undef, undef, 'other'), 60, 'other'), 'succeeded', 'a job of the other database is sent');
-	is(query($narrow, "SELECT outcome_code FROM canopy_summit.job WHERE job_id = $waits"), 'locked', 'the answer that waited is given up, for what may be asked again');
+	is( settled($narrow, enqueue($narrow, 'get-carriers', {}, undef, undef, 'other'), 60, 'other'), 'succeeded',
+		'a job of the other database is sent');
+	is( query($narrow, "SELECT outcome_code FROM canopy_summit.job WHERE job_id = $waits"), 'locked',
+		'the answer that waited is given up, for what may be asked again');
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	is(settled($narrow, $waits), 'succeeded', 'and asked for again');
@@ -99,7 +104,9 @@ sub extend
 sub work
 {
 	my ($database) = @_;
-	my $hits = sub { return (map { $_->{hits} } grep { $_->{number} == $fault } $sandbox->faults)[0] };
+	my $hits = sub {
+		return (map { $_->{hits} } grep { $_->{number} == $fault } $sandbox->faults)[0];
+	};
 	my $before = $hits->();
 	my $later = qq{'get-pull-by-id', '{"pullId": "$pull_id"}', run_at => now() + interval '1 day'};
 	my $stays = rand() < 0.7;

@@ -20,8 +20,10 @@ my @tables = tables($shown);
 cmp_ok(scalar @tables, '>=', 4, 'the demo shows tables');
 is($replayed, join("\n", @tables, answers($shown)), 'the demo\'s statements and webhooks give the same in psql');
 
-is_deeply([ map { /: (.*)/ } answers($shown) ],
-	[ '200 {"outcome":"stored"}', '200 {"outcome":"stored"}', '200 {"outcome":"duplicate"}', '401 {"error":"bad signature"}' ],
+is_deeply(
+	[ map { /: (.*)/ } answers($shown) ],
+	[   '200 {"outcome":"stored"}', '200 {"outcome":"stored"}', '200 {"outcome":"duplicate"}',
+		'401 {"error":"bad signature"}' ],
 	'two webhooks are stored, and neither a copy nor a forged one');
 my ($before, $after, $still) = map { [ split / *\| */, (split /\n/)[2] ] } @tables[ -3 .. -1 ];
 is_deeply($before, [ ' ABC123456', '', '', '', 0, 0 ], 'nothing is told before');
@@ -82,8 +84,7 @@ sub replay
 	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
 	IPC::Run::run(
 		[ 'psql', '-X', '--quiet', '--set=ON_ERROR_STOP=1', '--pset=footer=off' ],
-		'<', \$sql, '>', \$output)
-	  or die 'psql failed';
+		'<', \$sql, '>', \$output) or die 'psql failed';
 	return join "\n", tables($output), answers($output);
 }
 

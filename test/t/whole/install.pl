@@ -11,12 +11,12 @@ my $node = new_node();
 
 # Operators that fit better than pg_catalog's what the script compares; each notes who ran it.
 my @operators = (
-	[ '~',   'name, name' ],        [ '~~',  'name, name' ],
-	[ '=',   'oid, regclass' ],     [ '=',   'oid, regtype' ],
-	[ '=',   'oid, regnamespace' ], [ '<>',  'oid, regtype' ],
-	[ '=',   'name, unknown' ],     [ '=',   'name, text' ],
-	[ '->>', 'jsonb, jsonb' ],      [ '||',  'name, text' ],
-	[ '<>',  'text, varchar' ],     [ '=',   'text, name' ]);
+	[ '~', 'name, name' ], [ '~~', 'name, name' ],
+	[ '=', 'oid, regclass' ], [ '=', 'oid, regtype' ],
+	[ '=', 'oid, regnamespace' ], [ '<>', 'oid, regtype' ],
+	[ '=', 'name, unknown' ], [ '=', 'name, text' ],
+	[ '->>', 'jsonb, jsonb' ], [ '||', 'name, text' ],
+	[ '<>', 'text, varchar' ], [ '=', 'text, name' ]);
 
 $node->safe_psql('postgres', <<~'END');
 	CREATE ROLE intruder LOGIN;
@@ -47,16 +47,17 @@ $node->safe_psql('postgres', <<~'END');
 
 my ($stdout, $stderr) = ('', '');
 is($node->psql('postgres', 'CREATE EXTENSION canopy_summit', stderr => \$stderr), 0, 'CREATE EXTENSION succeeds')
-	or diag $stderr;
+  or diag $stderr;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… and runs nothing of the intruder');
-$node->safe_psql('postgres', q{
+$node->safe_psql('postgres', <<~'SQL');
 	CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api;
 	CREATE ROLE someone;
 	SELECT canopy_summit.grant_access('someone', 'admin');
 	SELECT canopy_summit.add_column('policy', 'more', 'text');
 	SELECT canopy_store_pull('{"pull_id": "p", "status": "SUCCESS", "policies": [{"policy_id": "a", "more": "b"}]}');
 	SELECT canopy_remap();
-	SELECT * FROM canopy.policy});
+	SELECT * FROM canopy.policy
+	SQL
 is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… nor does using it');
 
 # Settings that decide how the script is read or run; a dump sets some of them in its first lines.
@@ -64,7 +65,8 @@ my %settings = (
 	'standard_conforming_strings' => 'off', 'escape_string_warning' => 'off', 'backslash_quote' => 'off',
 	'check_function_bodies' => 'on', 'quote_all_identifiers' => 'on', 'row_security' => 'off',
 	'default_toast_compression' => 'pglz', 'DateStyle' => 'SQL, DMY', 'IntervalStyle' => 'sql_standard',
-	'TimeZone' => 'Asia/Kathmandu', 'bytea_output' => 'escape', 'extra_float_digits' => '-15', 'xmloption' => 'document',
+	'TimeZone' => 'Asia/Kathmandu', 'bytea_output' => 'escape', 'extra_float_digits' => '-15',
+	'xmloption' => 'document',
 	'transform_null_equals' => 'on', 'array_nulls' => 'off', 'session_replication_role' => 'replica',
 	'default_transaction_isolation' => 'serializable', 'plpgsql.variable_conflict' => 'use_column',
 	'plpgsql.extra_errors' => 'all', 'search_path' => 'nowhere');
@@ -72,7 +74,7 @@ my $odd = join '', map { "SET $_ = '$settings{$_}';\n" } sort keys %settings;
 
 $node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE template0") for qw(usual odd);
 $node->safe_psql('usual', 'CREATE EXTENSION canopy_summit');
-is(scalar sqlstate_of($node, "$odd CREATE EXTENSION canopy_summit SCHEMA public", database => 'odd'), undef,
+is( scalar sqlstate_of($node, "$odd CREATE EXTENSION canopy_summit SCHEMA public", database => 'odd'), undef,
 	'CREATE EXTENSION succeeds under settings of all kinds');
 my %made = map { $_ => [ split /\n/, $node->safe_psql($_, members()) ] } qw(usual odd);
 cmp_ok(scalar @{ $made{usual} }, '>', 1000, 'what it makes can be read');
@@ -80,27 +82,37 @@ is_deeply($made{odd}, $made{usual}, '… and is the same under them');
 
 # Bodies of functions are parsed when they run.
 my %refused = (
-	q{SELECT canopy_summit.check_certificate('{"policy": {"policy_number": "1",
-		"insurer_name": "a 4111 1111 1111 1111"}}')} => '22023',
+	<<~'SQL' => '22023',
+		SELECT canopy_summit.check_certificate('{"policy": {"policy_number": "1",
+		"insurer_name": "a 4111 1111 1111 1111"}}')
+		SQL
 	q{SELECT canopy_summit.add_column('policy', 'declared_by', 'text')} => '42602',
-	q{SELECT canopy_summit.add_column('policy', 'deductible_cents', 'bigint'),
-		canopy_summit.add_column('policy', 'deductible', 'numeric')} => '42701',
-	q{SELECT canopy_summit.add_column('policy', 'declaredby', 'text'),
-		canopy_summit.add_column('policy', 'more', 'text[]')} => undef);
+	<<~'SQL' => '42701',
+		SELECT canopy_summit.add_column('policy', 'deductible_cents', 'bigint'),
+		canopy_summit.add_column('policy', 'deductible', 'numeric')
+		SQL
+	<<~'SQL' => undef);
+		SELECT canopy_summit.add_column('policy', 'declaredby', 'text'),
+		canopy_summit.add_column('policy', 'more', 'text[]')
+		SQL
 $odd .= 'SET search_path = public; SET session_replication_role = origin;';
 is(scalar sqlstate_of($node, "$odd $_", database => 'odd'), $refused{$_}, "as ever: $_") for sort keys %refused;
 
 # Rules that find nothing are not taken, whoever brings them: a built-in one, an own one, or one of a dump.
 my %rules = (
-	'one that is built in' => q{SET session_replication_role = replica;
+	'one that is built in' => <<~'SQL',
+		SET session_replication_role = replica;
 		INSERT INTO summit.minimisation_rule (rule_id, builtin, kind, pattern, example)
-		VALUES ('x', true, 'card', 'd{16}', '4111111111111111')},
-	'one of one\'s own' => q{INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example)
-		VALUES ('x', 'card', 'd{16}', '4111111111111111')},
+		VALUES ('x', true, 'card', 'd{16}', '4111111111111111')
+		SQL
+	'one of one\'s own' => <<~'SQL',
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example)
+		VALUES ('x', 'card', 'd{16}', '4111111111111111')
+		SQL
 	'one that is changed' => q{UPDATE summit.minimisation_rule SET pattern = 'd{16}' WHERE rule_id = 'card_visa'});
 is(scalar sqlstate_of($node, $rules{$_}, database => 'usual'), '23514', "$_ has to find its example")
   for sort keys %rules;
-is($node->safe_psql('usual', 'SELECT count(*) FROM summit.minimisation_rule WHERE builtin'),
+is( $node->safe_psql('usual', 'SELECT count(*) FROM summit.minimisation_rule WHERE builtin'),
 	22, 'the built-in ones are there');
 
 done_testing();

@@ -7,7 +7,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'\n");
-my ($made, $problems) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-f', in_checkout('doc/reference.sql') ]);
+my ($made, $problems) =
+  run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-f', in_checkout('doc/reference.sql') ]);
 
 is($problems, '', 'the page is made');
 my @page = split /\n/, slurp_file(in_checkout('doc/reference.md'));

@@ -20,7 +20,8 @@ my $new = <<~'SQL';
 	CREATE FUNCTION canopy_summit.newer() RETURNS integer LANGUAGE sql RETURN 1;
 	CREATE VIEW canopy.newer AS SELECT 1 AS one;
 	SQL
-unlike($replay, qr{^CREATE (?!OR REPLACE)|^(?:ALTER|DROP|INSERT|UPDATE|DELETE) (?!FROM canopy_summit.access_rule;)}m,
+unlike(
+	$replay, qr{^CREATE (?!OR REPLACE)|^(?:ALTER|DROP|INSERT|UPDATE|DELETE) (?!FROM canopy_summit.access_rule;)}m,
 	'what is replayed makes nothing that may be there');
 system_or_bail('cp', '-r', "$ENV{CANOPY_TREE}/.", $tree);
 $ENV{CANOPY_TREE} = $tree;
@@ -46,15 +47,18 @@ my @before = split /\n/, $node->safe_psql('postgres', members());
 # In a subtransaction, whose objects have another number than the transaction.
 my $update = q{BEGIN; SAVEPOINT s; ALTER EXTENSION canopy_summit UPDATE TO '%s'; RELEASE s; COMMIT};
 $node->safe_psql('postgres', sprintf $update, 'replayed');
-is_deeply([ split /\n/, $node->safe_psql('postgres', members()) ], \@before,
+is_deeply(
+	[ split /\n/, $node->safe_psql('postgres', members()) ], \@before,
 	'everything is as it was, privileges too');
 is($node->safe_psql('postgres', 'SET ROLE reads; SELECT code FROM canopy.policy'), 'C', 'who reads goes on reading');
 is($node->safe_psql('postgres', 'SELECT * FROM theirs'), 'a|C', 'so does a view on it');
 
 $node->safe_psql('postgres', sprintf $update, 'newer');
-is($node->safe_psql('postgres', q{
-	SELECT has_function_privilege(r, 'canopy_summit.newer()', 'EXECUTE'), has_table_privilege(r, 'canopy.newer', 'SELECT')
-	FROM unnest('{meddles,public}'::name[]) r}), "f|f\nf|f", 'what an upgrade adds is nobody\'s by default');
+is($node->safe_psql('postgres', <<~'SQL'), "f|f\nf|f", 'what an upgrade adds is nobody\'s by default');
+	SELECT has_function_privilege(r, 'canopy_summit.newer()', 'EXECUTE'),
+		has_table_privilege(r, 'canopy.newer', 'SELECT')
+	FROM unnest('{meddles,public}'::name[]) r
+	SQL
 $node->safe_psql('postgres', q{SELECT canopy_summit.grant_access('reads', 'reader')});
 is($node->safe_psql('postgres', 'SET ROLE reads; SELECT * FROM canopy.newer'), 1, 'until the level is granted again');
 done_testing();

@@ -6,8 +6,8 @@ use warnings;
 use CanopyTest;
 use Test::More;
 
-my $setup   = in_checkout('examples/setup.sql');
-my $node    = new_node();
+my $setup = in_checkout('examples/setup.sql');
+my $node = new_node();
 my $sandbox = start_sandbox();
 
 sub run_setup
@@ -15,7 +15,8 @@ sub run_setup
 	my %environment = @_;
 	local @ENV{ keys %environment } = values %environment;
 	my ($stdout, $stderr) = ('', '');
-	my $status = $node->psql('postgres', undef, stdout => \$stdout, stderr => \$stderr,
+	my $status = $node->psql(
+		'postgres', undef, stdout => \$stdout, stderr => \$stderr,
 		extra_params => [ '-f', $setup ]);
 	return ($status, $stdout, $stderr);
 }
@@ -33,14 +34,19 @@ my %environment = (
 ($status, $stdout, $stderr) = run_setup(%environment);
 is($status, 0, 'the script succeeds') or diag $stderr;
 like($stdout, qr/^Ready/m, '… and says what to do next');
-is($node->safe_psql('postgres', q{SELECT string_agg(option_name, ' ' ORDER BY option_name)
-		FROM information_schema.user_mapping_options}),
+is( $node->safe_psql('postgres', <<~'SQL'),
+	SELECT string_agg(option_name, ' ' ORDER BY option_name)
+	FROM information_schema.user_mapping_options
+	SQL
 	'client_id client_secret webhook_secret', 'the mapping has the secrets');
-unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/\Q$environment{CANOPY_CLIENT_SECRET}\E/,
+unlike(
+	PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/\Q$environment{CANOPY_CLIENT_SECRET}\E/,
 	'the log does not');
 
-$node->safe_psql('postgres', sprintf(q{ALTER SERVER canopy OPTIONS (ADD ca_file '%s', ADD allow_private_addresses 'true')},
-	$sandbox->ca_file));
+my $ca_file = $sandbox->ca_file;
+$node->safe_psql(
+	'postgres',
+	"ALTER SERVER canopy OPTIONS (ADD ca_file '$ca_file', ADD allow_private_addresses 'true')");
 is($node->safe_psql('postgres', 'SELECT count(*) > 0 FROM canopy_list_pulls()'), 't', 'and the API answers');
 
 done_testing();

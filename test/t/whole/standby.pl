@@ -33,8 +33,10 @@ done_testing();
 # Every view gives the rows that it gives on the primary, masked or not.
 sub reads
 {
-	my @views = split /\n/, $primary->safe_psql('postgres', q{
-		SELECT oid::regclass FROM pg_class WHERE relkind = 'v' AND relnamespace IN ('canopy'::regnamespace, 'canopy_summit'::regnamespace)});
+	my @views = split /\n/, $primary->safe_psql('postgres', <<~'SQL');
+		SELECT oid::regclass FROM pg_class
+		WHERE relkind = 'v' AND relnamespace IN ('canopy'::regnamespace, 'canopy_summit'::regnamespace)
+		SQL
 	my $everything = join '; ', map { "SELECT * FROM $_ t ORDER BY t::text" } @views;
 	my $shown = $standby->safe_psql('postgres', $everything);
 
@@ -53,7 +55,8 @@ sub refused
 		canopy_store_pull => q{SELECT canopy_store_pull('{"pull_id": "x"}')},
 		canopy_archive_pull => "SELECT canopy_archive_pull('$pull_id')",
 		canopy_remap => 'SELECT canopy_remap()',
-		'canopy_call to change something' => qq{SELECT canopy_call('patch-pull-by-id', '{"pullId": "$pull_id"}', '{"is_archived": true}')},
+		'canopy_call to change something' =>
+		  qq{SELECT canopy_call('patch-pull-by-id', '{"pullId": "$pull_id"}', '{"is_archived": true}')},
 		add_column => q{SELECT canopy_summit.add_column('pull', 'code', 'text')});
 
 	for my $name (sort keys %calls)
@@ -69,7 +72,9 @@ sub refused
 sub asks
 {
 	is($standby->safe_psql('postgres', 'SELECT canopy_health()'), 't', 'a safe operation');
-	is($standby->safe_psql('postgres', 'SELECT pull_id FROM canopy_list_pulls(max_rows => NULL) WHERE stored'), $pull_id, 'a listing, with what is stored');
+	is($standby->safe_psql('postgres', <<~'SQL'), $pull_id, 'a listing, with what is stored');
+		SELECT pull_id FROM canopy_list_pulls(max_rows => NULL) WHERE stored
+		SQL
 	like($standby->safe_psql('postgres', q{SELECT canopy_connect_link('alias')}), qr{/c/alias$}, 'a link');
 	return;
 }
@@ -77,7 +82,8 @@ sub asks
 sub promoted
 {
 	$standby->promote;
-	is($standby->safe_psql('postgres', "SELECT version, changed FROM canopy_fetch_pull('$pull_id')"), '1|f', 'a fetch finds its pull');
+	is( $standby->safe_psql('postgres', "SELECT version, changed FROM canopy_fetch_pull('$pull_id')"), '1|f',
+		'a fetch finds its pull');
 	is($standby->safe_psql('postgres', 'SELECT canopy_remap()'), '1', 'and writing works');
 	return;
 }

@@ -27,37 +27,56 @@ done_testing();
 sub fill
 {
 	$sandbox->arm(match => { path => '/widgets', body => 'doubtful' }, fault => { kind => 'reset' });
-	is(settled($old, enqueue($old, 'post-widgets', {}, { intro_title => 'doubtful' })), 'in_doubt', 'a job is in doubt');
+	is( settled($old, enqueue($old, 'post-widgets', {}, { intro_title => 'doubtful' })), 'in_doubt',
+		'a job is in doubt');
 	is(settled($old, enqueue($old, 'get-pull-by-id', { pullId => 'upgraded' })), 'succeeded', 'one has ended');
 	is(settled($old, enqueue($old, 'get-carriers')), 'succeeded', 'one has an answer');
 	query($old, <<~'SQL');
 		SELECT canopy_summit.pause_server('canopy');
-		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "upgraded"}', ordering_key => 'k') FROM generate_series(1, 3);
-		SELECT canopy_enqueue('post-widgets', '{}', jsonb_build_object('intro_title', 'upgraded ' || n)) FROM generate_series(1, 3) n;
+		SELECT canopy_enqueue('get-pull-by-id', '{"pullId": "upgraded"}', ordering_key => 'k')
+		FROM generate_series(1, 3);
+		SELECT canopy_enqueue('post-widgets', '{}', jsonb_build_object('intro_title', 'upgraded ' || n))
+		FROM generate_series(1, 3) n;
 		SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "later"}', run_at => now() + interval '1 day');
 		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days');
 		SELECT canopy_summit.add_column('policy', 'code', 'text');
-		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, comment) VALUES ('own', 'account', '\mXY\d{6}\M', 'XY123456', 'of this firm');
-		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at) VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
+		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, comment)
+		VALUES ('own', 'account', '\mXY\d{6}\M', 'XY123456', 'of this firm');
+		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at)
+		VALUES (nextval('canopy_summit.upload_id_seq'), 'summit', 'x', 'accepted', now());
 		INSERT INTO summit.upload_warning VALUES (1, 'field', 'warning');
 		ALTER USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (ADD webhook_secret 'w');
-		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (auth_url 'https://127.0.0.1:9', base_url 'https://127.0.0.1:9', environment 'sandbox');
+		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api
+		OPTIONS (auth_url 'https://127.0.0.1:9', base_url 'https://127.0.0.1:9', environment 'sandbox');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (webhook_secret 'w');
 		-- Those that ask for a fetch would be jobs more; of one the row is enough.
-		SELECT receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('w', body)), convert_to(body, 'UTF8'))
-			FROM unnest('{AUTH_STATUS,MONITORING_RECONNECT,MONITORING_EVENTS,SERVICING_STATUS_UPDATED,VALIDATION_COMPLETE}'::text[]) AS event,
-			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook', 'monitoring', '{"monitoring_id": "m"}'::jsonb, 'data', '{"servicing_action_id": "a", "document_validation_id": "d"}'::jsonb)::text) AS b(body);
-		SELECT receive_webhook('summit', jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
-			FROM (VALUES ('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "P"}}}')) AS b(body);
+		SELECT receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('w', body)),
+			convert_to(body, 'UTF8'))
+		FROM unnest('{AUTH_STATUS,MONITORING_RECONNECT,MONITORING_EVENTS,SERVICING_STATUS_UPDATED,
+				VALIDATION_COMPLETE}'::text[]) AS event,
+			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook',
+				'monitoring', '{"monitoring_id": "m"}'::jsonb,
+				'data', '{"servicing_action_id": "a", "document_validation_id": "d"}'::jsonb)::text) AS b(body);
+		SELECT receive_webhook('summit',
+			jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
+		FROM (VALUES ('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z",
+			"data": {"policy": {"policy_number": "P"}}}')) AS b(body);
 		SELECT canopy_summit.apply_webhooks(100);
 		INSERT INTO canopy_summit.data_update VALUES (0, 1, 'canopy', 'from webhook', 'DRIVER_ADDED', '{}', now());
 		SQL
 	# The tables that a dump holds, and some that it need not.
-	@truth = split /\n/, query($old, q{
-		SELECT c.oid::regclass FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit' WHERE c.relkind IN ('r', 'S') ORDER BY 1});
+	@truth = split /\n/, query($old, <<~'SQL');
+		SELECT c.oid::regclass
+		FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit' WHERE c.relkind IN ('r', 'S')
+				ORDER BY 1
+		SQL
 	my %filled = fingerprints($old);
-	is_deeply([ grep { ($filled{$_} // '0 ') =~ /^0 / } split /\n/, query($old, q{SELECT unnest(extconfig)::regclass FROM pg_extension WHERE extname = 'canopy_summit'}) ], [], 'there is something in every table of truth');
+	is_deeply(
+		[   grep { ($filled{$_} // '0 ') =~ /^0 / } split /\n/,
+			query($old, <<~'SQL') ], [], 'there is something in every table of truth');
+				SELECT unnest(extconfig)::regclass FROM pg_extension WHERE extname = 'canopy_summit'
+				SQL
 	return;
 }
 
@@ -65,9 +84,15 @@ sub fill
 sub fingerprints
 {
 	my ($node) = @_;
-	my @rows = split /\n/, query($node, join ';', map {
-		my $columns = /_seq$/ ? 'last_value, is_called' : 't.*';
-		"SELECT count(*) || ' ' || coalesce(md5(string_agg(r::text, E'\\n' ORDER BY r::text COLLATE \"C\")), '') FROM (SELECT $columns FROM $_ t) r" } @truth);
+	my @rows = split /\n/, query(
+		$node,
+		join ';',
+		map {
+			my $columns = /_seq$/ ? 'last_value, is_called' : 't.*';
+			<<~"SQL" } @truth);
+				SELECT count(*) || ' ' || coalesce(md5(string_agg(r::text, E'\\n' ORDER BY r::text COLLATE "C")), '')
+				FROM (SELECT $columns FROM $_ t) r
+				SQL
 	return map { ($truth[$_] => $rows[$_]) } 0 .. $#truth;
 }
 
@@ -99,8 +124,10 @@ sub upgrade
 	$old->stop;
 	$old->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
 	chdir $dir or die "could not change to $dir: $!";
-	command_ok([ "$bin/pg_upgrade", '--no-sync', '-b', $bin, '-B', $new_bin, '-d', $old->data_dir, '-D', $new->data_dir,
-		'-p', $old->port, '-P', $new->port, '-s', $new->host ], 'pg_upgrade');
+	command_ok(
+		[   "$bin/pg_upgrade", '--no-sync', '-b', $bin, '-B', $new_bin, '-d', $old->data_dir, '-D', $new->data_dir,
+			'-p', $old->port, '-P', $new->port, '-s', $new->host ],
+		'pg_upgrade');
 	chdir $here or die "could not change to $here: $!";
 	$new->start;
 	return $new;
@@ -115,7 +142,9 @@ sub new_cluster
 	query($new, q{SELECT canopy_summit.resume_server('canopy')});
 	is(settled($new, enqueue($new, 'post-widgets', {}, { intro_title => 'new' }), 30), 'succeeded', 'it sends its own');
 	is(scalar(requests($sandbox, $widgets)), 1, 'and nothing else');
-	is(query($new, 'SELECT depth, unarmed FROM canopy_summit.server_health WHERE server = \'canopy\''), '0|7', 'it knows of the others');
+	is(query($new, <<~'SQL'), '0|7', 'it knows of the others');
+		SELECT depth, unarmed FROM canopy_summit.server_health WHERE server = 'canopy'
+		SQL
 	is(query($new, 'SELECT canopy_summit.arm()'), 8, 'arm() adopts them');
 	all_settled($new, 'run_at <= now()', 30);
 	is(jobs_by_state($new), 'in_doubt 1, queued 1, succeeded 9', 'those that are due are sent');
@@ -123,6 +152,9 @@ sub new_cluster
 	$seen{ $_->{method} eq 'POST' ? $_->{body} : $_->{method} }++ for requests($sandbox, $widgets, 'method,body');
 	is(delete $seen{GET}, 3, 'fetches');
 	is_deeply([ values %seen ], [ 1, 1, 1, 1 ], 'and writes, each once');
-	is(query($new, q{SELECT count(*) FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id) WHERE j.state = 'succeeded' AND NOT a.settled}), 0, 'by attempts that count');
+	is(query($new, <<~'SQL'), 0, 'by attempts that count');
+		SELECT count(*) FROM canopy_summit.job_attempt a JOIN canopy_summit.job j USING (job_id)
+		WHERE j.state = 'succeeded' AND NOT a.settled
+		SQL
 	return;
 }
