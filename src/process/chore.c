@@ -66,7 +66,8 @@ chore_run(Chore *chore, TimestampTz now)
 		ErrorData *error = work_abort(context);
 
 		ereport(LOG, (errmsg("failed at %s: %s", chore->name, error->message)));
-		chore->due_at = TimestampTzPlusMilliseconds(now, CHORE_AGAIN);
+		/* What gives way to others does not ask again and again either: it goes with the next scan. */
+		chore->due_at = chore->gives_way ? DT_NOEND : TimestampTzPlusMilliseconds(now, CHORE_AGAIN);
 	}
 	PG_END_TRY();
 	if (chore->gives_way)
