@@ -53,7 +53,7 @@ my %is_engine = map { $_ => 1 } qw(server pull_id environment is_current ordinal
 
 my $json = JSON::PP->new->canonical->allow_nonref->max_depth(10_000);
 my $schemas =
-  read_json(slurp_file(dirname(__FILE__) . '/../sandbox/canopy-api.json'))->{schemas};
+  read_json(slurp_file(dirname(__FILE__) . '/../sandbox/data/canopy-api.json'))->{schemas};
 for my $schema (keys %more_fields)
 {
 	%{ $schemas->{$schema}{fields} } = (%{ $schemas->{$schema}{fields} }, %{ $more_fields{$schema} });

@@ -5,9 +5,7 @@ import argparse
 import json
 import sys
 
-import bulk
-import quirks
-import sentinel
+from data import bulk, quirks, sentinel
 
 
 def print_sentinel(options):

@@ -12,24 +12,24 @@ import pathlib
 import signal
 import threading
 
-import catalogue
-import certificates
-import oauth
-import users
-from control import Control
-from effects import Effects
-from entities import pull_id_of
-from faults import Faults
-from journal import Journal
-from lifecycle import Lifecycle
-from listeners import Listeners
-from server import Api, Downloads
-from state import State
-from summit import Summit
-from summit_control import SummitControl
-from uploads import Uploads
-from webhook_control import WebhookControl
-from wire import Listener, plain, tls
+from canopy.server import Api, Downloads
+from canopy.state import State
+from control.control import Control
+from control.summit_control import SummitControl
+from control.webhook_control import WebhookControl
+from data import catalogue
+from data import users
+from data.entities import pull_id_of
+from net import certificates
+from net.effects import Effects
+from net.faults import Faults
+from net.journal import Journal
+from net.listeners import Listeners
+from net.wire import Listener, plain, tls
+from summit import oauth
+from summit.summit import Summit
+from summit.uploads import Uploads
+from webhook.lifecycle import Lifecycle
 
 # The setting, and the name in ready.json, of each service's port.
 PORTS = {"api": "port", "download": "download_port", "summit": "summit_port", "summit_auth": "summit_auth_port"}

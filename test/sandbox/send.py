@@ -15,12 +15,10 @@ import pathlib
 import sys
 import time
 
-import canopy_events
-import retries
-import summit_events
-from lifecycle import Imagination
-from sender import Sender
-from webhooks import Webhooks
+from webhook import canopy_events, retries, summit_events
+from webhook.lifecycle import Imagination
+from webhook.sender import Sender
+from webhook.webhooks import Webhooks
 
 
 def read_arguments():

@@ -1,6 +1,6 @@
 # Is every operation of the API in the catalogue as documented, and sent and answered that way?
 #
-# What is expected comes from the API's description, test/sandbox/canopy-api.json, never from our
+# What is expected comes from the API's description, test/sandbox/data/canopy-api.json, never from our
 # catalogue.
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
-my $api = $json->decode(slurp_file(in_checkout('test/sandbox/canopy-api.json')));
+my $api = $json->decode(slurp_file(in_checkout('test/sandbox/data/canopy-api.json')));
 my $operations = $api->{operations};
 my @names = sort keys %$operations;
 my @callable = grep { $operations->{$_}{method} ne 'POST' } @names;

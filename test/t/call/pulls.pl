@@ -194,7 +194,7 @@ sub archiving
 
 sub carriers
 {
-	my $schema = $json->decode(slurp_file(in_checkout('test/sandbox/canopy-api.json')))->{schemas}{Carrier};
+	my $schema = $json->decode(slurp_file(in_checkout('test/sandbox/data/canopy-api.json')))->{schemas}{Carrier};
 	my %of_type = (
 		string => sub { "text \x{e9} of $_[0]" },
 		boolean => sub { JSON::PP::true },

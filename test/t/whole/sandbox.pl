@@ -6,5 +6,5 @@ use CanopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-command_ok([ 'python3', in_checkout('test/sandbox/selftest.py') ], 'every self-test of the sandbox');
+command_ok([ 'python3', in_checkout('test/sandbox/check.py') ], 'every self-test of the sandbox');
 done_testing();

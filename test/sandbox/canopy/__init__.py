@@ -1,0 +1,1 @@
+"""Canopy Connect's API: its state, its operations and their answers."""

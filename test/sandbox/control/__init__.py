@@ -1,0 +1,1 @@
+"""The control service, by which tests steer the others."""

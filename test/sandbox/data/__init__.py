@@ -1,0 +1,1 @@
+"""Facts of the API, and pulls made of them."""

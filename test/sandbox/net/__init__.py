@@ -1,0 +1,1 @@
+"""Sockets, TLS, HTTP in and out, and what every service shares."""

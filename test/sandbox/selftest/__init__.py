@@ -1,0 +1,1 @@
+"""Checks all of it over real TLS."""

@@ -1,0 +1,1 @@
+"""Summit's API and its tokens."""

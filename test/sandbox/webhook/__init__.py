@@ -1,0 +1,1 @@
+"""Webhooks: their bodies, signatures, schedules and deliveries."""
