@@ -3,8 +3,8 @@
  *	  The entity tables: their mappings, cached, and the statements that write
  *	  one pull's rows.
  *
- * Rows go in by INSERT … SELECT from a named tuplestore, one statement a table,
- * so that a table may be partitioned or distributed without a change here.  A
+ * Rows go in by INSERT … SELECT from an array of the table's row type, so that a
+ * table may be partitioned or distributed without a change here.  A
  * cached mapping is only valid until its relation changes; the plans follow by
  * themselves.
  */
@@ -25,10 +25,13 @@
 #include "utils/syscache.h"
 
 #include "base/coerce.h"
+#include "engine/statement.h"
 #include "pull/entity.h"
 
 /* A field named like a column of the engine has a column of its own with this prefix. */
 #define DECLARED "declared_"
+
+#define BATCH_SIZE (256 * 1024) /* bytes of rows that one INSERT takes, but for the last one's */
 
 typedef struct EntityDefinition
 {
@@ -145,13 +148,32 @@ static const struct
 	{ENTITY_LIFE_BENEFICIARY, "name_insured_id", "named_insured_id"},
 };
 
+typedef enum Deed
+{
+	DEED_INSERT,
+	DEED_DELETE,
+	DEED_SHOW,
+	DEED_COUNT
+} Deed;
+
+/* What is done to the tables; that of INSERT's argument is an array of the table's own. */
+static const Statement deeds[DEED_COUNT] = {
+	[DEED_INSERT] = {1,
+					 {InvalidOid},
+					 "INSERT INTO canopy_summit.%s SELECT r.* FROM pg_catalog.unnest($1) AS r"},
+	[DEED_DELETE] = {2,
+					 {TEXTOID, TEXTOID},
+					 "DELETE FROM canopy_summit.%s WHERE server = $1 AND pull_id = $2"},
+	[DEED_SHOW] =
+		{3,
+		 {TEXTOID, TEXTOID, BOOLOID},
+		 "UPDATE canopy_summit.%s SET is_current = $3 WHERE server = $1 AND pull_id = $2"},
+};
+
 PG_FUNCTION_INFO_V1(canopy_summit_entities);
 
 static EntityMap maps[ENTITY_COUNT];
 static bool in_use[ENTITY_COUNT]; /* by the pull that is being shredded */
-static SPIPlanPtr insert_plans[ENTITY_COUNT];
-static SPIPlanPtr delete_plans[ENTITY_COUNT];
-static SPIPlanPtr show_plans[ENTITY_COUNT];
 
 /* The name of an entity's table. */
 const char *
@@ -426,55 +448,70 @@ entity_find_twin(Entity entity, const char *prefix, const char *name, int len)
 			   : NULL;
 }
 
-static SPIPlanPtr
-plan_keep(SPIPlanPtr plan)
+/* The statement that does something to one entity's table. */
+static Statement *
+entity_statement(Deed deed, Entity entity)
 {
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
-	return plan;
+	static Statement statements[DEED_COUNT][ENTITY_COUNT];
+	Statement *statement = &statements[deed][entity];
+	MemoryContext old;
+
+	if (statement->sql != NULL)
+		return statement;
+	*statement = deeds[deed];
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	statement->sql = psprintf(deeds[deed].sql, definitions[entity].table);
+	MemoryContextSwitchTo(old);
+	return statement;
 }
 
-/* INSERT the rows of one entity from its tuplestore, which the statement sees as a table. */
-static void
-entity_insert(Entity entity, Tuplestorestate *rows)
+/* The one that inserts rows, planned for the row type that the table has now. */
+static Statement *
+entity_insertion(Entity entity)
 {
-	EphemeralNamedRelationData relation = {0};
+	Statement *statement = entity_statement(DEED_INSERT, entity);
+	Oid type = get_array_type(maps[entity].descriptor->tdtypeid);
 
-	relation.md.name = "shredded";
-	relation.md.reliddesc = entity_map(entity)->relation;
-	relation.md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation.md.enrtuples = tuplestore_tuple_count(rows);
-	relation.reldata = rows;
-	if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the rows of canopy_summit.%s", definitions[entity].table);
-	if (insert_plans[entity] == NULL)
-		insert_plans[entity] =
-			plan_keep(SPI_prepare(psprintf("INSERT INTO canopy_summit.%s SELECT * FROM shredded",
-										   definitions[entity].table),
-								  0, NULL));
-	if (SPI_execute_plan(insert_plans[entity], NULL, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not insert into canopy_summit.%s", definitions[entity].table);
-	SPI_unregister_relation(relation.md.name);
+	if (statement->plan != NULL && statement->arguments[0] != type)
+	{
+		SPI_freeplan(statement->plan);
+		statement->plan = NULL;
+	}
+	statement->arguments[0] = type;
+	return statement;
 }
 
-/* DELETE the rows of one entity that a pull has. */
+/* INSERT rows of one entity, a List of HeapTupleHeader; an array takes so many of them that copying it costs little. */
 static void
-entity_delete(Entity entity, Datum *keys)
+entity_insert(Entity entity, List *rows)
 {
-	if (delete_plans[entity] == NULL)
-		delete_plans[entity] = plan_keep(SPI_prepare(psprintf("DELETE FROM canopy_summit.%s "
-															  "WHERE server = $1 "
-															  "AND pull_id = $2",
-															  definitions[entity].table),
-													 2, (Oid[]){TEXTOID, TEXTOID}));
-	if (SPI_execute_plan(delete_plans[entity], keys, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete from canopy_summit.%s", definitions[entity].table);
+	Datum *batch = palloc(sizeof(Datum) * list_length(rows));
+	Size size = 0;
+	int count = 0;
+	ListCell *cell;
+
+	foreach(cell, rows)
+	{
+		HeapTupleHeader row = lfirst(cell);
+
+		batch[count++] = PointerGetDatum(row);
+		size += HeapTupleHeaderGetDatumLength(row);
+		if (size >= BATCH_SIZE || lnext(rows, cell) == NULL)
+		{
+			Datum array = statement_array(batch, NULL, count, maps[entity].descriptor->tdtypeid);
+
+			statement_run(entity_insertion(entity), &array, NULL);
+			pfree(DatumGetPointer(array));
+			size = count = 0;
+		}
+	}
+	pfree(batch);
 }
 
 /*
- * Write the rows of a pull, in place of those it had if `replace`, and end their
- * tuplestores.  `keys` are server and pull_id as text.  The caller holds the
- * pull's lock and is inside engine_begin().
+ * Write the rows of a pull, in place of those it had if `replace`.  `keys` are
+ * server and pull_id as text.  The caller holds the pull's lock and is inside
+ * engine_begin().
  */
 void
 entity_write(Datum *keys, EntityRows *rows, bool replace)
@@ -482,12 +519,9 @@ entity_write(Datum *keys, EntityRows *rows, bool replace)
 	for (int i = 0; i < ENTITY_COUNT; i++)
 	{
 		if (replace)
-			entity_delete(i, keys);
-		if (rows->rows[i] != NULL)
-		{
+			statement_run(entity_statement(DEED_DELETE, i), keys, NULL);
+		if (rows->rows[i] != NIL)
 			entity_insert(i, rows->rows[i]);
-			tuplestore_end(rows->rows[i]);
-		}
 	}
 }
 
@@ -498,25 +532,7 @@ entity_show(Datum *keys, bool is_current)
 	Datum arguments[3] = {keys[0], keys[1], BoolGetDatum(is_current)};
 
 	for (int i = 0; i < ENTITY_COUNT; i++)
-	{
-		if (show_plans[i] == NULL)
-			show_plans[i] = plan_keep(SPI_prepare(psprintf("UPDATE canopy_summit.%s "
-														   "SET is_current = $3 "
-														   "WHERE server = $1 AND pull_id = $2",
-														   definitions[i].table),
-												  3, (Oid[]){TEXTOID, TEXTOID, BOOLOID}));
-		if (SPI_execute_plan(show_plans[i], arguments, NULL, false, 0) != SPI_OK_UPDATE)
-			elog(ERROR, "could not update canopy_summit.%s", definitions[i].table);
-	}
-}
-
-/* End the tuplestores of rows that are not written. */
-void
-entity_discard(EntityRows *rows)
-{
-	for (int i = 0; i < ENTITY_COUNT; i++)
-		if (rows->rows[i] != NULL)
-			tuplestore_end(rows->rows[i]);
+		statement_run(entity_statement(DEED_SHOW, i), arguments, NULL);
 }
 
 /* canopy_summit.entities() -> setof text: the names of the entity tables */

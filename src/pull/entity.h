@@ -13,7 +13,7 @@
 #include "postgres.h"
 
 #include "access/tupdesc.h"
-#include "utils/tuplestore.h"
+#include "nodes/pg_list.h"
 
 #include "base/coerce.h"
 
@@ -97,10 +97,10 @@ typedef struct EntityMap
 	int extra;
 } EntityMap;
 
-/* The rows of one pull, a tuplestore each entity that has any. */
+/* The rows of one pull, a List of HeapTupleHeader each entity. */
 typedef struct EntityRows
 {
-	Tuplestorestate *rows[ENTITY_COUNT];
+	List *rows[ENTITY_COUNT];
 } EntityRows;
 
 extern const char *entity_name(Entity entity);
@@ -111,6 +111,5 @@ extern EntityField *entity_find_field(EntityMap *map, const char *name, int len)
 extern EntityField *entity_find_twin(Entity entity, const char *prefix, const char *name, int len);
 extern void entity_write(Datum *keys, EntityRows *rows, bool replace);
 extern void entity_show(Datum *keys, bool is_current);
-extern void entity_discard(EntityRows *rows);
 
 #endif /* CANOPY_SUMMIT_PULL_ENTITY_H */

@@ -206,7 +206,7 @@ pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
 	Drift drift = {0};
 	int version = version_next(keys);
 
-	entity_discard(shred(&origin, pull, previous, &drift));
+	(void) shred(&origin, pull, previous, &drift);
 	version_insert(keys, version, state, pull, drift_json(&drift, source->replaced), source);
 	return version;
 }

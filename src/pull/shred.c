@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -307,20 +308,16 @@ row_inherit(Row *row)
 	}
 }
 
-/* Put the finished row into its tuplestore. */
+/* Put the finished row to the others of its entity. */
 static void
 row_store(Shredder *shredder, Row *row)
 {
-	Tuplestorestate **rows = &shredder->rows->rows[row->entity];
+	List **rows = &shredder->rows->rows[row->entity];
+	MemoryContext old = MemoryContextSwitchTo(shredder->context);
+	HeapTuple tuple = heap_form_tuple(row->map->descriptor, row->values, row->nulls);
 
-	if (*rows == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(shredder->context);
-
-		*rows = tuplestore_begin_heap(false, false, work_mem);
-		MemoryContextSwitchTo(old);
-	}
-	tuplestore_putvalues(*rows, row->map->descriptor, row->values, row->nulls);
+	*rows = lappend(*rows, tuple->t_data);
+	MemoryContextSwitchTo(old);
 }
 
 /* Shred the rows that a field of the row holds. */
@@ -503,9 +500,9 @@ note_missing(Shredder *shredder, Jsonb *previous)
 }
 
 /*
- * The rows of a pull, in the current memory context.  The caller ends the
- * tuplestores.  Where the JSON differs from the tables, or leaves out what the
- * previous version (NULL = none) had, is added to *drift.
+ * The rows of a pull, in the current memory context.  Where the JSON differs from
+ * the tables, or leaves out what the previous version (NULL = none) had, is added
+ * to *drift.
  */
 EntityRows *
 shred(const RowOrigin *origin, Jsonb *pull, Jsonb *previous, Drift *drift)

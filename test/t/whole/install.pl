@@ -60,6 +60,17 @@ $node->safe_psql('postgres', <<~'SQL');
 	SQL
 is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… nor does using it');
 
+# Plans are kept for a session, and types of what is dropped are gone.
+my $store = q{SELECT version FROM canopy_store_pull('{"pull_id": "q", "policies": [{"policy_id": "z"}]}');};
+is( $node->safe_psql('postgres', <<~"SQL"), "1\n1", 'a session that stores pulls goes on when the extension is made anew');
+	SET client_min_messages = error;
+	$store
+	DROP EXTENSION canopy_summit CASCADE;
+	CREATE EXTENSION canopy_summit;
+	CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api;
+	$store
+	SQL
+
 # Settings that decide how the script is read or run; a dump sets some of them in its first lines.
 my %settings = (
 	'standard_conforming_strings' => 'off', 'escape_string_warning' => 'off', 'backslash_quote' => 'off',
