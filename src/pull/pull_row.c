@@ -28,6 +28,7 @@ enum
 	STATE_CONFIRM,
 	STATE_ADVANCE,
 	STATE_CHOOSE,
+	STATE_TURN,
 	STATE_LOCK_ALL,
 	ADDED_COLUMNS_MAKE,
 	STATE_CHOOSE_ALL,
@@ -72,24 +73,25 @@ static Statement statements[STATEMENT_COUNT] = {
 		" fetched_at = $11"
 		" WHERE server = $1 AND pull_id = $2"},
 	[STATE_CHOOSE] = {2, {TEXTOID, TEXTOID},
-		"UPDATE canopy_summit.pull_state s SET is_current = NOT s.is_current"
+		"SELECT s.server, s.pull_id, NOT s.is_current FROM canopy_summit.pull_state s"
 		" WHERE s.server = $1 AND s.account_identifier = $2"
 		" AND s.is_current <> (s.is_data AND s.pull_id ="
 		" (SELECT n.pull_id FROM canopy_summit.pull_state n"
 		" WHERE n.server = $1 AND n.account_identifier = $2 AND n.is_data"
-		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"
-		" RETURNING s.pull_id, s.is_current"},
+		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
+	[STATE_TURN] = {3, {TEXTOID, TEXTOID, BOOLOID},
+		"UPDATE canopy_summit.pull_state SET is_current = $3 WHERE server = $1 AND pull_id = $2"},
 	[STATE_LOCK_ALL] = {0, {0},
 		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
 	[ADDED_COLUMNS_MAKE] = {0, {0},
 		"SELECT canopy_summit.make_added_columns()"},
 	[STATE_CHOOSE_ALL] = {0, {0},
-		"UPDATE canopy_summit.pull_state s SET is_current = c.chosen"
-		" FROM (SELECT server, pull_id, is_data AND (account_identifier IS NULL OR 1 = row_number()"
+		"SELECT server, pull_id, chosen"
+		" FROM (SELECT server, pull_id, is_current, is_data AND (account_identifier IS NULL OR 1 = row_number()"
 		" OVER (PARTITION BY server, account_identifier, is_data"
 		" ORDER BY created_at DESC NULLS LAST, pull_id COLLATE \"C\" DESC)) AS chosen"
 		" FROM canopy_summit.pull_state) c"
-		" WHERE s.server = c.server AND s.pull_id = c.pull_id AND s.is_current <> c.chosen"},
+		" WHERE is_current <> chosen"},
 	[STATE_LIST] = {0, {0},
 		"SELECT server, pull_id FROM canopy_summit.pull_state"},
 	[STATE_EXISTS] = {2, {TEXTOID, TEXTOID},
@@ -181,32 +183,46 @@ account_lock(const char *server, const char *account)
 }
 
 /*
+ * Have the pulls that a statement found shown by the views, or no longer.
+ * Returns them, a List of PullTurn *; their entity rows are the caller's to change.
+ */
+static List *
+pulls_turn(Statement *choice, Datum *arguments)
+{
+	uint64 count = statement_run(choice, arguments, NULL);
+	SPITupleTable *found = SPI_tuptable;
+	List *turns = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		Record record = {.row = found->vals[i], .descriptor = found->tupdesc};
+		PullTurn *turn = palloc(sizeof(PullTurn));
+		Datum server = record_datum(&record);
+		Datum pull_id = record_datum(&record);
+
+		turn->pull_id = TextDatumGetCString(pull_id);
+		turn->is_current = record_boolean(&record);
+		statement_run(&statements[STATE_TURN],
+					  (Datum[]){server, pull_id, BoolGetDatum(turn->is_current)}, NULL);
+		turns = lappend(turns, turn);
+	}
+	SPI_freetuptable(found);
+	return turns;
+}
+
+/*
  * Choose the pull that the views show: the newest of the account that counts.
- * Returns the pulls for which that is a change, a List of PullTurn *; their
- * entity rows are the caller's to change.  The caller has locked the account;
- * touching its row makes a concurrent transaction with an older snapshot fail
- * (40001) where it would choose on what it cannot see.
+ * Returns the pulls for which that is a change.  The caller has locked the
+ * account; touching its row makes a concurrent transaction with an older
+ * snapshot fail (40001) where it would choose on what it cannot see.
  */
 List *
 account_choose(const char *server, const char *account)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
-	List *turns = NIL;
 
 	statement_run(&statements[ACCOUNT_TOUCH], keys, NULL);
-	statement_run(&statements[STATE_CHOOSE], keys, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple row = SPI_tuptable->vals[i];
-		PullTurn *turn = palloc(sizeof(PullTurn));
-		bool isnull;
-
-		turn->pull_id = TextDatumGetCString(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-		turn->is_current = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
-		turns = lappend(turns, turn);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return turns;
+	return pulls_turn(&statements[STATE_CHOOSE], keys);
 }
 
 /* Insert one version. */
@@ -304,7 +320,7 @@ state_advance(Datum *keys, const PullState *state)
 void
 account_choose_all(void)
 {
-	statement_run(&statements[STATE_CHOOSE_ALL], NULL, NULL);
+	list_free_deep(pulls_turn(&statements[STATE_CHOOSE_ALL], NULL));
 }
 
 /* Keep everybody from storing pulls until the end of the transaction. */
