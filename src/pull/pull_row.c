@@ -109,7 +109,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		" WHERE server = $1 AND pull_id = $2 AND fetched_at <= $3"
 		" ORDER BY fetched_at DESC, version DESC LIMIT 1"},
 	[VERSION_DOCUMENT] = {3, {TEXTOID, TEXTOID, INT4OID},
-		"SELECT pull FROM canopy_summit.pull_version"
+		"SELECT canopy_summit.stored_pull(pull) FROM canopy_summit.pull_version"
 		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
 };
 /* clang-format on */

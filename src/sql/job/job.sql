@@ -60,7 +60,8 @@ first_sent_at: when it was first sent
 finished_at: when it succeeded, failed or was cancelled$notes$);
 
 SELECT canopy_summit.define_view('canopy_summit.job_answer', obj_description('canopy_summit.job_response'::regclass, 'pg_class'), $view$
-SELECT r.job_id, canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, r.response AS answer, r.received_at
+SELECT r.job_id, canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation,
+	canopy_summit.stored_response(r.response) AS answer, r.received_at
 FROM canopy_summit.job_response r LEFT JOIN canopy_summit.job j ON j.job_id = r.job_id$view$, $notes$
 job_id: the job
 server: server that answered, by the name it has now

@@ -48,11 +48,12 @@ BEGIN ATOMIC
 			SELECT FROM canopy_summit.job o
 				JOIN canopy_summit.operation p ON p.operation = o.operation AND p.class = 'unsafe'
 				JOIN canopy_summit.job_response r ON r.job_id = o.job_id
+				CROSS JOIN LATERAL canopy_summit.stored_response(r.response) AS answer
 			WHERE canopy_summit.server_of(o.server_oid, o.server, o.instance) = (job).server_oid AND o.job_id <> (job).job_id
-				AND (r.response ->> 'pull_id' = thing ->> 'pull_id'
-					OR r.response ->> 'monitoring_id' = thing ->> 'monitoring_id'
-					OR r.response ->> 'servicing_action_id' = thing ->> 'servicing_action_id'
-					OR r.response -> 'servicing_action_ids' ? (thing ->> 'servicing_action_id')));
+				AND (answer ->> 'pull_id' = thing ->> 'pull_id'
+					OR answer ->> 'monitoring_id' = thing ->> 'monitoring_id'
+					OR answer ->> 'servicing_action_id' = thing ->> 'servicing_action_id'
+					OR answer -> 'servicing_action_ids' ? (thing ->> 'servicing_action_id')));
 END;
 COMMENT ON FUNCTION canopy_summit.reconcile_is_taken(canopy_summit.job, jsonb) IS
 	'whether another job has made a thing, or is in doubt or on its way and may have';

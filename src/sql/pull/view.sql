@@ -152,7 +152,8 @@ COMMENT ON FUNCTION canopy_summit.add_column(text, text, regtype, boolean) IS
 	'adds a column for a JSON field that has none; canopy_remap() then fills it for pulls already stored; masked in views unless personal is false';
 
 SELECT canopy_summit.define_view('canopy.pull_version', obj_description('canopy_summit.pull_version'::regclass, 'pg_class'), $view$
-SELECT v.server, v.pull_id, v.version, v.fetched_at, v.stored_at, v.stored_by, v.pull, v.drift, v.received
+SELECT v.server, v.pull_id, v.version, v.fetched_at, v.stored_at, v.stored_by,
+	canopy_summit.stored_pull(v.pull) AS pull, v.drift, canopy_summit.stored_received(v.received) AS received
 FROM canopy_summit.pull_version v$view$, $notes$
 version: number of the state, from 1
 stored_at: when it was stored$notes$,

@@ -89,7 +89,7 @@ BEGIN
 	SELECT array_agg((w.webhook_id, w.server_now, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
 		w.payload, w.server_oid_now)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
 	INTO events, taken, last_id
-	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(i.body) AS payload,
+	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(canopy_summit.stored_body(i.body)) AS payload,
 				canopy_summit.server_of(i.server_oid, i.server, i.instance) AS server_oid_now,
 				coalesce((SELECT f.srvname::text FROM pg_foreign_server f
 					WHERE f.oid = canopy_summit.server_of(i.server_oid, i.server, i.instance)), i.server) AS server_now
@@ -138,7 +138,7 @@ BEGIN
 	IF webhook.webhook_id IS NULL THEN
 		RAISE EXCEPTION 'webhook % does not exist', apply_webhook.webhook_id USING ERRCODE = 'no_data_found';
 	END IF;
-	payload := canopy_summit.webhook_payload(webhook.body);
+	payload := canopy_summit.webhook_payload(canopy_summit.stored_body(webhook.body));
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
 		event := (webhook.webhook_id, canopy_summit.server_name(webhook.server_oid, webhook.server, webhook.instance), webhook.event, webhook.subject,
 			webhook.delivery_key, webhook.content_hash, webhook.signed_at, webhook.instance, payload,

@@ -89,7 +89,7 @@ COMMENT ON FUNCTION @extschema@.sign_webhook(text, text, text, timestamptz) IS
 
 SELECT canopy_summit.define_view('canopy_summit.webhook_status', 'deliveries received from the providers, and what became of them', $view$
 SELECT w.webhook_id, canopy_summit.server_name(w.server_oid, w.server, w.instance) AS server, w.event, w.subject, w.delivery_key, w.state,
-	w.problem, w.received_at, w.signed_at, w.applied_at, w.headers, w.body
+	w.problem, w.received_at, w.signed_at, w.applied_at, w.headers, canopy_summit.stored_body(w.body) AS body
 FROM canopy_summit.webhook w$view$, $notes$
 webhook_id: key of the webhook
 server: server it is of, by the name it has now
