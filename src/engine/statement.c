@@ -126,11 +126,13 @@ statement_run_values_now(Statement *statement, Values *arguments)
 	return statement_run_now(statement, arguments->values, null_marks(arguments, marks));
 }
 
-/* A column of the first row of the last result. */
+/* The one value of the last result, which is not NULL. */
 Datum
-statement_column(int column, bool *isnull)
+statement_value(void)
 {
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+	Record record = statement_record(0);
+
+	return record_datum(&record);
 }
 
 /* A row of the last result, from 0, before its first column. */

@@ -39,7 +39,7 @@ extern uint64 statement_run(Statement *statement, Datum *arguments, const char *
 extern uint64 statement_run_now(Statement *statement, Datum *arguments, const char *nulls);
 extern uint64 statement_run_values(Statement *statement, Values *arguments);
 extern uint64 statement_run_values_now(Statement *statement, Values *arguments);
-extern Datum statement_column(int column, bool *isnull);
+extern Datum statement_value(void);
 extern Record statement_record(uint64 row);
 extern Datum record_datum(Record *record);
 extern int64 record_int64(Record *record);

@@ -54,7 +54,6 @@ enqueue(FunctionCallInfo fcinfo, const char *server)
 	static const int arguments[] = {0, 1, 2, 4, 5, 6, 7};
 	Values values = {0};
 	Datum job_id;
-	bool isnull;
 
 	values_add_text(&values, PG_ARGISNULL(3) ? server : NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < lengthof(arguments); i++)
@@ -66,7 +65,7 @@ enqueue(FunctionCallInfo fcinfo, const char *server)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION), errmsg("the job was not inserted"),
 				 errhint("Look for a trigger of canopy_summit.job that is not the extension's.")));
-	job_id = statement_column(1, &isnull);
+	job_id = statement_value();
 	SPI_finish();
 	return job_id;
 }
@@ -101,10 +100,10 @@ canopy_summit_enqueue_fetch_confidential(PG_FUNCTION_ARGS)
 	(void) statement_run_values(&insert_fetches, &values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool isnull;
-		Datum job_id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		Record record = statement_record(i);
+		Datum job_id = record_datum(&record);
 
-		tuplestore_putvalues(result->setResult, result->setDesc, &job_id, &isnull);
+		tuplestore_putvalues(result->setResult, result->setDesc, &job_id, &record.isnull);
 	}
 	SPI_finish();
 	return (Datum) 0;

@@ -146,9 +146,9 @@ settlements_accept(List *settlements, bool *all)
 
 	for (uint64 i = 0; i < count; i++)
 	{
-		bool isnull;
+		Record record = statement_record(i);
 
-		ids[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		ids[i] = record_datum(&record);
 		foreach(cell, settlements)
 			if (((Settlement *) lfirst(cell))->job->job_id == DatumGetInt64(ids[i]))
 			{

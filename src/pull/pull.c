@@ -23,6 +23,7 @@
 #include "base/number.h"
 #include "engine/engine.h"
 #include "engine/lock.h"
+#include "engine/statement.h"
 #include "pull/content.h"
 #include "pull/entity.h"
 #include "pull/pull.h"
@@ -420,16 +421,16 @@ canopy_summit_remap(PG_FUNCTION_ARGS)
 	for (;;)
 	{
 		Datum keys[2];
-		bool isnull;
+		Record record;
 
 		CHECK_FOR_INTERRUPTS();
 		SPI_cursor_fetch(portal, true, 1);
 		if (SPI_processed == 0)
 			break;
 		old = MemoryContextSwitchTo(scratch);
+		record = statement_record(0);
 		for (int i = 0; i < lengthof(keys); i++)
-			keys[i] = PointerGetDatum(DatumGetTextPCopy(
-				SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull)));
+			keys[i] = PointerGetDatum(DatumGetTextPCopy(record_datum(&record)));
 		SPI_freetuptable(SPI_tuptable);
 		pull_remap(keys);
 		MemoryContextSwitchTo(old);

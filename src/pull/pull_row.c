@@ -102,8 +102,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		" (server, pull_id, version, content_hash, fetched_at, pull, drift, received, stored_by)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"},
 	[VERSION_NEXT] = {2, {TEXTOID, TEXTOID},
-		"SELECT version FROM canopy_summit.pull_version WHERE server = $1 AND pull_id = $2"
-		" ORDER BY version DESC LIMIT 1"},
+		"SELECT COALESCE(pg_catalog.max(version), 0) OPERATOR(pg_catalog.+) 1"
+		" FROM canopy_summit.pull_version WHERE server = $1 AND pull_id = $2"},
 	[VERSION_BEFORE] = {3, {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 		"SELECT version, content_hash FROM canopy_summit.pull_version"
 		" WHERE server = $1 AND pull_id = $2 AND fetched_at <= $3"
@@ -115,9 +115,9 @@ static Statement statements[STATEMENT_COUNT] = {
 /* clang-format on */
 
 static void
-hash_read(Datum datum, uint8 *hash)
+record_hash(Record *record, uint8 *hash)
 {
-	bytea *value = DatumGetByteaPP(datum);
+	bytea *value = record_bytes(record);
 
 	if (VARSIZE_ANY_EXHDR(value) != CONTENT_HASH_LENGTH)
 		elog(ERROR, "content hash has an unexpected length");
@@ -131,14 +131,13 @@ hash_read(Datum datum, uint8 *hash)
 bool
 state_peek(Datum *keys, const char **account)
 {
-	bool isnull;
-	Datum datum;
+	Record record;
 
 	*account = NULL;
 	if (statement_run(&statements[STATE_PEEK], keys, NULL) == 0)
 		return false;
-	datum = statement_column(1, &isnull);
-	*account = isnull ? NULL : TextDatumGetCString(datum);
+	record = statement_record(0);
+	*account = record_text(&record);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -147,23 +146,21 @@ state_peek(Datum *keys, const char **account)
 bool
 state_lock(Datum *keys, PullState *state)
 {
-	bool isnull;
-	Datum datum;
+	Record record;
 
 	if (statement_run(&statements[STATE_LOCK], keys, NULL) == 0)
 		return false;
-	state->version = DatumGetInt32(statement_column(1, &isnull));
-	hash_read(statement_column(2, &isnull), state->hash);
-	state->fetched_at = DatumGetTimestampTz(statement_column(3, &isnull));
-	state->has_property_data = DatumGetBool(statement_column(4, &isnull));
-	datum = statement_column(5, &isnull);
-	state->account = isnull ? NULL : TextDatumGetCString(datum);
-	datum = statement_column(6, &isnull);
-	state->has_created_at = !isnull;
-	state->created_at = isnull ? 0 : DatumGetTimestampTz(datum);
-	state->is_data = DatumGetBool(statement_column(7, &isnull));
-	state->is_current = DatumGetBool(statement_column(8, &isnull));
-	state->environment = TextDatumGetCString(statement_column(9, &isnull));
+	record = statement_record(0);
+	state->version = record_int32(&record);
+	record_hash(&record, state->hash);
+	state->fetched_at = record_time(&record);
+	state->has_property_data = record_boolean(&record);
+	state->account = record_text(&record);
+	state->created_at = record_time(&record);
+	state->has_created_at = !record.isnull;
+	state->is_data = record_boolean(&record);
+	state->is_current = record_boolean(&record);
+	state->environment = record_text(&record);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -230,39 +227,32 @@ void
 version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull, Jsonb *drift,
 			   const PullSource *source)
 {
-	Datum arguments[9] = {keys[0],
-						  keys[1],
-						  Int32GetDatum(version),
-						  bytes_datum(state->hash, CONTENT_HASH_LENGTH),
-						  TimestampTzGetDatum(source->fetched_at),
-						  JsonbPGetDatum(pull),
-						  JsonbPGetDatum(drift),
-						  (Datum) 0,
-						  DirectFunctionCall1(namein, CStringGetDatum(source->stored_by))};
-	char nulls[10] = "         ";
+	bool keeps_received = source->replaced != NIL && source->received != NULL;
+	Values values = {0};
 
-	if (drift == NULL)
-		nulls[6] = 'n';
-	if (source->replaced == NIL || source->received == NULL)
-		nulls[7] = 'n';
-	else
-		arguments[7] = bytes_datum(source->received, source->received_len);
-	statement_run(&statements[VERSION_INSERT], arguments, nulls);
+	values_add(&values, keys[0]);
+	values_add(&values, keys[1]);
+	values_add_int32(&values, version);
+	values_add_bytes(&values, state->hash, CONTENT_HASH_LENGTH);
+	values_add_time(&values, source->fetched_at);
+	values_add_json(&values, pull);
+	values_add_json(&values, drift);
+	values_add_unless(&values, !keeps_received,
+					  keeps_received ? bytes_datum(source->received, source->received_len)
+									 : (Datum) 0);
+	values_add_name(&values, source->stored_by);
+	statement_run_values(&statements[VERSION_INSERT], &values);
 }
 
 /* The number that the next version of a pull gets. */
 int
 version_next(Datum *keys)
 {
-	bool isnull;
-	int version = 0;
+	Record record;
 
-	if (statement_run(&statements[VERSION_NEXT], keys, NULL) > 0)
-	{
-		version = DatumGetInt32(statement_column(1, &isnull));
-		SPI_freetuptable(SPI_tuptable);
-	}
-	return version + 1;
+	statement_run(&statements[VERSION_NEXT], keys, NULL);
+	record = statement_record(0);
+	return record_int32(&record);
 }
 
 /* The JSON of one version. */
@@ -270,12 +260,13 @@ Jsonb *
 version_document(Datum *keys, int version)
 {
 	Datum arguments[3] = {keys[0], keys[1], Int32GetDatum(version)};
-	bool isnull;
+	Record record;
 	Jsonb *document;
 
 	if (statement_run(&statements[VERSION_DOCUMENT], arguments, NULL) == 0)
 		elog(ERROR, "version %d of pull \"%s\" is missing", version, TextDatumGetCString(keys[1]));
-	document = DatumGetJsonbPCopy(statement_column(1, &isnull));
+	record = statement_record(0);
+	document = record_json(&record);
 	SPI_freetuptable(SPI_tuptable);
 	return document;
 }
@@ -284,22 +275,20 @@ version_document(Datum *keys, int version)
 static bool
 state_write(Statement *statement, Datum *keys, const PullState *state)
 {
-	Datum arguments[11] = {keys[0],
-						   keys[1],
-						   CStringGetTextDatum(state->environment),
-						   state->account ? CStringGetTextDatum(state->account) : (Datum) 0,
-						   TimestampTzGetDatum(state->created_at),
-						   BoolGetDatum(state->is_data),
-						   BoolGetDatum(state->is_current),
-						   BoolGetDatum(state->has_property_data),
-						   Int32GetDatum(state->version),
-						   bytes_datum(state->hash, CONTENT_HASH_LENGTH),
-						   TimestampTzGetDatum(state->fetched_at)};
-	char nulls[12] = "           ";
+	Values values = {0};
 
-	nulls[3] = state->account ? ' ' : 'n';
-	nulls[4] = state->has_created_at ? ' ' : 'n';
-	return statement_run(statement, arguments, nulls) > 0;
+	values_add(&values, keys[0]);
+	values_add(&values, keys[1]);
+	values_add_text(&values, state->environment);
+	values_add_text(&values, state->account);
+	values_add_unless(&values, !state->has_created_at, TimestampTzGetDatum(state->created_at));
+	values_add_boolean(&values, state->is_data);
+	values_add_boolean(&values, state->is_current);
+	values_add_boolean(&values, state->has_property_data);
+	values_add_int32(&values, state->version);
+	values_add_bytes(&values, state->hash, CONTENT_HASH_LENGTH);
+	values_add_time(&values, state->fetched_at);
+	return statement_run_values(statement, &values) > 0;
 }
 
 /* Write the row of a pull that has none yet; false if another transaction was first. */
@@ -372,12 +361,13 @@ bool
 version_before(Datum *keys, TimestampTz fetched_at, int *version, uint8 *hash)
 {
 	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
-	bool isnull;
+	Record record;
 
 	if (statement_run(&statements[VERSION_BEFORE], arguments, NULL) == 0)
 		return false;
-	*version = DatumGetInt32(statement_column(1, &isnull));
-	hash_read(statement_column(2, &isnull), hash);
+	record = statement_record(0);
+	*version = record_int32(&record);
+	record_hash(&record, hash);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }

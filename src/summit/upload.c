@@ -97,11 +97,9 @@ upload_find_same(Oid server, Oid owner, const uint8 *hash)
 {
 	Datum arguments[3] = {bytes_datum(hash, DIGEST_LENGTH), ObjectIdGetDatum(server),
 						  ObjectIdGetDatum(owner)};
-	bool isnull;
 
-	if (statement_run_now(&select_same, arguments, NULL) == 0)
-		return 0;
-	return DatumGetInt64(statement_column(1, &isnull));
+	return statement_run_now(&select_same, arguments, NULL) == 0 ? 0
+																 : DatumGetInt64(statement_value());
 }
 
 /*
@@ -364,16 +362,14 @@ canopy_summit_upload_policy_confidential(PG_FUNCTION_ARGS)
 	};
 	Values arguments = {0};
 	int64 upload_id;
-	bool isnull;
 
 	for (int i = 0; i < insert.argument_count; i++)
 		argument_add(&arguments, fcinfo, i);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	/* As the caller: the table's own rights decide. */
-	upload_id = statement_run_values(&insert, &arguments) == 0
-					? absorbed_by
-					: DatumGetInt64(statement_column(1, &isnull));
+	upload_id = statement_run_values(&insert, &arguments) == 0 ? absorbed_by
+															   : DatumGetInt64(statement_value());
 	SPI_finish();
 	PG_RETURN_INT64(upload_id);
 }

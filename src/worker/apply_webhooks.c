@@ -32,15 +32,14 @@ apply_run(TimestampTz now)
 {
 	static int64 last_id = 0; /* where the batch that comes next goes on */
 	Datum arguments[2] = {Int32GetDatum(BATCH), Int64GetDatum(last_id)};
-	bool is_full;
-	bool isnull;
+	Record record;
 
 	last_id = 0; /* if this fails */
 	(void) statement_run(&apply_batch, arguments, NULL);
-	is_full = DatumGetBool(statement_column(1, &isnull));
-	if (is_full)
+	record = statement_record(0);
+	if (record_boolean(&record))
 	{
-		last_id = DatumGetInt64(statement_column(2, &isnull));
+		last_id = record_int64(&record);
 		return now;
 	}
 	apply.not_before = TimestampTzPlusMilliseconds(now, PAUSE);

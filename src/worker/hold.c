@@ -84,11 +84,10 @@ static void
 hold_digest(const Credential *credential, uint8 *digest)
 {
 	bytea *key;
-	bool isnull;
 
 	if (statement_run(&statements[HOLD_KEY], NULL, NULL) != 1)
 		elog(ERROR, "canopy_summit.hold_key must have one row");
-	key = DatumGetByteaPP(statement_column(1, &isnull));
+	key = DatumGetByteaPP(statement_value());
 	digest_keyed(VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key), credential->hash,
 				 sizeof(credential->hash), digest);
 }

@@ -62,7 +62,9 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… nor 
 
 # Plans are kept for a session, and types of what is dropped are gone.
 my $store = q{SELECT version FROM canopy_store_pull('{"pull_id": "q", "policies": [{"policy_id": "z"}]}');};
-is( $node->safe_psql('postgres', <<~"SQL"), "1\n1", 'a session that stores pulls goes on when the extension is made anew');
+is( $node->safe_psql(
+		'postgres',
+		<<~"SQL"), "1\n1", 'a session that stores pulls goes on when the extension is made anew');
 	SET client_min_messages = error;
 	$store
 	DROP EXTENSION canopy_summit CASCADE;
