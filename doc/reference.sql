@@ -145,6 +145,28 @@ SELECT r FROM pg_class c, LATERAL pg_temp.relation(c.oid) WITH ORDINALITY AS x(r
 WHERE c.relnamespace = 'canopy_summit'::regnamespace AND c.relkind = 'v' ORDER BY c.relname COLLATE "C", x.n;
 
 \qecho
+\qecho '## Tables'
+\qecho
+\qecho 'What is kept. Views and functions show it; who may read or fill a table itself is named. Personal columns are those that'
+\qecho 'views mask, in part or whole. [operations.md](operations.md#tables) says what becomes of the rows.'
+\qecho
+\qecho '| table | key | dumped | personal columns | rights | meaning |'
+\qecho '|---|---|---|---|---|---|'
+SELECT format('| `%s` | %s | %s | %s | %s | %s |', c.oid::regclass,
+	(SELECT string_agg(a.attname, ', ' ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attribute, n), pg_attribute a
+		WHERE i.indrelid = c.oid AND (i.indisreplident OR i.indisprimary) AND a.attrelid = c.oid AND a.attnum = k.attribute),
+	CASE WHEN c.oid = ANY (e.extconfig) THEN 'yes' ELSE 'no' END,
+	(SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a JOIN canopy_summit.masked_types() k ON k.type = a.atttypid
+		WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attname ~ '_hash$'),
+	(SELECT string_agg(x.level || ': ' || x.privileges, '; ' ORDER BY x.level) FROM (
+		SELECT r.level, string_agg(regexp_replace(r.privilege, ' \(([^()]*,){4}[^()]*\)', ' of columns', 'g'), ', ' ORDER BY r.privilege) FROM canopy_summit.access_rules() r
+		WHERE r.kind = 'table' AND r.object = c.oid::regclass::text AND r.level <> 'admin' GROUP BY 1) AS x(level, privileges)),
+	pg_temp.cell(obj_description(c.oid, 'pg_class')))
+FROM canopy_summit.members() m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind = 'r', pg_extension e
+WHERE e.extname = 'canopy_summit'
+ORDER BY c.oid::regclass::text COLLATE "C";
+
+\qecho
 \qecho '## Functions of the engine'
 \qecho
 \qecho 'What the engine, its triggers and its views call.'

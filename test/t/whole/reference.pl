@@ -1,4 +1,5 @@
-# Is doc/reference.md what the catalog says, and does it describe every option and setting?
+# Is doc/reference.md what the catalog says, does it describe every option and setting, and does doc/operations.md say
+# what becomes of every table's rows?
 use strict;
 use warnings;
 
@@ -18,4 +19,18 @@ is_deeply([ grep { !$page{$_} } sort keys %made ], [], 'it says what the catalog
 is_deeply([ grep { !$made{$_} } @page ], [], 'and nothing else');
 ok("$made\n" eq slurp_file(in_checkout('doc/reference.md')), 'in this order');
 is_deeply([ grep { /^\|.*\|\s*\|$/ } @page ], [], 'every row says what it is about');
+
+my ($section) = slurp_file(in_checkout('doc/operations.md')) =~ /^## Tables\n(.*?)^## /ms;
+my @rows = map { (split /\|/)[1] } grep { /^\| [`e]/ } split /\n/, $section;
+my @named = sort map { /`([\w.]+)`/g } @rows;
+is_deeply(
+	\@named,
+	[   split /\n/,
+		$node->safe_psql(
+			'postgres',
+			<<~'SQL') ], 'operations.md has one row for each table but those of entities, which have one');
+	SELECT regexp_replace(c.oid::regclass::text, '^canopy_summit\.', '') COLLATE "C" FROM canopy_summit.members() m
+		JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind = 'r'
+	WHERE c.relname NOT IN (SELECT canopy_summit.entities()) ORDER BY 1
+	SQL
 done_testing();
