@@ -6,7 +6,7 @@
  * jsonb itself is PostgreSQL's: what it would be given is checked here, and then
  * an empty object takes its place.
  *
- * Links src/webhook/envelope.c src/base/digest.c src/base/json.c src/base/jsonb_get.c -lcrypto
+ * Links src/webhook/envelope.c src/base/digest.c src/base/json.c src/base/jsonb_get.c src/base/number.c -lcrypto
  */
 #include "stub.h"
 
