@@ -3,10 +3,11 @@
  *	  Many transfers, one wait.
  *
  * A pool is a libcurl multi handle: its transfers share connections and trust,
- * so each credential has a pool of its own.  The sockets of all pools are in
- * one epoll descriptor, which is waited on beside the process latch.  Threads that libcurl starts for name
- * look-ups inherit a mask with every signal blocked, so PostgreSQL's handlers
- * run in the backend's thread only.
+ * so each credential has a pool of its own.  The sockets of all pools, and those
+ * that others watch, are in one epoll descriptor, which is waited on beside the
+ * process latch.  Threads that libcurl starts for name look-ups inherit a mask
+ * with every signal blocked, so PostgreSQL's handlers run in the backend's thread
+ * only.
  */
 #include "postgres.h"
 
@@ -26,7 +27,8 @@
 #include "http/socket.h"
 #include "http/transfer.h"
 
-#define LOOP_EVENTS 64 /* sockets served by one wake-up */
+#define LOOP_EVENTS 64           /* sockets served by one wake-up */
+#define NO_POOL     PG_INT32_MAX /* in a pool's place: the socket is watched by others */
 
 struct HttpPool
 {
@@ -42,6 +44,7 @@ struct HttpLoop
 	int epoll;      /* -1 = none */
 	List *pools;    /* of HttpPool *, NULL = closed */
 	List *finished; /* of HttpTransfer * */
+	List *watches;  /* of LoopWatch *; theirs who watch */
 	MemoryContext context;
 	MemoryContextCallback callback;
 };
@@ -204,6 +207,44 @@ pool_collect(HttpPool *pool)
 	MemoryContextSwitchTo(old);
 }
 
+/* The watch of a socket that is not libcurl's; NULL if it has ended. */
+static LoopWatch *
+loop_find_watch(HttpLoop *loop, int fd)
+{
+	ListCell *cell;
+
+	foreach(cell, loop->watches)
+		if (((LoopWatch *) lfirst(cell))->fd == fd)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Watch a socket until something can be read, or also written; again, to change that.  Errors: 58000. */
+void
+loop_watch(HttpLoop *loop, LoopWatch *watch, bool to_write)
+{
+	struct epoll_event event = {.data.u64 = (uint64) NO_POOL << 32 | (uint32) watch->fd,
+								.events = EPOLLIN | (to_write ? EPOLLOUT : 0)};
+	bool is_new = loop_find_watch(loop, watch->fd) == NULL;
+	MemoryContext old;
+
+	if (epoll_ctl(loop->epoll, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch->fd, &event) != 0)
+		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR), errmsg("could not watch a socket: %m")));
+	if (!is_new)
+		return;
+	old = MemoryContextSwitchTo(loop->context);
+	loop->watches = lappend(loop->watches, watch);
+	MemoryContextSwitchTo(old);
+}
+
+/* End a watch, before its socket is closed. */
+void
+loop_unwatch(HttpLoop *loop, LoopWatch *watch)
+{
+	(void) epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+	loop->watches = list_delete_ptr(loop->watches, watch);
+}
+
 /* The next transfer that has ended, each once; NULL if there is none. */
 HttpTransfer *
 loop_next_finished(HttpLoop *loop)
@@ -246,6 +287,8 @@ loop_timeout(HttpLoop *loop, long longest)
 		if (pool != NULL && pool->timer_set && pool->timer - now < timeout)
 			timeout = pool->timer - now;
 	}
+	foreach(cell, loop->watches)
+		timeout = Min(timeout, ((LoopWatch *) lfirst(cell))->deadline - now);
 	return timeout < 0 ? 0 : (long) timeout; /* a negative one would wait for ever */
 }
 
@@ -258,9 +301,14 @@ loop_serve(HttpLoop *loop)
 
 	for (int i = 0; i < count; i++)
 	{
-		HttpPool *pool = list_nth(loop->pools, events[i].data.u64 >> 32);
+		int number = events[i].data.u64 >> 32;
+		LoopWatch *watch =
+			number == NO_POOL ? loop_find_watch(loop, (uint32) events[i].data.u64) : NULL;
+		HttpPool *pool = number == NO_POOL ? NULL : list_nth(loop->pools, number);
 		int what = 0;
 
+		if (watch != NULL)
+			watch->ready(watch);
 		if (pool == NULL)
 			continue;
 		if (events[i].events & EPOLLIN)
@@ -291,6 +339,13 @@ loop_turn(HttpLoop *loop)
 			pool_drive(pool, CURL_SOCKET_TIMEOUT, 0);
 		}
 		pool_collect(pool);
+	}
+	foreach(cell, list_copy(loop->watches))
+	{
+		LoopWatch *watch = lfirst(cell);
+
+		if (list_member_ptr(loop->watches, watch) && monotonic_now() >= watch->deadline)
+			watch->ready(watch);
 	}
 }
 
