@@ -46,15 +46,26 @@ says_failure(Jsonb *json)
 	return success != NULL && success->type == jbvBool && !success->val.boolean;
 }
 
-/* A file as {"base64": …, "content_type": …}. */
+/* Take the file in a response as the answer. */
+void
+answer_take_file(Answer *answer, const HttpResponse *response)
+{
+	answer->received = response->body;
+	answer->received_len = response->body_len;
+	answer->content_type =
+		response->content_type ? response->content_type : "application/octet-stream";
+}
+
+/* The answer's JSON; a file as {"base64": …, "content_type": …}. */
 Jsonb *
-answer_of_file(const HttpResponse *response)
+answer_json(const Answer *answer)
 {
 	JsonBuilder builder = {0};
 
-	builder_add_text(&builder, "base64", base64_encode(response->body, response->body_len));
-	builder_add_text(&builder, "content_type",
-					 response->content_type ? response->content_type : "application/octet-stream");
+	if (answer->json != NULL || answer->content_type == NULL)
+		return answer->json;
+	builder_add_text(&builder, "base64", base64_encode(answer->received, answer->received_len));
+	builder_add_text(&builder, "content_type", answer->content_type);
 	return builder_finish_object(&builder);
 }
 
@@ -79,7 +90,7 @@ answer_read(const Operation *operation, const HttpResponse *response, Failure **
 		return answer;
 	if (operation->envelope == ENVELOPE_BINARY)
 	{
-		answer->json = answer_of_file(response);
+		answer_take_file(answer, response);
 		return answer;
 	}
 	answer->json = json_read(response->body, response->body_len, &answer->replaced, &problem);

@@ -17,14 +17,16 @@
 
 typedef struct Answer
 {
-	Jsonb *json;          /* out of its envelope */
+	Jsonb *json;          /* out of its envelope; NULL = a file, or nothing */
 	List *replaced;       /* paths that json_read() had to replace */
 	const char *received; /* the bytes of the response */
 	size_t received_len;
+	const char *content_type; /* of a file, as the server states it; NULL = not a file */
 	TimestampTz started_at;
 } Answer;
 
-extern Jsonb *answer_of_file(const HttpResponse *response);
+extern void answer_take_file(Answer *answer, const HttpResponse *response);
+extern Jsonb *answer_json(const Answer *answer);
 extern Answer *
 answer_read(const Operation *operation, const HttpResponse *response, Failure **failure);
 

@@ -10,9 +10,12 @@
 #include "utils/jsonb.h"
 
 #include "api/answer.h"
+#include "api/failure.h"
 #include "api/operation.h"
 #include "server/connection.h"
 
+extern Answer *call_try(Connection *connection, const Operation *operation, Jsonb *params,
+						Jsonb *body, Failure **failure);
 extern Answer *
 call_operation(Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body);
 

@@ -200,6 +200,7 @@ failure_describe(const HttpResponse *response)
 	Verdict verdict;
 
 	failure->detail = "";
+	failure->status = response->status;
 	if (response->outcome == HTTP_COMPLETE)
 	{
 		failure_read_codes(failure, response);
@@ -230,6 +231,13 @@ failure_describe_unreadable(const HttpResponse *response, const char *problem)
 	failure->words = psprintf("content of the answer is %s", problem);
 	failure->detail = psprintf(", status %d, %zu bytes", response->status, response->body_len);
 	return failure;
+}
+
+/* Whether a server may say so because it does not know the route, rather than what was asked for. */
+bool
+failure_is_of_route(int status, const char *code)
+{
+	return code == NULL && (status == 404 || status == 405 || status == 410 || status == 501);
 }
 
 /* Raise a failure as an error.  Never returns. */

@@ -18,6 +18,7 @@
 typedef struct Failure
 {
 	int sqlstate;
+	int status;                 /* 0 = none came */
 	const char *words;          /* "server answered 404 NOT_FOUND" */
 	const char *detail;         /* more, to follow the method and the server; may be empty */
 	const char *hint;           /* NULL = none */
@@ -38,6 +39,7 @@ extern CodeMeaning failure_code_meaning(const char *code);
 extern Failure *failure_describe(const HttpResponse *response);
 extern Failure *failure_describe_unreadable(const HttpResponse *response, const char *problem);
 extern JsonbContainer *failure_error_object(Jsonb *json);
+extern bool failure_is_of_route(int status, const char *code);
 pg_noreturn extern void
 failure_raise(const Connection *connection, const Operation *operation, const Failure *failure);
 

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "api/answer.h"
 #include "api/call.h"
 #include "api/operation.h"
 #include "api/request.h"
@@ -60,5 +61,5 @@ canopy_summit_call_confidential(PG_FUNCTION_ARGS)
 	connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
 	request_check(operation, params, body);
 	request_check_confirmation(connection, operation, params);
-	PG_RETURN_JSONB_P(call_operation(connection, operation, params, body)->json);
+	PG_RETURN_JSONB_P(answer_json(call_operation(connection, operation, params, body)));
 }

@@ -35,3 +35,12 @@ handler_find(const Operation *operation)
 			return handlers[i];
 	return &none;
 }
+
+/* Why no job of an operation can be sent now; NULL if they can. */
+const char *
+handler_hindrance(const Operation *operation)
+{
+	const JobHandler *handler = handler_find(operation);
+
+	return handler->hindrance ? handler->hindrance() : NULL;
+}

@@ -12,9 +12,13 @@
 
 #include "api/operation.h"
 #include "engine/new_row.h"
+#include "http/loop.h"
 #include "job/retry.h"
 #include "job/settlement.h"
 #include "server/connection.h"
+
+/* How a step between answer and settle ends; `problem` is the outcome of a job that is not to succeed, or NULL. */
+typedef void (*InspectionDone)(void *argument, RetryAction action, const char *problem);
 
 /* Every function may be NULL. */
 typedef struct JobHandler
@@ -23,6 +27,17 @@ typedef struct JobHandler
 
 	/* Completes a row that is enqueued, before its parameters and body are checked; refuses it by an error. */
 	void (*fill)(NewRow *row, const Connection *connection);
+
+	/* Why no job can be sent now, as its outcome, such as a step of theirs that would fail; NULL = they can. */
+	const char *(*hindrance)(void);
+
+	/*
+	 * A step of its own between an answer and its settle, outside any transaction: it waits in
+	 * the loop, at most so many milliseconds, and ends by calling done(argument, …), which may
+	 * be before it returns.  What it finds, it puts into the settlement.
+	 */
+	void (*inspect)(Settlement *settlement, HttpLoop *loop, int timeout, InspectionDone done,
+					void *argument);
 
 	/* Whether a 409 to this attempt is about the very same request, whose answer it then puts in the settlement. */
 	bool (*adopts_conflict)(Settlement *settlement);
@@ -39,5 +54,6 @@ typedef struct JobHandler
 
 extern void handler_register(const JobHandler *handler);
 extern const JobHandler *handler_find(const Operation *operation);
+extern const char *handler_hindrance(const Operation *operation);
 
 #endif /* CANOPY_SUMMIT_JOB_HANDLER_H */

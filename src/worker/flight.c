@@ -12,12 +12,14 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
+#include "api/download.h"
 #include "api/failure.h"
 #include "api/operation.h"
 #include "api/request.h"
 #include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
+#include "job/handler.h"
 #include "job/job.h"
 #include "job/retry.h"
 #include "job/settlement.h"
@@ -29,6 +31,144 @@
 #include "worker/token_request.h"
 #include "worker/worker.h"
 
+/* Conclude a flight that was not sent, or whose answer is not to count. */
+static void
+flight_refuse(Flight *flight, RetryAction action, const char *code, const char *outcome)
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	flight->settlement.code = code;
+	flight->settlement.outcome = pstrdup(outcome);
+	settle_conclude(flight->worker, flight, action);
+	MemoryContextSwitchTo(old);
+}
+
+/* Send a request of a flight, which `launch` makes; a problem concludes the flight. */
+static void
+flight_try(Flight *flight, void (*launch)(Flight *flight))
+{
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+
+	PG_TRY();
+	{
+		launch(flight);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+		bool is_local;
+
+		MemoryContextSwitchTo(flight->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		flight->sending.transfer = NULL;
+		is_local = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ||
+				   error->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
+		flight_refuse(flight, is_local ? RETRY_CREDENTIAL : RETRY_FAIL, "not_sendable",
+					  error->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
+/* Milliseconds that are left of the time that a request of a flight may take. */
+static int
+flight_time_left(const Flight *flight)
+{
+	int timeout = flight->credential->connection->timeout;
+	long used = TimestampDifferenceMilliseconds(flight->started_at, GetCurrentTimestamp());
+
+	return (int) Max(1, timeout - used);
+}
+
+/* InspectionDone: what the step between answer and settle has found. */
+static void
+flight_inspected(void *argument, RetryAction action, const char *problem)
+{
+	Flight *flight = argument;
+
+	if (problem != NULL)
+		flight_refuse(flight, action, "not_inspected", problem);
+	else
+		settle_conclude(flight->worker, flight, action);
+}
+
+/* Conclude a flight with an answer, after the step that its operation has in between. */
+static void
+flight_answered(Flight *flight)
+{
+	const JobHandler *handler = handler_find(flight->job->operation);
+
+	if (handler->inspect == NULL || flight->job->reconciles != 0)
+		settle_conclude(flight->worker, flight, RETRY_SUCCEED);
+	else
+		/* Beside the request's time it has half the time after which the claim is taken over. */
+		handler->inspect(&flight->settlement, flight->worker->loop,
+						 flight_time_left(flight) + setting_lease_margin / 2, flight_inspected,
+						 flight);
+}
+
+/* Note what a response says: as the outcome, unless its answer is still to come. */
+static void
+flight_note(Flight *flight, HttpResponse *response, const Failure *failure)
+{
+	Settlement *settlement = &flight->settlement;
+
+	settlement->outcome =
+		failure ? failure->words : psprintf("server answered %d", response->status);
+	settlement->code = failure ? failure->code : NULL;
+	settlement->status = response->status;
+	settlement->response = response;
+}
+
+/* A signed URL has answered: its file is the answer.  A URL that has run out is had anew. */
+static void
+download_landed(Worker *worker, Sending *sending)
+{
+	Flight *flight = (Flight *) sending;
+	HttpResponse *response = http_transfer_response(sending->transfer);
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	bool is_complete = response->outcome == HTTP_COMPLETE;
+
+	if (is_complete && response->status == 200)
+	{
+		flight_note(flight, response, NULL);
+		answer_take_file(flight->settlement.answer, response);
+		flight_answered(flight);
+	}
+	else
+	{
+		flight_note(flight, response, failure_describe(response));
+		flight->settlement.answer = NULL;
+		settle_conclude(worker, flight,
+						is_complete && response->status >= 400
+							? RETRY_AGAIN
+							: retry_decide(flight->job->operation, response, NULL, false));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Follow the redirect of a flight. */
+static void
+download_launch(Flight *flight)
+{
+	Connection *connection = flight->credential->connection;
+	HttpRequest *request = connection ? download_request(connection, flight->redirect) : NULL;
+
+	if (request == NULL)
+	{
+		flight->settlement.answer = NULL;
+		flight_refuse(
+			flight, RETRY_FAIL, "download_refused",
+			"server answered with a download from a host that is not on its option download_hosts");
+		return;
+	}
+	request->timeout = flight_time_left(flight);
+	flight->sending.landed = download_landed;
+	send_start(flight->worker, &flight->sending, request, &flight->lane->download_pool,
+			   flight->lane);
+}
+
 /* Read the response of a flight and decide what it means. */
 static void
 flight_landed(Worker *worker, Sending *sending)
@@ -36,28 +176,26 @@ flight_landed(Worker *worker, Sending *sending)
 	Flight *flight = (Flight *) sending;
 	HttpResponse *response = http_transfer_response(sending->transfer);
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
-	Settlement *settlement = &flight->settlement;
+	const Operation *operation = flight->job->operation;
 	Failure *failure = NULL;
-	const char *code = NULL;
+	Answer *answer = answer_read(operation, response, &failure);
 
-	flight->settlement.answer = answer_read(flight->job->operation, response, &failure);
-	if (flight->settlement.answer != NULL)
-	{
-		flight->settlement.answer->started_at = flight->started_at;
-		settlement->outcome = psprintf("server answered %d", response->status);
-	}
+	flight_note(flight, response, failure);
+	flight->lane->multiplexed = response->multiplexed;
+	flight->settlement.answer = answer;
+	if (answer == NULL)
+		settle_conclude(worker, flight, retry_decide(operation, response, failure->code, false));
 	else
 	{
-		code = failure->code;
-		settlement->outcome = failure->words;
-		settlement->code = code;
+		answer->started_at = flight->started_at;
+		if (operation->envelope == ENVELOPE_REDIRECT)
+		{
+			flight->redirect = response;
+			flight_try(flight, download_launch);
+		}
+		else
+			flight_answered(flight);
 	}
-	settlement->status = response->status;
-	settlement->response = response;
-	flight->lane->multiplexed = response->multiplexed;
-	settle_conclude(worker, flight,
-					retry_decide(flight->job->operation, response, code,
-								 flight->settlement.answer != NULL));
 	MemoryContextSwitchTo(old);
 }
 
@@ -69,6 +207,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	Flight *flight = MemoryContextAllocZero(context, sizeof(Flight));
 
 	flight->sending.landed = flight_landed;
+	flight->worker = worker;
 	flight->job = job;
 	flight->context = context;
 	flight->lane = lane;
@@ -86,78 +225,47 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	return flight;
 }
 
-/* Conclude a flight that was not sent. */
-static void
-flight_refuse(Worker *worker, Flight *flight, RetryAction action, const char *code,
-			  const char *outcome)
-{
-	MemoryContext old = MemoryContextSwitchTo(flight->context);
-
-	flight->settlement.code = code;
-	flight->settlement.outcome = pstrdup(outcome);
-	settle_conclude(worker, flight, action);
-	MemoryContextSwitchTo(old);
-}
-
 /* Refuse what must not be sent any more; true if it was. */
 static bool
-flight_is_refused(Worker *worker, Flight *flight)
+flight_is_refused(Flight *flight)
 {
 	const Job *job = flight->job;
 	const Credential *credential = flight->credential;
+	const char *hindrance = handler_hindrance(job->operation);
 
 	if (job->operation == NULL)
-		flight_refuse(worker, flight, RETRY_FAIL, "unknown_operation",
+		flight_refuse(flight, RETRY_FAIL, "unknown_operation",
 					  "the catalogue has no such operation");
 	else if (credential->connection == NULL)
-		flight_refuse(worker, flight,
-					  credential_is_gone(credential) ? RETRY_FAIL : RETRY_CREDENTIAL,
+		flight_refuse(flight, credential_is_gone(credential) ? RETRY_FAIL : RETRY_CREDENTIAL,
 					  "no_credential", credential->problem);
 	else if (job->attempts >= job->max_attempts)
-		flight_refuse(worker, flight, RETRY_FAIL, "attempts_exhausted",
-					  "all attempts were used up");
+		flight_refuse(flight, RETRY_FAIL, "attempts_exhausted", "all attempts were used up");
 	else if (job->operation->class == OPERATION_KEYED &&
 			 flight->started_at > job->first_sent_at + JOB_KEY_LIFE)
-		flight_refuse(worker, flight, RETRY_IN_DOUBT, "key_expired",
+		flight_refuse(flight, RETRY_IN_DOUBT, "key_expired",
 					  "the Idempotency-Key is older than a day");
+	else if (hindrance != NULL)
+		flight_refuse(flight, RETRY_OUTAGE, "hindered", hindrance);
 	else
 		return false;
 	return true;
 }
 
-/* Build the request of a flight and send it; a problem concludes the flight. */
+/* Build the request of a flight and send it. */
 static void
-flight_launch(Worker *worker, Flight *flight)
+flight_launch(Flight *flight)
 {
-	MemoryContext old = MemoryContextSwitchTo(flight->context);
 	Connection *connection = flight->credential->connection;
 	HttpRequest *request;
 
-	PG_TRY();
-	{
-		connection->access_token = flight->credential->token;
-		request = request_build(connection, flight->job->operation, flight->job->params,
-								flight->job->body);
-		flight->started_at = GetCurrentTimestamp();
-		flight->token_number = flight->credential->token_number;
-		send_start(worker, &flight->sending, request, flight->credential, flight->lane);
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-		bool is_local;
-
-		MemoryContextSwitchTo(flight->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		flight->sending.transfer = NULL;
-		is_local = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ||
-				   error->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
-		flight_refuse(worker, flight, is_local ? RETRY_CREDENTIAL : RETRY_FAIL, "not_sendable",
-					  error->message);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
+	connection->access_token = flight->credential->token;
+	request =
+		request_build(connection, flight->job->operation, flight->job->params, flight->job->body);
+	request->multiplexed = flight->lane->multiplexed;
+	flight->started_at = GetCurrentTimestamp();
+	flight->token_number = flight->credential->token_number;
+	send_start(flight->worker, &flight->sending, request, &flight->credential->pool, flight->lane);
 }
 
 /* Take a token, or the refusal of one, and go on with the flights that waited for it. */
@@ -172,11 +280,11 @@ token_landed(Worker *worker, Sending *sending)
 		Flight *flight = lfirst(cell);
 
 		if (end.problem != NULL)
-			flight_refuse(worker, flight, end.is_refused ? RETRY_CREDENTIAL : RETRY_OUTAGE,
-						  "no_token", end.problem);
+			flight_refuse(flight, end.is_refused ? RETRY_CREDENTIAL : RETRY_OUTAGE, "no_token",
+						  end.problem);
 		/* Meanwhile the role, its mapping or its right may have gone. */
-		else if (!flight_is_refused(worker, flight))
-			flight_launch(worker, flight);
+		else if (!flight_is_refused(flight))
+			flight_try(flight, flight_launch);
 	}
 }
 
@@ -191,14 +299,14 @@ flight_await_token(Worker *worker, Flight *flight, TimestampTz now)
 
 	if (credential->connection->auth_url == NULL)
 	{
-		flight_refuse(worker, flight, RETRY_FAIL, "no_auth_url", "the server has no auth_url");
+		flight_refuse(flight, RETRY_FAIL, "no_auth_url", "the server has no auth_url");
 		return;
 	}
 	if (request == NULL && now >= credential->token_not_before)
 		request = token_request_start(worker, credential, flight->lane, token_landed, &problem);
 	if (request == NULL)
 	{
-		flight_refuse(worker, flight, RETRY_OUTAGE, "no_token", problem);
+		flight_refuse(flight, RETRY_OUTAGE, "no_token", problem);
 		return;
 	}
 	old = MemoryContextSwitchTo(request->context);
@@ -213,10 +321,10 @@ flight_start(Worker *worker, Flight *flight)
 	Credential *credential = flight->credential;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (flight_is_refused(worker, flight))
+	if (flight_is_refused(flight))
 		return;
 	if (flight->job->operation->auth != OPERATION_AUTH_BEARER || token_is_fresh(credential, now))
-		flight_launch(worker, flight);
+		flight_try(flight, flight_launch);
 	else
 		flight_await_token(worker, flight, now);
 }

@@ -20,12 +20,15 @@
 typedef struct Flight
 {
 	Sending sending;
+	Worker *worker;
 	Job *job;
 	MemoryContext context;
 	Lane *lane;
 	Credential *credential;
 	TimestampTz started_at;
 	int token_number; /* which token it was sent with */
+	const HttpResponse
+		*redirect; /* the server's, of an operation that answers with one; NULL = none yet */
 	Settlement settlement;
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */

@@ -9,6 +9,7 @@
 
 #include "nodes/pg_list.h"
 
+#include "api/answer.h"
 #include "api/operation.h"
 #include "api/redact.h"
 #include "job/handler.h"
@@ -28,8 +29,9 @@ effect_keep_answer(Flight *flight)
 
 	if (handler_find(operation)->stores_answer && !flight->is_quarantined)
 		return;
-	settlement->kept = operation->flags & OPERATION_SECRET ? redact_answer(settlement->answer->json)
-														   : settlement->answer->json;
+	settlement->kept = answer_json(settlement->answer);
+	if (operation->flags & OPERATION_SECRET)
+		settlement->kept = redact_answer(settlement->kept);
 }
 
 /* Whether the handler of a flight's operation has to do with it: no look-up's, and no quarantined one's. */

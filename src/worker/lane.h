@@ -10,6 +10,7 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+#include "http/loop.h"
 #include "job/job.h"
 #include "job/throttle.h"
 #include "worker/worker.h"
@@ -28,7 +29,8 @@ typedef struct Lane
 	int max_connections; /* of this worker */
 	int timeout;         /* ms of one request */
 	int in_flight;
-	bool multiplexed; /* its answers come by HTTP/2 */
+	bool multiplexed;        /* its answers come by HTTP/2 */
+	HttpPool *download_pool; /* of signed URLs, without credentials; NULL = none yet */
 } Lane;
 
 /* Jobs, and the bytes of their bodies. */

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "credential/credential.h"
+#include "http/loop.h"
 #include "http/transfer.h"
 #include "worker/lane.h"
 #include "worker/worker.h"
@@ -19,8 +19,8 @@ typedef struct Sending
 	void (*landed)(Worker *worker, struct Sending *sending);
 } Sending;
 
-extern void send_start(Worker *worker, Sending *sending, HttpRequest *request,
-					   Credential *credential, const Lane *lane);
+extern void send_start(Worker *worker, Sending *sending, HttpRequest *request, HttpPool **pool,
+					   const Lane *lane);
 extern void send_collect(Worker *worker);
 
 #endif /* CANOPY_SUMMIT_WORKER_SEND_H */

@@ -101,7 +101,8 @@ conclude_credential(Worker *worker, Flight *flight)
 static void
 conclude_throttle(Flight *flight)
 {
-	const HttpResponse *response = flight->settlement.response;
+	const HttpResponse *response =
+		flight->redirect ? flight->redirect : flight->settlement.response;
 	Throttle *throttle = &flight->lane->throttle;
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -132,7 +133,7 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 	conclude_throttle(flight);
 	/* A probe of a server that is out is not the job's failure. */
 	if (action == RETRY_AGAIN && was_open && settlement->response != NULL &&
-		retry_is_outage(settlement->response))
+		flight->redirect == NULL && retry_is_outage(settlement->response))
 		action = RETRY_OUTAGE;
 	settlement->started_at = flight->started_at;
 	settlement->attempts = flight->job->attempts + 1;
