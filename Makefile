@@ -13,11 +13,11 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/
 # then what an upgrade script replays. src/sql/README.md says what goes where.
 SQL_HEAD = engine/head
 SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/server_state pull/pull_state pull/entity_state \
-	privacy/minimize_state job/job_state webhook/webhook_state canopy/carrier_state canopy/progress_state \
+	privacy/minimize_state job/job_state webhook/webhook_state canopy/carrier_state canopy/document_state canopy/progress_state \
 	canopy/monitoring_state summit/upload_state summit/policy_status_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/stored privacy/minimize engine/instance server/server \
 	api/operation process/wake pull/pull pull/dictionary pull/view_order pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
-	canopy/canopy canopy/monitoring canopy/progress summit/upload summit/policy_status webhook/apply status/stats \
+	canopy/canopy canopy/document canopy/monitoring canopy/progress summit/upload summit/policy_status webhook/apply status/stats \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 

@@ -161,7 +161,8 @@ END
 $$;
 CREATE FUNCTION pg_temp.shown() RETURNS TABLE (view name, column_name text, value jsonb) LANGUAGE plpgsql AS $$
 BEGIN
-	FOR view IN SELECT relname FROM pg_class WHERE relnamespace = 'canopy'::regnamespace LOOP
+	FOR view IN SELECT relname FROM pg_class c WHERE relnamespace = 'canopy'::regnamespace
+		AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'pull_id') LOOP
 		RETURN QUERY EXECUTE format('SELECT %L::name, e.key, e.value FROM canopy.%I v, LATERAL jsonb_each(to_jsonb(v)) AS e WHERE v.pull_id = ''filled''', view, view);
 	END LOOP;
 END

@@ -13,8 +13,11 @@
 #include "utils/guc.h"
 
 #include "api/request.h"
+#include "canopy/document.h"
+#include "canopy/document_effect.h"
 #include "canopy/fetch_pull_effect.h"
 #include "engine/instance.h"
+#include "http/clamd.h"
 #include "job/reconcile.h"
 #include "job/retention.h"
 #include "process/database_list.h"
@@ -40,6 +43,7 @@ settings_define(void)
 {
 	instance_settings();
 	connection_settings();
+	clamd_settings();
 	request_settings();
 	shared_settings();
 	database_list_settings();
@@ -48,6 +52,7 @@ settings_define(void)
 	receiver_settings();
 	worker_settings();
 	upload_settings();
+	document_settings();
 	MarkGUCPrefixReserved("canopy_summit");
 }
 
@@ -56,6 +61,7 @@ static void
 handlers_register(void)
 {
 	fetch_effect_register();
+	document_effect_register();
 	upload_effect_register();
 }
 

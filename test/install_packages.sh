@@ -87,10 +87,21 @@ install() {
 	fi
 }
 
+# A service that was not started would be at the next start of the machine.
+disable_services() {
+	local unit
+	for unit in clamav-daemon.service clamav-daemon.socket clamav-freshclam.service; do
+		[ ! -e "/lib/systemd/system/$unit" ] || DPKG_MAINTSCRIPT_PACKAGE=clamav-daemon deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true
+	done
+}
+
 forbid_services
+had_scanner=no
+[ ! -x /usr/sbin/clamd ] || had_scanner=yes
 if [[ " $* " == *" postgresql-"* ]]; then
 	forbid_cluster
 	install postgresql-common
 	check_cluster_forbidden "$@"
 fi
 install "$@"
+[ "$had_scanner" = yes ] || disable_services

@@ -10,7 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 build_packages=(gcc libc6-dev make libcurl4-openssl-dev libmicrohttpd-dev libssl-dev libxml2-dev)
 sandbox_packages=(ca-certificates openssl python3)
-test_packages=(clang libipc-run-perl perl)
+test_packages=(clamav-daemon clang libipc-run-perl perl)
 
 # Results must not depend on who calls, reach a server of theirs, or use programs of their home.
 unset MAKEFLAGS MFLAGS MAKELEVEL

@@ -11,6 +11,7 @@
 
 #include "api/answer.h"
 #include "base/jsonb_get.h"
+#include "canopy/document.h"
 #include "canopy/fetch_pull_effect.h"
 #include "engine/new_row.h"
 #include "job/handler.h"
@@ -51,7 +52,7 @@ fetch_store(const Settlement *settlement)
 	(void) pull_store(answer->json, &source);
 }
 
-/* Store fetched pulls. */
+/* Store fetched pulls, and have their documents fetched. */
 static void
 fetch_succeeded(List *settlements)
 {
@@ -59,6 +60,7 @@ fetch_succeeded(List *settlements)
 
 	foreach(cell, settlements)
 		fetch_store(lfirst(cell));
+	documents_want(settlements);
 }
 
 /* From _PG_init(). */

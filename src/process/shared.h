@@ -93,7 +93,8 @@ typedef struct SharedState
 	LWLock *lock; /* protects everything below */
 	int launcher; /* procno, -1 = none runs */
 	ReceiverSlot receiver;
-	bool crowded; /* databases wait for a worker slot */
+	bool crowded;           /* databases wait for a worker slot */
+	char scan_problem[200]; /* what came of the last scan of a document; empty = a verdict */
 	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
 	WorkerSlot workers[SHARED_MAX_WORKERS];

@@ -205,31 +205,88 @@ read_duration(const char *name, const char *value, void *place)
 	*(int *) place = bare ? amount * 1000 : amount;
 }
 
+/* What stands between commas, without the blanks around it: a List of char *. */
+static List *
+split_list(const char *value)
+{
+	List *items = NIL;
+	char *rest = pstrdup(value);
+	char *item;
+
+	while ((item = strsep(&rest, ",")) != NULL)
+	{
+		size_t len;
+
+		item += strspn(item, " ");
+		len = strlen(item);
+		while (len > 0 && item[len - 1] == ' ')
+			item[--len] = '\0';
+		items = lappend(items, item);
+	}
+	return items;
+}
+
 /* Host names separated by commas, lower case. */
 static void
 read_hosts(const char *name, const char *value, void *place)
 {
-	List *hosts = NIL;
-	char *rest = pstrdup(value);
-	char *host;
+	List *hosts = split_list(value);
+	ListCell *cell;
 
-	while ((host = strsep(&rest, ",")) != NULL)
+	foreach(cell, hosts)
 	{
-		size_t len;
+		char *host = lfirst(cell);
+		size_t len = strlen(host);
 
-		while (*host == ' ')
-			host++;
-		len = strlen(host);
-		while (len > 0 && host[len - 1] == ' ')
-			host[--len] = '\0';
 		if (len == 0 ||
 			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != len)
 			option_refuse(name, value, "Use host names separated by commas, without ports.");
 		for (char *c = host; *c; c++)
 			*c = pg_ascii_tolower((unsigned char) *c);
-		hosts = lappend(hosts, host);
 	}
 	*(List **) place = hosts;
+}
+
+/* Which files of a pull: types of documents as the API has them (schema Document), or kinds of other files. */
+static void
+check_documents(const char *name, const char *value)
+{
+	static const char *const known[] = {"INSURANCE_APPLICATION",
+										"INSURANCE_BINDER",
+										"DECLARATIONS",
+										"ENDORSEMENT",
+										"INSURANCE_ID_CARD",
+										"VERIFICATION_OF_INSURANCE",
+										"LOSS_RUN",
+										"ESIGN_PACKET",
+										"NOTICE_OF_CANCELLATION",
+										"CANCELLATION",
+										"NONRENEWAL_NOTICE",
+										"ESIGNATURE",
+										"QUOTE",
+										"NOTES",
+										"answer_file",
+										"policy_check",
+										"policy_form"};
+	bool all;
+	ListCell *cell;
+
+	if (parse_bool(value, &all))
+		return;
+	foreach(cell, split_list(value))
+	{
+		int i = 0;
+
+		while (i < lengthof(known) && strcmp(known[i], lfirst(cell)) != 0)
+			i++;
+		if (i == lengthof(known))
+			option_refuse(
+				name, value,
+				"Use true, false, or a list of: INSURANCE_APPLICATION, INSURANCE_BINDER, DECLARATIONS, "
+				"ENDORSEMENT, INSURANCE_ID_CARD, VERIFICATION_OF_INSURANCE, LOSS_RUN, ESIGN_PACKET, "
+				"NOTICE_OF_CANCELLATION, CANCELLATION, NONRENEWAL_NOTICE, ESIGNATURE, QUOTE, NOTES, "
+				"answer_file, policy_check, policy_form.");
+	}
 }
 
 static void
@@ -293,7 +350,7 @@ static const Option options[] = {
 	{"public_alias", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(public_alias)}},
 	{"link_metadata_prefix", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(link_metadata_prefix)}},
 	{"with_property_data", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {CONNECTION(with_property_data)}},
-	{"download_documents", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {0}},
+	{"download_documents", SERVER, true, false, RIGHT_OWNER, check_documents, NULL, {0}},
 	{"scope", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(scope)}},
 	{"webhook_role", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_role, {WEBHOOKS(role)}},
 	{"webhook_tolerance", SERVER, true, true, RIGHT_OWNER, NULL, read_tolerance, {WEBHOOKS(tolerance)}},
@@ -449,4 +506,13 @@ option_read(List *definitions, OptionReader reader, void *target)
 				options[i].read(options[i].name, defGetString(definition),
 								(char *) target + options[i].places[reader]);
 	}
+}
+
+/* Refuse a value, whoever it is from, that an option would not take either. */
+void
+option_check_as(const char *name, const char *value)
+{
+	for (int i = 0; i < lengthof(options); i++)
+		if (strcmp(options[i].name, name) == 0)
+			option_check(&options[i], value);
 }

@@ -17,6 +17,7 @@ typedef enum OptionReader
 	OPTION_READERS
 } OptionReader;
 
+extern void option_check_as(const char *name, const char *value);
 extern void option_read(List *definitions, OptionReader reader, void *target);
 
 #endif /* CANOPY_SUMMIT_SERVER_OPTION_H */

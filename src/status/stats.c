@@ -14,6 +14,7 @@
 
 #include "engine/statement.h"
 #include "engine/values.h"
+#include "http/clamd.h"
 #include "job/job.h"
 #include "process/shared.h"
 
@@ -21,6 +22,7 @@
 
 PG_FUNCTION_INFO_V1(canopy_summit_workers);
 PG_FUNCTION_INFO_V1(canopy_summit_receivers);
+PG_FUNCTION_INFO_V1(canopy_summit_scan_problem);
 PG_FUNCTION_INFO_V1(canopy_summit_server_counters);
 
 /* canopy_summit.workers() -> setof record: the rows of view canopy_summit.worker_status */
@@ -86,6 +88,27 @@ canopy_summit_receivers(PG_FUNCTION_ARGS)
 	values_add_text(&values, receiver_problem(&receiver));
 	values_put_row(&values, fcinfo);
 	return (Datum) 0;
+}
+
+/* canopy_summit.scan_problem() -> text */
+Datum
+canopy_summit_scan_problem(PG_FUNCTION_ARGS)
+{
+	const char *problem = clamd_problem();
+	char last[sizeof(shared->scan_problem)] = "";
+
+	if (!clamd_is_set())
+		PG_RETURN_NULL();
+	if (problem == NULL && shared != NULL)
+	{
+		LWLockAcquire(shared->lock, LW_SHARED);
+		strlcpy(last, shared->scan_problem, sizeof(last));
+		LWLockRelease(shared->lock);
+		problem = last;
+	}
+	if (problem == NULL || *problem == '\0')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
 
 /* canopy_summit.server_counters() -> setof record */

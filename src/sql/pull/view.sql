@@ -9,7 +9,11 @@ DECLARE
 	about CONSTANT text := obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class');
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e '
-		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity);
+		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity)
+		|| CASE entity WHEN 'document' THEN ' LEFT JOIN canopy_summit.document_file f ON f.server = e.server AND f.kind = ''document'' '
+			'AND f.owner_id = e.pull_id AND f.file_id = e.document_id' ELSE '' END;
+	-- What is known of a document's file; there, fetched_at is that of the file.
+	file CONSTANT text := CASE entity WHEN 'document' THEN ', f.state, f.reason, f.media_type, f.size, f.sha256, f.scan, f.fetched_at' ELSE '' END;
 	-- Tables that are read without the others have what is the same for the whole pull.
 	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 's' END;
 	shared text := format('SELECT e.server, %s.environment, e.pull_id, ', of_pull);
@@ -40,9 +44,10 @@ BEGIN
 		AND a.attname NOT IN ('server', 'environment', 'pull_id', 'is_current')
 		AND (a.attname <> 'account_identifier' OR define_views.entity = 'pull');
 	PERFORM canopy_summit.define_view(format('canopy.%I', entity), about || '; of each account''s newest pull with data',
-		shared || columns || source || ' WHERE e.is_current', notes, hidden);
+		shared || columns || file || source || ' WHERE e.is_current', notes, hidden);
 	PERFORM canopy_summit.define_view(format('canopy.%I', entity || '_all'), about || '; of every pull, is_current tells which the other view shows',
-		shared || 'e.is_current, s.is_data, s.version, s.fetched_at, ' || columns || source, notes, hidden);
+		shared || 'e.is_current, s.is_data, s.version, s.fetched_at' || CASE WHEN file <> '' THEN ' AS pull_fetched_at' ELSE '' END || ', '
+			|| columns || file || source, concat_ws(chr(10), notes, 'pull_fetched_at: start of the newest request that answered with the current version'), hidden);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of an entity from its table';

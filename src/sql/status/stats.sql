@@ -30,6 +30,11 @@ started_at: when it started
 stored: webhooks that it has stored since
 problem: why it answers 503 to all, as GET /healthz does, or nothing at all: what came of the last attempt to store, which it repeats by itself$notes$);
 
+CREATE FUNCTION canopy_summit.scan_problem() RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_scan_problem'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION canopy_summit.scan_problem() IS 'why documents cannot be scanned for viruses: the scanner does not listen, or gave no verdict when it was last asked; NULL if they can, or none is set';
+
 CREATE FUNCTION canopy_summit.server_counters(OUT server text, OUT stats_since timestamptz, OUT sent bigint, OUT succeeded bigint,
 	OUT retried bigint, OUT failed bigint, OUT in_doubt bigint, OUT breaker_until timestamptz, OUT latency_ms bigint[],
 	OUT refused_webhooks bigint, OUT webhook_problem text, OUT encoded_webhooks bigint)
@@ -64,7 +69,8 @@ SELECT canopy_summit.define_view('canopy_summit.server_health', 'each server: it
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
-	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem
+	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem,
+	CASE w.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem
 FROM pg_catalog.pg_foreign_server s
 	JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, true) AS q
@@ -91,7 +97,8 @@ in_doubt: jobs whose effect is not known
 latency_ms: [n] counts answers within 2^(n-1) ms, the last one all that took longer
 refused_webhooks: deliveries that were not stored: forged, too large, or nothing to verify them with
 encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
-webhook_problem: why the receiver answers 503 to deliveries of this server, or to all$notes$);
+webhook_problem: why the receiver answers 503 to deliveries of this server, or to all
+scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked$notes$);
 
 SELECT canopy_summit.define_view('canopy_summit.job_stats', 'jobs by server, operation and state, of those that retention has left; reads the whole table', $view$
 SELECT canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, j.state, pg_catalog.count(*) AS jobs,
@@ -104,5 +111,5 @@ jobs: number of jobs
 oldest_enqueued_at: when the first was enqueued
 newest_finished_at: when the last one ended$notes$);
 
-SELECT canopy_summit.allow('operator', 'function', 'workers receivers server_counters server_queue');
+SELECT canopy_summit.allow('operator', 'function', 'workers receivers scan_problem server_counters server_queue');
 SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_stats canopy_summit.worker_status canopy_summit.receiver_status canopy_summit.server_health');

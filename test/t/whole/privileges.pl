@@ -131,8 +131,9 @@ sub matrix
 sub canaries
 {
 	my $database = 'canaries';
-	# What is shown to all: what users of ours upload, whose texts are checked, and the engine's own words; of these
+	# What is shown to all: ids of files, what users of ours upload, whose texts are checked, and the engine's own words; of these
 	# operators see more.
+	my @files = map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256);
 	my @shown = map { "summit.upload_status.$_" }
 	  qw(insurer_name last_outcome lease_id policy_type property_id source_table tenant_id unit_id);
 	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
@@ -155,7 +156,9 @@ sub canaries
 	is($filled, 256, 'the tables are filled');
 
 	my %seen = map { ($_ => [ canaries_seen($database, "has_$_") ]) } @levels;
-	is_deeply($seen{reader}, \@shown, 'a reader sees what users have uploaded, and no canary besides');
+	is_deeply(
+		$seen{reader}, [ @files, @shown ],
+		'a reader sees what users have uploaded, and what is known of files, and no canary besides');
 	is_deeply($seen{fetcher}, [ @shown, map { "summit.upload_warning.$_" } qw(field warning) ], 'nor does a fetcher');
 	is_deeply($seen{operator}, \@engine, 'an operator sees what the engine says, and no canary besides');
 	is_deeply($seen{ingest}, [], 'ingest sees none');
@@ -197,6 +200,8 @@ sub fill_tables
 				THEN quote_literal('key NUMBER')
 			WHEN t.typtype = 'e' THEN quote_literal('failed')
 			WHEN t.typname = 'webhook_state' THEN quote_literal('quarantined')
+			WHEN t.typname = 'file_kind' THEN quote_literal('document')
+			WHEN t.typname = 'file_state' THEN quote_literal('here')
 			WHEN attname = 'drift' THEN quote_literal('{}')
 			WHEN atttypid = 'jsonb'::regtype THEN 'to_jsonb(CANARY::text)'
 			WHEN t.typname = 'personal_date' THEN quote_literal('1942-04-24')

@@ -62,6 +62,8 @@ sub fill
 		FROM (VALUES ('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z",
 			"data": {"policy": {"policy_number": "P"}}}')) AS b(body);
 		SELECT canopy_summit.apply_webhooks(100);
+		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
+		VALUES ('canopy', 'document', 'upgraded', 'd', 'here', '\x00ff');
 		INSERT INTO canopy_summit.data_update VALUES (0, 1, 'canopy', 'from webhook', 'DRIVER_ADDED', '{}', now());
 		SQL
 	# The tables that a dump holds, and some that it need not.

@@ -1,0 +1,206 @@
+/*
+ * document.c
+ *	  Files that Canopy has: what they are by their bytes, and how they are kept.
+ *
+ * What is here is only replaced by what may be here, too: a page that says "try
+ * later", or a file that the server no longer has, costs nobody the bytes.  Never
+ * kept: the signed URL, and bytes that the virus scanner found something in.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+
+#include "base/digest.h"
+#include "base/file_type.h"
+#include "base/jsonb_get.h"
+#include "canopy/document.h"
+#include "engine/statement.h"
+#include "engine/values.h"
+#include "http/clamd.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "process/wake.h"
+
+#define NOT_SCANNED "not scanned"
+
+bool setting_require_scan;
+
+static const FileOperation operations[] = {
+	{"download-document-by-id", "document", "pullId", "documentId", "get-document-by-id"},
+	{"get-document-by-id", "document", "pullId", "documentId", NULL},
+	{"download-file-by-id", "answer_file", "pullId", "fileId", NULL},
+	{"get-pull-policy-check-pdf", "policy_check", "pullId", "pullId", NULL},
+	{"download-policy-form-by-id", "policy_form", NULL, "policyFormId", "get-policy-form-by-id"},
+	{"get-policy-form-by-id", "policy_form", NULL, "policyFormId", NULL},
+};
+
+enum
+{
+	FILE_KEEP,
+	FILE_NOTE,
+	FILES_WANT,
+	STATEMENT_COUNT
+};
+
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	/* The older of two answers does not count, nor does one without bytes where there are some. */
+	[FILE_KEEP] = {12, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+			TEXTOID, TEXTOID, BYTEAOID, INT8OID},
+		"WITH before AS (SELECT b.sha256 FROM canopy_summit.document_file b"
+		"  WHERE b.server = $1 AND b.kind = $2 AND b.owner_id = $3 AND b.file_id = $4),"
+		" kept AS (INSERT INTO canopy_summit.document_file AS f (server, kind, owner_id, file_id, fetched_at,"
+		"  state, reason, media_type, scan, sha256, size, content)"
+		"  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $11)"
+		"  ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET (fetched_at, state, reason, media_type, scan,"
+		"   sha256, size, content) = (SELECT EXCLUDED.fetched_at, EXCLUDED.state, EXCLUDED.reason, EXCLUDED.media_type,"
+		"   EXCLUDED.scan, EXCLUDED.sha256, EXCLUDED.size,"
+		"   CASE WHEN f.sha256 = EXCLUDED.sha256 AND f.content IS NOT NULL THEN f.content ELSE EXCLUDED.content END)"
+		"  WHERE (EXCLUDED.state = 'here' OR f.state <> 'here')"
+		"   AND EXCLUDED.fetched_at >= coalesce(f.fetched_at, '-infinity')"
+		"  RETURNING f.state, f.sha256)"
+		" SELECT k.state = 'here' AND k.sha256 IS DISTINCT FROM (SELECT sha256 FROM before) FROM kept k"},
+	[FILE_NOTE] = {5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+		"UPDATE canopy_summit.document_file SET reason = 'fetched again: ' || $5"
+		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state = 'here'"},
+	[FILES_WANT] = {1, {INT8ARRAYOID},
+		JOB_WRITE_AFTER("operation, params, priority, run_at", "w.operation, w.params, 6, now()")
+		" FROM canopy_summit.job j"
+		" CROSS JOIN LATERAL canopy_summit.want_files("
+		"  canopy_summit.server_name(j.server_oid, j.server, j.instance), NULL, j.params ->> 'pullId', false) AS w"
+		" WHERE j.job_id = ANY ($1)"},
+};
+/* clang-format on */
+
+/* What is kept of what came. */
+void
+document_settings(void)
+{
+	DefineCustomBoolVariable("canopy_summit.require_scan",
+							 "Keeps documents out that no virus scanner has found clean.", NULL,
+							 &setting_require_scan, false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/* What an operation brings; NULL if it is no file. */
+const FileOperation *
+file_operation_find(const char *operation)
+{
+	for (int i = 0; i < lengthof(operations); i++)
+		if (strcmp(operations[i].operation, operation) == 0)
+			return &operations[i];
+	return NULL;
+}
+
+/* The file that an operation is asked for, not here yet. */
+CanopyFile *
+file_create(const FileOperation *operation, const char *server, Jsonb *params)
+{
+	CanopyFile *file = palloc0(sizeof(CanopyFile));
+
+	file->server = server;
+	file->kind = operation->kind;
+	file->owner_id = operation->owner ? json_text_field(params, operation->owner) : "";
+	file->file_id = json_text_field(params, operation->file);
+	return file;
+}
+
+/* Whether bytes are worth a scan: what is kept out anyway is not. */
+bool
+file_needs_scan(const char *bytes, size_t len)
+{
+	return clamd_is_set() && file_type_of(bytes, len) != NULL;
+}
+
+/* What to call what the scanner said; it was not asked if `scan` is NULL. */
+static const char *
+scan_word(const VirusScan *scan)
+{
+	if (scan == NULL)
+		return NOT_SCANNED;
+	return scan->verdict == SCAN_CLEAN      ? "clean"
+		   : scan->verdict == SCAN_INFESTED ? "infested"
+											: "too large to scan";
+}
+
+/* Judge bytes that came, and what the scanner said of them. */
+void
+file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan)
+{
+	uint8 digest[DIGEST_LENGTH];
+	char *sha256 = palloc0(2 * DIGEST_LENGTH + 1);
+
+	digest_bytes(bytes, len, digest);
+	hex_encode((const char *) digest, DIGEST_LENGTH, sha256);
+	file->sha256 = sha256;
+	file->media_type = file_type_of(bytes, len);
+	file->scan = scan_word(scan);
+	file->bytes = bytes;
+	file->len = len;
+	file->state = "refused";
+	if (scan != NULL && scan->verdict == SCAN_INFESTED)
+	{
+		file->state = "infested";
+		file->reason = scan->signature;
+	}
+	else if (file->media_type == NULL)
+		file->reason = "it is neither a PDF nor a JPEG or PNG image";
+	else if (setting_require_scan && strcmp(file->scan, "clean") != 0)
+		file->reason = psprintf("canopy_summit.require_scan is on, and it is %s", file->scan);
+	else
+		file->state = "here";
+}
+
+/* Keep a file, or why it is not here.  Inside engine_begin(). */
+void
+file_store(CanopyFile *file)
+{
+	bool is_here = strcmp(file->state, "here") == 0;
+	Values values = {0};
+
+	values_add_text(&values, file->server);
+	values_add_text(&values, file->kind);
+	values_add_text(&values, file->owner_id);
+	values_add_text(&values, file->file_id);
+	values_add_time(&values, file->fetched_at);
+	values_add_text(&values, file->state);
+	values_add_text(&values, file->reason);
+	values_add_text(&values, file->media_type);
+	values_add_text(&values, file->scan);
+	values_add_text(&values, file->sha256);
+	values_add_unless(&values, !is_here, is_here ? bytes_datum(file->bytes, file->len) : (Datum) 0);
+	values_add_unless(&values, file->bytes == NULL, Int64GetDatum((int64) file->len));
+	if (statement_run_values(&statements[FILE_KEEP], &values) > 0)
+		file->changed = DatumGetBool(statement_value());
+	else if (!is_here)
+	{
+		Datum arguments[5];
+
+		memcpy(arguments, values.values, sizeof(Datum) * 4);
+		arguments[4] = CStringGetTextDatum(psprintf("%s%s%s", file->state, file->reason ? ", " : "",
+													file->reason ? file->reason : ""));
+		statement_run(&statements[FILE_NOTE], arguments, NULL);
+	}
+}
+
+/*
+ * Have the files fetched that pulls name, where their server's option
+ * download_documents says so: of pulls that these settlements' jobs have fetched.
+ */
+void
+documents_want(List *settlements)
+{
+	Datum *jobs = palloc(sizeof(Datum) * list_length(settlements));
+	Datum argument;
+	ListCell *cell;
+
+	foreach(cell, settlements)
+		jobs[foreach_current_index(cell)] =
+			Int64GetDatum(((Settlement *) lfirst(cell))->job->job_id);
+	argument = statement_array(jobs, NULL, list_length(settlements), INT8OID);
+	if (statement_run(&statements[FILES_WANT], &argument, NULL) > 0)
+		wake_at_commit(GetCurrentTimestamp());
+}

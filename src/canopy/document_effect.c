@@ -1,0 +1,202 @@
+/*
+ * document_effect.c
+ *	  Files fetched by job: scanned before their job is settled, kept in the
+ *	  transaction that settles it.
+ *
+ * Without its scanner no file is asked for: what came would only have to be thrown
+ * away.  A file of which the older route may know is asked for there.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "api/failure.h"
+#include "base/backoff.h"
+#include "canopy/document.h"
+#include "canopy/document_effect.h"
+#include "engine/statement.h"
+#include "http/clamd.h"
+#include "http/loop.h"
+#include "http/transfer.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/retry.h"
+#include "job/settlement.h"
+#include "process/shared.h"
+#include "process/wake.h"
+
+#define SCANNER_PAUSE \
+	(60 * 1000) /* ms until a scanner that failed is tried again, and half as much */
+
+/* A scan between answer and settle. */
+typedef struct Inspection
+{
+	Settlement *settlement;
+	InspectionDone done;
+	void *argument;
+} Inspection;
+
+static bool scanner_failed = false; /* when this process last asked it */
+
+/* Note why the scanner gave no verdict, or NULL that it did. */
+static void
+scanner_note(const char *problem)
+{
+	scanner_failed = problem != NULL;
+	if (shared == NULL || strncmp(shared->scan_problem, problem ? problem : "",
+								  sizeof(shared->scan_problem) - 1) == 0)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	strlcpy(shared->scan_problem, problem ? problem : "", sizeof(shared->scan_problem));
+	LWLockRelease(shared->lock);
+}
+
+/* JobHandler.hindrance: the scanner does not listen.  That it does is no verdict yet. */
+static const char *
+document_hindrance(void)
+{
+	const char *problem = clamd_problem();
+
+	if (problem != NULL)
+		scanner_note(problem);
+	return problem;
+}
+
+/* ScanDone: go on with a verdict, or try again later without one. */
+static void
+inspection_end(VirusScan *scan, void *argument)
+{
+	Inspection *inspection = argument;
+
+	scanner_note(scan->problem);
+	inspection->settlement->finding = scan;
+	inspection->done(inspection->argument,
+					 scan->verdict == SCAN_FAILED ? RETRY_OUTAGE : RETRY_SUCCEED, scan->problem);
+}
+
+/* JobHandler.inspect: show the file to the scanner. */
+static void
+document_inspect(Settlement *settlement, HttpLoop *loop, int timeout, InspectionDone done,
+				 void *argument)
+{
+	const Answer *answer = settlement->answer;
+	Inspection *inspection;
+
+	if (!file_needs_scan(answer->received, answer->received_len))
+	{
+		done(argument, RETRY_SUCCEED, NULL);
+		return;
+	}
+	inspection = palloc(sizeof(Inspection));
+	*inspection = (Inspection){settlement, done, argument};
+	(void) scan_start(loop, answer->received, answer->received_len, timeout, inspection_end,
+					  inspection);
+}
+
+/* JobHandler.retry_delay: a scanner that is down is not asked again at once. */
+static int64
+document_retry_delay(int attempts, long retry_after)
+{
+	if (scanner_failed)
+		return backoff_spread(SCANNER_PAUSE, 0.5);
+	return retry_delay(attempts, retry_after);
+}
+
+/* The file that a settlement's job was about. */
+static CanopyFile *
+settlement_file(const Settlement *settlement)
+{
+	const Job *job = settlement->job;
+	CanopyFile *file =
+		file_create(file_operation_find(job->operation->name), job->server, job->params);
+
+	file->fetched_at = settlement->started_at;
+	return file;
+}
+
+/* JobHandler.succeeded: keep files, or why they are kept out. */
+static void
+documents_succeeded(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		Settlement *settlement = lfirst(cell);
+		CanopyFile *file = settlement_file(settlement);
+
+		file_take(file, settlement->answer->received, settlement->answer->received_len,
+				  settlement->finding);
+		file_store(file);
+	}
+}
+
+/* Ask for a file at the older route; false if there is none, or the server knows this one. */
+static bool
+fallback_try(const Settlement *settlement)
+{
+	static Statement insert = {
+		2,
+		{INT8OID, TEXTOID},
+		JOB_WRITE_AFTER(
+			"operation, params, priority, run_at",
+			"$2, j.params, j.priority, now()") " FROM canopy_summit.job j WHERE j.job_id = $1"};
+	const FileOperation *operation = file_operation_find(settlement->job->operation->name);
+	Values arguments = {0};
+
+	if (operation->fallback == NULL || !failure_is_of_route(settlement->status, settlement->code))
+		return false;
+	values_add_int64(&arguments, settlement->job->job_id);
+	values_add_text(&arguments, operation->fallback);
+	statement_run_values(&insert, &arguments);
+	wake_at_commit(GetCurrentTimestamp());
+	return true;
+}
+
+/* JobHandler.failed: say why files are not here. */
+static void
+documents_failed(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		Settlement *settlement = lfirst(cell);
+		const HttpResponse *response = settlement->response;
+		CanopyFile *file;
+
+		if (fallback_try(settlement))
+			continue;
+		file = settlement_file(settlement);
+		file->state = response != NULL && (response->outcome == HTTP_TOO_LARGE ||
+										   (response->status >= 300 && response->status <= 399))
+						  ? "refused"
+						  : "not available";
+		file->reason = settlement->outcome;
+		file_store(file);
+	}
+}
+
+/* From _PG_init(). */
+void
+document_effect_register(void)
+{
+#define FILE_HANDLER(name)                                                               \
+	{                                                                                    \
+		.operation = name, .hindrance = document_hindrance, .inspect = document_inspect, \
+		.succeeded = documents_succeeded, .failed = documents_failed,                    \
+		.retry_delay = document_retry_delay, .stores_answer = true                       \
+	}
+	static const JobHandler handlers[] = {
+		FILE_HANDLER("download-document-by-id"),    FILE_HANDLER("get-document-by-id"),
+		FILE_HANDLER("download-file-by-id"),        FILE_HANDLER("get-pull-policy-check-pdf"),
+		FILE_HANDLER("download-policy-form-by-id"), FILE_HANDLER("get-policy-form-by-id"),
+	};
+
+	for (int i = 0; i < lengthof(handlers); i++)
+		handler_register(&handlers[i]);
+}

@@ -1,0 +1,124 @@
+# CanopyScanner.pm - ClamAV's daemon with a signature of the test's own, and scanners that lie.
+#
+#     my $scanner = CanopyScanner->new(max_kb => 300);
+#     my $node = new_worker_node(conf => "canopy_summit.clamd_socket = '" . $scanner->socket . "'\n");
+#     $scanner->stop; $scanner->lie('garbage'); $scanner->start;
+package CanopyScanner;
+
+use strict;
+use warnings;
+
+use CanopyTest;
+use IO::Socket::UNIX;
+use PostgreSQL::Test::Utils;
+use POSIX ();
+
+use constant VIRUS => 'canopy summit test virus';    # what the signature looks for
+use constant NAME => 'CanopySummit.Test.UNOFFICIAL'; # what clamd calls it
+
+# Starts clamd. Options: max_kb, its StreamMaxLength.
+sub new
+{
+	my ($class, %options) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir_short();
+	my $self = bless { dir => $dir, owner => $$ }, $class;
+	my $max_kb = $options{max_kb} // 1024;
+
+	mkdir "$dir/db" or die "could not make $dir/db: $!";
+	append_to_file("$dir/db/own.ndb", 'CanopySummit.Test:0:*:' . unpack('H*', VIRUS) . "\n");
+	append_to_file("$dir/clamd.conf", <<~"END");
+		LocalSocket $dir/socket
+		DatabaseDirectory $dir/db
+		TemporaryDirectory $dir
+		StreamMaxLength ${max_kb}K
+		Foreground yes
+		END
+	$self->start;
+	return $self;
+}
+
+sub socket { return "$_[0]{dir}/socket" }
+
+# Has clamd listen.
+sub start
+{
+	my ($self) = @_;
+	my $log = "$self->{dir}/log";
+
+	$self->stop;
+	$self->run(
+		sub {
+			open STDOUT, '>>', $log or die "could not write $log: $!";
+			open STDERR, '>&', \*STDOUT or die "could not redirect: $!";
+			exec '/usr/sbin/clamd', '--config-file', "$self->{dir}/clamd.conf" or POSIX::_exit(1);
+		});
+	CanopyTest::wait_until('clamd listens', sub { IO::Socket::UNIX->new(Peer => $self->socket) });
+	return;
+}
+
+# Has something else listen: `garbage` and `greeting` answer what no scanner does, `hangs` does not answer, `dies`
+# ends the connection after the first bytes of what it should scan.
+sub lie
+{
+	my ($self, $how) = @_;
+	my $listener;
+
+	$self->stop;
+	$listener = IO::Socket::UNIX->new(Local => $self->socket, Listen => 10) or die "could not listen: $!";
+	$self->run(sub { answer_with($how, $listener->accept) while 1 });
+	close $listener;
+	return;
+}
+
+# What a lying scanner does with one connection.
+sub answer_with
+{
+	my ($how, $connection) = @_;
+
+	sysread $connection, my $bytes, 20;
+	return if $how eq 'dies' || !defined $bytes || $bytes eq '';
+	if ($how eq 'hangs')
+	{
+		our @held;
+		push @held, $connection;
+		return;
+	}
+	1 while $bytes !~ /\0\0\0\0\z/ && sysread $connection, $bytes, 65536, length $bytes;
+	syswrite $connection, $how eq 'greeting' ? "220 welcome\r\n\0" : "\xff" x 2000;
+	return;
+}
+
+# Runs a function in a process that ends with stop().
+sub run
+{
+	my ($self, $function) = @_;
+
+	$self->{pid} = fork // die "could not fork: $!";
+	return if $self->{pid};
+	$function->();
+	POSIX::_exit(0);
+}
+
+# Nobody listens.
+sub stop
+{
+	my ($self) = @_;
+
+	if (my $pid = delete $self->{pid})
+	{
+		kill KILL => $pid;
+		waitpid $pid, 0;
+	}
+	unlink $self->socket;
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local $?;
+	$self->stop if $self->{owner} == $$;
+	return;
+}
+
+1;
