@@ -131,7 +131,7 @@ sub matrix
 sub canaries
 {
 	my $database = 'canaries';
-	# What is shown to all: ids of files, what users of ours upload, whose texts are checked, and the engine's own words; of these
+	# What is shown to all: what users of ours upload, whose texts are checked, and the engine's own words; of these
 	# operators see more.
 	my @files = map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256);
 	my @shown = map { "summit.upload_status.$_" }
