@@ -26,12 +26,14 @@ def status(fault):
 
 
 def extra_headers(fault):
-    """The fault's own headers, and Retry-After as seconds or as the HTTP date so many seconds from now."""
+    """The fault's own headers, Retry-After as seconds or as the HTTP date so many seconds from now, and Date likewise."""
     headers = dict(fault.get("headers", {}))
     if "retry_after" in fault:
         headers["Retry-After"] = str(fault["retry_after"])
     if "retry_after_date" in fault:
         headers["Retry-After"] = email.utils.formatdate(time.time() + fault["retry_after_date"], usegmt=True)
+    if "date" in fault:
+        headers["Date"] = email.utils.formatdate(time.time() + fault["date"], usegmt=True)
     return list(headers.items())
 
 

@@ -1,5 +1,6 @@
 """HTTP/1.1 on a socket, by hand, so that faults can act on every byte of an answer."""
 
+import email.utils
 import http.client
 import json
 import select
@@ -73,6 +74,8 @@ class Response:
         """Status line and headers; `framing` replaces the Content-Length line."""
         reason = http.client.responses.get(self.status, "Unknown")
         lines = [f"HTTP/1.1 {self.status} {reason}"]
+        if "Date" not in dict(self.headers):
+            lines.append(f"Date: {email.utils.formatdate(usegmt=True)}")
         if self.content_type:
             lines.append(f"Content-Type: {self.content_type}")
         lines.append(framing or f"Content-Length: {len(self.body)}")

@@ -1,6 +1,7 @@
 """Whether Canopy's API answers as documented, and what faults do to it."""
 
 import base64
+import email.utils
 import http.client
 import json
 import select
@@ -276,6 +277,15 @@ class FaultsTest(SandboxTest):
             status, headers, content = self.health()
             self.assertEqual((status, headers["Retry-After"], content), (503, "7", b'{"error":"BUSY"}'))
         self.assertEqual(self.health()[0], 200)
+
+    def test_answers_have_a_date_which_a_fault_moves(self):
+        self.box.arm(kind="garble", date=-600)
+        for offset in (-600, 0):
+            before = time.time() + offset
+            status, headers, _ = self.health()
+            date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
+            self.assertEqual((status, len(headers.get_all("Date"))), (200, 1))
+            self.assertTrue(int(before) <= date <= time.time() + offset, headers["Date"])
 
     def test_fault_for_ever_until_cleared_and_only_where_it_matches(self):
         self.box.arm(None, "/tos", kind="body", body="not json", content_type="text/html", status=200)

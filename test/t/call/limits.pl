@@ -96,7 +96,7 @@ subtest 'slow or broken off' => sub {
 	answers($health, '08P01', 'a length that promises less', { kind => 'lying_length', delta => -5 });
 	answers($health, '08006', 'no answer', { kind => 'close' });
 	answers($health, '08006', 'an answer that ends in its head', { kind => 'close', after_bytes => 30 });
-	answers($health, '08006', 'an answer that ends in its body', { kind => 'close', after_bytes => 80 });
+	answers($health, '08006', 'an answer that ends in its body', { kind => 'close', after_bytes => 115 });
 };
 
 subtest 'reset at any byte' => \&resets;
