@@ -11,6 +11,7 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -286,6 +287,35 @@ set_request(HttpTransfer *transfer, const HttpRequest *request)
 	SET(handle, CURLOPT_PIPEWAIT, request->multiplexed ? 1L : 0L);
 }
 
+/* Refuse a CA file by what it is; whether it holds certificates is found out by TLS.  Error: F0000. */
+static void
+ca_file_check_access(const char *ca_file)
+{
+	if (access(ca_file, R_OK) != 0)
+		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+						errmsg("could not read ca_file \"%s\": %m", ca_file),
+						errhint("The file must exist and be readable by the server's user.")));
+	place_check("ca_file", ca_file, -1);
+}
+
+/* The same, and by what it holds.  Error: F0000. */
+void
+http_check_ca_file(const char *ca_file)
+{
+	X509_STORE *store;
+	bool is_good;
+
+	ca_file_check_access(ca_file);
+	store = X509_STORE_new();
+	is_good = store != NULL && X509_STORE_load_locations(store, ca_file, NULL) == 1;
+	X509_STORE_free(store);
+	ERR_clear_error();
+	if (!is_good)
+		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+						errmsg("cannot use ca_file \"%s\": it holds no certificate", ca_file),
+						errhint("Use a file of certificates in PEM format.")));
+}
+
 /*
  * A transfer in the current memory context, which frees it; a loop drives it.
  * Errors: 0A000 libcurl is unfit, F0000 the CA file cannot be read, 22023 a
@@ -298,11 +328,8 @@ http_start(const HttpRequest *request)
 	MemoryContextCallback *callback;
 
 	http_initialize();
-	if (request->ca_file != NULL && access(request->ca_file, R_OK) != 0)
-		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-						errmsg("could not read ca_file \"%s\": %m", request->ca_file)));
 	if (request->ca_file != NULL)
-		place_check("ca_file", request->ca_file, -1);
+		ca_file_check_access(request->ca_file);
 	transfer = palloc0(sizeof(HttpTransfer));
 	callback = palloc0(sizeof(MemoryContextCallback));
 	callback->func = transfer_free;
@@ -367,6 +394,19 @@ response_measure(HttpResponse *response, CURL *handle)
 	response->multiplexed = number >= CURL_HTTP_VERSION_2_0;
 }
 
+/* When the server says that it answered, Unix time; 0 if it does not. */
+static int64
+response_date(CURL *handle)
+{
+	struct curl_header *header;
+	time_t date;
+
+	if (curl_easy_header(handle, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return 0;
+	date = curl_getdate(header->value, NULL);
+	return date > 0 ? date : 0;
+}
+
 /* libcurl's result as an outcome. */
 static HttpOutcome
 transfer_outcome(const HttpTransfer *transfer, CURLcode code)
@@ -416,6 +456,7 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	curl_easy_getinfo(transfer->handle, CURLINFO_RETRY_AFTER, &retry_after);
 	response->status = (int) status;
 	response->retry_after = (long) Min(retry_after, 10 * 365 * 86400);
+	response->date = response_date(transfer->handle);
 	if (curl_easy_getinfo(transfer->handle, CURLINFO_CONTENT_TYPE, &text) == CURLE_OK)
 		response->content_type = text;
 	text = NULL;

@@ -58,7 +58,8 @@ typedef struct HttpResponse
 	const char *content_type; /* NULL = none */
 	const char *location;     /* of a redirect, absolute; NULL = none */
 	long retry_after;         /* seconds; 0 = none */
-	const char *body;         /* followed by a zero byte */
+	int64 date;       /* when the server says that it answered, Unix time; 0 = it does not */
+	const char *body; /* followed by a zero byte */
 	size_t body_len;
 	bool was_sent;    /* some of the request may have reached the server */
 	int sends;        /* more than one: a reused connection was dead, and libcurl sent again */
@@ -70,6 +71,7 @@ typedef struct HttpResponse
 
 typedef struct HttpTransfer HttpTransfer;
 
+extern void http_check_ca_file(const char *ca_file);
 extern HttpTransfer *http_start(const HttpRequest *request);
 extern HttpResponse *http_transfer_response(HttpTransfer *transfer);
 extern void *http_transfer_tag(HttpTransfer *transfer);
