@@ -203,11 +203,7 @@ append_segment(StringInfo out, const Connection *connection, const Operation *op
 	if (strcmp(name, "teamId") == 0)
 	{
 		value = connection->team_id;
-		if (value == NULL)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("server \"%s\" has no team_id", connection->server),
-							errhint("ALTER SERVER %s OPTIONS (ADD team_id '…');",
-									quote_identifier(connection->server))));
+		connection_require(connection, "team_id", value, "…");
 	}
 	else
 		value = scalar_to_text(member_value(&params->root, name));

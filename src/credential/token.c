@@ -21,6 +21,7 @@
 #include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
+#include "server/connection.h"
 #include "server/provider.h"
 
 #define TOKEN_EARLY        60 /* s before its end that a token is no longer used, at most half its life */
@@ -37,14 +38,14 @@ token_is_fresh(const Credential *credential, TimestampTz now)
 
 /* The request for a token, in the current memory context.  Errors: those of request_build(). */
 HttpRequest *
-token_http_request(const Credential *credential)
+token_http_request(const Connection *connection)
 {
 	JsonBuilder builder = {0};
 
 	builder_add_text(&builder, "grant_type", "client_credentials");
-	builder_add_text(&builder, "scope", credential->connection->scope);
-	return request_build(credential->connection, operation_find("create-token", PROVIDER_SUMMIT),
-						 NULL, builder_finish_object(&builder));
+	builder_add_text(&builder, "scope", connection->scope);
+	return request_build(connection, operation_find("create-token", PROVIDER_SUMMIT), NULL,
+						 builder_finish_object(&builder));
 }
 
 /* Whether the text can be sent in a header. */

@@ -12,9 +12,10 @@
 #include "api/failure.h"
 #include "credential/credential.h"
 #include "http/transfer.h"
+#include "server/connection.h"
 
 extern bool token_is_fresh(const Credential *credential, TimestampTz now);
-extern HttpRequest *token_http_request(const Credential *credential);
+extern HttpRequest *token_http_request(const Connection *connection);
 extern Failure *token_take(Credential *credential, const HttpResponse *response, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_CREDENTIAL_TOKEN_H */

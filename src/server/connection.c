@@ -125,9 +125,9 @@ connection_provider(const char *name)
 	return provider;
 }
 
-/* A server as a Connection.  Error 22023: it has no base_url. */
+/* A server as a Connection, which may lack a base_url. */
 static Connection *
-connection_of(const ForeignServer *server, Provider provider)
+connection_read(const ForeignServer *server, Provider provider)
 {
 	Connection *connection = palloc0(sizeof(Connection));
 
@@ -143,11 +143,28 @@ connection_of(const ForeignServer *server, Provider provider)
 	connection->connect_timeout = setting_http_connect_timeout;
 	connection->timeout = setting_http_timeout;
 	option_read(server->options, OPTION_FOR_CONNECTION, connection);
-	if (connection->base_url == NULL)
+	return connection;
+}
+
+/* Raise the error for a server without an option that it needs; `value` is NULL if it has none. */
+void
+connection_require(const Connection *connection, const char *option, const char *value,
+				   const char *example)
+{
+	if (value == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("server \"%s\" has no base_url", connection->server),
-						errhint("ALTER SERVER %s OPTIONS (ADD base_url 'https://…');",
-								quote_identifier(connection->server))));
+						errmsg("server \"%s\" has no %s", connection->server, option),
+						errhint("ALTER SERVER %s OPTIONS (ADD %s '%s');",
+								quote_identifier(connection->server), option, example)));
+}
+
+/* A server as a Connection.  Error 22023: it has no base_url. */
+static Connection *
+connection_of(const ForeignServer *server, Provider provider)
+{
+	Connection *connection = connection_read(server, provider);
+
+	connection_require(connection, "base_url", connection->base_url, "https://…");
 	return connection;
 }
 
@@ -166,7 +183,21 @@ connection_open(const char *name, Provider provider)
 }
 
 /*
- * The same for a server that is known already, whatever it is called by now;
+ * A server as connection_open() has it, but of whichever API, and one that lacks a
+ * base_url too.  Errors: 42704 no such server, 42809 it is not one of ours, 42501 no USAGE.
+ */
+Connection *
+connection_inspect(const char *name)
+{
+	Provider provider;
+	ForeignServer *server = connection_find_any_server(name, &provider);
+
+	connection_check_right(server);
+	return connection_read(server, provider);
+}
+
+/*
+ * The server as connection_open() has it, known already, whatever it is called by now;
  * `name` is what to call it if it is gone, which is error 42704.
  */
 Connection *
@@ -228,6 +259,15 @@ connection_mapping_options(const Connection *connection, bool *is_public)
 	return options;
 }
 
+/* Error 42704: the current role has no mapping, and there is none for PUBLIC. */
+void
+connection_check_mapping(const Connection *connection)
+{
+	bool is_public;
+
+	(void) connection_mapping_options(connection, &is_public);
+}
+
 /*
  * Put client_id and client_secret of the current role into the Connection; of
  * a file with several secrets the first.  Errors: 42704 no mapping, 22023 an
@@ -260,6 +300,30 @@ connection_authenticate(Connection *connection)
 						 quote_identifier(connection->server), missing)));
 }
 
+/* What the webhooks of a server are verified with, but for the secrets. */
+static WebhookSource *
+webhook_source_read(const char *name)
+{
+	WebhookSource *source = palloc0(sizeof(WebhookSource));
+	ForeignServer *server;
+
+	server = connection_find_any_server(name, &source->provider);
+	source->environment = "production";
+	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
+	source->server_oid = server->serverid;
+	source->server = server->servername;
+	source->role = server->owner;
+	option_read(server->options, OPTION_FOR_WEBHOOKS, source);
+	return source;
+}
+
+/* Whose mapping has the secrets of a server's webhooks; InvalidOid = a role that is gone.  Errors: 42704, 42809. */
+Oid
+connection_webhook_role(const char *name)
+{
+	return webhook_source_read(name)->role;
+}
+
 /*
  * What the webhooks of a server are verified with: the secrets in the mapping
  * of its webhook_role, which is the server's owner unless an option names
@@ -269,20 +333,12 @@ connection_authenticate(Connection *connection)
 WebhookSource *
 connection_webhook(const char *name)
 {
-	WebhookSource *source = palloc0(sizeof(WebhookSource));
-	ForeignServer *server;
+	WebhookSource *source = webhook_source_read(name);
 	List *options = NIL;
 	bool is_public;
 
-	server = connection_find_any_server(name, &source->provider);
-	source->environment = "production";
-	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
-	source->server_oid = server->serverid;
-	source->server = server->servername;
-	source->role = server->owner;
-	option_read(server->options, OPTION_FOR_WEBHOOKS, source);
 	if (OidIsValid(source->role) &&
-		mapping_options(server->serverid, source->role, &options, &is_public))
+		mapping_options(source->server_oid, source->role, &options, &is_public))
 		option_read(options, OPTION_FOR_WEBHOOKS, source);
 	return source;
 }

@@ -64,7 +64,12 @@ extern void connection_settings(void);
 extern Provider connection_provider(const char *server);
 extern Connection *connection_open(const char *server, Provider provider);
 extern Connection *connection_open_oid(Oid server, const char *name);
+extern Connection *connection_inspect(const char *server);
+extern void connection_require(const Connection *connection, const char *option, const char *value,
+							   const char *example);
+extern void connection_check_mapping(const Connection *connection);
 extern void connection_authenticate(Connection *connection);
+extern Oid connection_webhook_role(const char *server);
 extern WebhookSource *connection_webhook(const char *server);
 
 #endif /* CANOPY_SUMMIT_SERVER_CONNECTION_H */

@@ -51,8 +51,8 @@ token_request_start(Worker *worker, Credential *credential, const Lane *lane,
 	request->sending.landed = landed;
 	PG_TRY();
 	{
-		send_start(worker, &request->sending, token_http_request(credential), &credential->pool,
-				   lane);
+		send_start(worker, &request->sending, token_http_request(credential->connection),
+				   &credential->pool, lane);
 	}
 	PG_CATCH();
 	{
