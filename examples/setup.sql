@@ -53,4 +53,4 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (client_id :'client_i
 
 COMMIT;
 
-\echo 'Ready: SELECT * FROM canopy_list_pulls();'
+\echo 'Ready: SELECT * FROM canopy_summit.check_server(''canopy'');'

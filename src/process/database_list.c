@@ -21,7 +21,7 @@ char *setting_receiver_database;
 static char *setting_databases;
 
 /* Whether setting canopy_summit.databases names the database, or nothing. */
-static bool
+bool
 database_is_served(const char *name)
 {
 	char *setting = pstrdup(setting_databases);

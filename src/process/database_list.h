@@ -12,6 +12,7 @@
 extern char *setting_receiver_database;
 
 extern void database_list_settings(void);
+extern bool database_is_served(const char *name);
 extern bool database_find(const char *name);
 extern void database_list(List **served, List **others);
 

@@ -17,6 +17,7 @@
 #include "http/clamd.h"
 #include "job/job.h"
 #include "process/shared.h"
+#include "status/stats.h"
 
 #define STORING_LONG 2 /* s after which a transaction of the receiver is worth telling of */
 
@@ -54,7 +55,7 @@ canopy_summit_workers(PG_FUNCTION_ARGS)
 }
 
 /* Why the receiver answers 503, or nothing at all; NULL = it answers. */
-static const char *
+const char *
 receiver_problem(const ReceiverSlot *receiver)
 {
 	TimestampTz since = receiver->storing_since;
