@@ -2,19 +2,20 @@
 CREATE EXTENSION canopy_summit;
 
 CREATE SERVER canopy FOREIGN DATA WRAPPER canopy_api OPTIONS (environment 'sandbox', team_id :'team_id',
-    base_url :'base_url', ca_file :'ca_file', allow_private_addresses 'true');
+    base_url :'base_url', ca_file :'ca_file', allow_private_addresses 'true', download_hosts 'localhost');
 CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (
     client_id :'client_id', client_secret_file :'client_secret_file', webhook_secret :'webhook_secret');
 \echo
 
 SELECT * FROM canopy_fetch_pull(:'pull_id');
 
-SELECT carrier_friendly_name, policy_type, carrier_policy_number, expiry_date, total_premium
-FROM canopy.policy;
+SELECT carrier_friendly_name, policy_type, carrier_policy_number, expiry_date, total_premium FROM canopy.policy;
 
 SELECT v.year, v.make, v.model, c.friendly_name, c.per_incident_limit, c.deductible, c.premium
 FROM canopy.vehicle_coverage c JOIN canopy.vehicle v USING (vehicle_id)
-ORDER BY c.premium DESC NULLS LAST LIMIT 3;
+ORDER BY c.premium DESC NULLS LAST LIMIT 2;
+
+SELECT document_type, f.media_type, bytes FROM canopy.document d, canopy_fetch_document(d.pull_id, d.document_id) f;
 
 CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (environment 'sandbox',
     base_url :'summit_base_url', auth_url :'summit_auth_url', ca_file :'ca_file', allow_private_addresses 'true');

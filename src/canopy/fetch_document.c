@@ -127,7 +127,8 @@ canopy_summit_enqueue_documents(PG_FUNCTION_ARGS)
 		3,
 		{TEXTOID, TEXTARRAYOID, JSONBARRAYOID},
 		"INSERT INTO canopy_summit.job (server, operation, params, priority)"
-		" SELECT $1, w.operation, w.params, 6 FROM pg_catalog.unnest($2, $3) AS w(operation, params)"};
+		" SELECT $1, w.operation, w.params, 6"
+		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w(operation, params)"};
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	const char *which = argument_required(fcinfo, 1, "which");
 	Connection *connection = connection_open(argument_name(fcinfo, 2), PROVIDER_CANOPY);

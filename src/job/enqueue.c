@@ -42,10 +42,6 @@ enqueue_check_right(const Operation *operation)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("operation \"%s\" cannot be enqueued", operation->name),
 						errhint("Workers get access tokens by themselves.")));
-	if (operation->envelope == ENVELOPE_REDIRECT)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("operation \"%s\" cannot be enqueued", operation->name),
-						errhint("It downloads a file: call it with canopy_call().")));
 	operation_check_right(operation);
 }
 

@@ -134,9 +134,6 @@ sub rights
 	like($error[3], qr/by themselves/, 'the hint says who does');
 	is( scalar sqlstate_of($node, q{SELECT summit_enqueue('upload-policy', '{}', '{"policy": {}}')}), '22023',
 		'an upload by name has the same validator');
-	is(scalar sqlstate_of($node, <<~'SQL'), '0A000', 'files are not fetched by job');
-		SELECT canopy_enqueue('download-document-by-id', '{"pullId": "a", "documentId": "b"}')
-		SQL
 	query($node, <<~'SQL');
 		CREATE ROLE has_nothing; CREATE ROLE no_usage; SELECT canopy_summit.grant_access('no_usage', 'fetcher')
 		SQL

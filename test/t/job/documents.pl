@@ -1,0 +1,304 @@
+# Do the documents of a complete pull come by themselves where the server's option says so, each once, scanned, and
+# without waiting for a scanner or a server that fails to do what it should?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyScanner;
+use CanopyTest;
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
+use Test::More;
+
+my $sandbox = start_sandbox();
+my $scanner = CanopyScanner->new;
+my $node = new_worker_node(conf => <<~"END");
+	canopy_summit.worker_idle_timeout = 5min
+	canopy_summit.clamd_socket = '${\ $scanner->socket}'
+	END
+
+create_canopy_server($node, $sandbox, options => { download_hosts => 'localhost' });
+subtest 'the option' => \&option;
+subtest 'kinds of files' => \&kinds;
+subtest 'policy forms' => \&forms;
+subtest 'a pull that is not complete' => \&incomplete;
+subtest 'what a server answers' => \&answers;
+subtest 'a scanner that is down' => \&scanner_down;
+subtest 'a scanner that does not do what it should' => \&scanner_lies;
+subtest 'asking for more' => \&enqueue_documents;
+done_testing();
+
+# Sets the server's option, and fetches a pull by job; waits for all that follows from it.
+sub fetch
+{
+	my ($user, $which) = @_;
+	my $verb =
+	  query($node, "SELECT srvoptions::text ~ 'download_documents' FROM pg_foreign_server") eq 't' ? 'SET' : 'ADD';
+
+	query($node, "ALTER SERVER canopy OPTIONS ($verb download_documents " . CanopyTest::quoted($which) . ')');
+	query($node, "SELECT canopy_enqueue_fetch('" . $sandbox->pull_id($user) . "')");
+	all_settled($node);
+	return;
+}
+
+# "kind state scan, n" of the files of a user's pull.
+sub files_of
+{
+	my ($user) = @_;
+	my $pull_id = $sandbox->pull_id($user);
+	return query($node, <<~"SQL");
+		SELECT kind, state, coalesce(scan, '-'), count(*) FROM canopy_summit.document_file
+		WHERE owner_id IN ('$pull_id', '') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+		SQL
+}
+
+sub forget { query($node, 'TRUNCATE canopy_summit.document_file'); return }
+
+# The operations that asked for files since the log was cleared.
+sub asked
+{
+	return
+	  sort map { $_->{operation} }
+	  requests($sandbox, '/documents/|/files/|/policyCheck/|/policyForms/|/policyforms/', 'operation');
+}
+
+sub option
+{
+	my @types = map { $_->{document_type} } @{ $sandbox->pull($sandbox->pull_id('user_good'))->{documents} };
+	my $declarations = grep { $_ eq 'DECLARATIONS' } @types;
+
+	fetch('user_good', 'false');
+	is(files_of('user_good'), '', 'off, nothing is fetched');
+	fetch('user_good', 'DECLARATIONS,QUOTE');
+	is(files_of('user_good'), "document|here|clean|$declarations", 'a list of types');
+	fetch('user_good', 'true');
+	is(files_of('user_good'), 'document|here|clean|' . @types, 'all of them');
+	$sandbox->clear_log;
+	fetch('user_good', 'true');
+	is_deeply([ asked() ], [], 'those that are here are not asked for again');
+	is( query(
+			$node, "SELECT count(*) FROM canopy.document WHERE state = 'here' AND media_type = mime_type AND size > 0"),
+		scalar @types,
+		'the view has them all');
+	is(query($node, "SELECT count(*) FROM canopy_summit.job_response"), 0, 'no file is kept with its job');
+	is( scalar sqlstate_of($node, "ALTER SERVER canopy OPTIONS (SET download_documents 'DECLARATION')"), '22023',
+		'a type that is not one');
+	return;
+}
+
+sub kinds
+{
+	fetch('user_consumer_data', 'answer_file');
+	like(files_of('user_consumer_data'), qr/^answer_file\|here\|clean\|\d+$/, 'what a consumer has uploaded');
+	fetch('user_good_auto_compliant', 'policy_check');
+	is(files_of('user_good_auto_compliant'), 'policy_check|here|clean|1', 'the PDF of a policy check');
+	fetch('user_good_home', 'policy_check');
+	is(files_of('user_good_home'), '', 'which only a pull with a check has');
+	return;
+}
+
+sub forms
+{
+	my $pull = $sandbox->pull($sandbox->pull_id('user_good_home'));
+	my @forms = ([ form => JSON::PP::true() ], [ later => JSON::PP::false() ], [ form => JSON::PP::true() ]);
+	my $put = sub {
+		my ($pull_id, @with) = @_;
+		$pull->{pull_id} = $pull_id;
+		$pull->{policies}[0]{forms_and_endorsements} =
+		  [ map { { policy_form_id => $_->[0], form_name => 'a form', pdf_available => $_->[1] } } @with ];
+		$sandbox->put_pull($pull_id, $pull);
+		query($node, "SELECT canopy_enqueue_fetch('$pull_id')");
+		all_settled($node);
+		return;
+	};
+	my $of_forms = sub { query($node, <<~'SQL') };
+		SELECT string_agg(file_id || ' ' || state, ', ' ORDER BY file_id) FROM canopy.document_file
+		WHERE kind = 'policy_form'
+		SQL
+
+	query($node, q{ALTER SERVER canopy OPTIONS (SET download_documents 'policy_form')});
+	$sandbox->arm(
+		match => { path => '/policyForms/' }, times => undef,
+		fault => { kind => 'redirect', status => 302, location => form_url() });
+	$sandbox->clear_log;
+	$put->('first', @forms);
+	is($of_forms->(), 'form here', 'a form whose PDF is available');
+	$put->('second', @forms);
+	is(scalar(my @once = asked()), 1, '… is asked for once, however many pulls name it');
+	$forms[1][1] = JSON::PP::true();
+	$put->('second', @forms);
+	is($of_forms->(), 'form here, later here', 'one whose PDF becomes available later');
+	$sandbox->clear;
+	return;
+}
+
+# A signed URL, as the sandbox gives it for a document.
+sub form_url
+{
+	my $pull_id = $sandbox->pull_id('user_good');
+	my ($document) = map { $_->{document_id} } @{ $sandbox->pull($pull_id)->{documents} };
+	query($node, "SELECT canopy_call('download-document-by-id', "
+		  . "'{\"pullId\": \"$pull_id\", \"documentId\": \"$document\"}')");
+	my ($request) = grep { $_->{listener} eq 'download' } reverse $sandbox->log;
+	return 'https://localhost:' . $sandbox->download_port . $request->{path};
+}
+
+sub incomplete
+{
+	my $pull = $sandbox->pull($sandbox->pull_id('user_good'));
+	$pull->{pull_id} = 'incomplete';
+	$pull->{status} = 'FETCHING';
+	$sandbox->put_pull('incomplete', $pull);
+	query($node, q{ALTER SERVER canopy OPTIONS (SET download_documents 'true')});
+	query($node, q{SELECT canopy_enqueue_fetch('incomplete')});
+	all_settled($node);
+	is( query($node, q{SELECT count(*) FROM canopy.document_file WHERE owner_id = 'incomplete'}), 0,
+		'has no documents yet');
+	return;
+}
+
+# A pull with one document, fetched while a fault is armed: the state of the document, and its jobs by state.
+sub answered
+{
+	my ($name, %fault) = @_;
+	$name =~ s/ /_/g;
+	my $pull = $sandbox->pull($sandbox->pull_id('user_good'));
+	$pull->{pull_id} = $name;
+	$pull->{documents} = [ grep { $_->{mime_type} eq 'application/pdf' } @{ $pull->{documents} } ];
+	splice @{ $pull->{documents} }, 1;
+	$pull->{documents}[0]{document_id} = "document_of_$name";
+	$sandbox->put_pull($name, $pull);
+	$sandbox->arm(%fault);
+	query($node, "SELECT canopy_enqueue_fetch('$name')");
+	all_settled($node);
+	$sandbox->clear;
+	return (
+		query($node, "SELECT state, reason FROM canopy.document_all WHERE pull_id = '$name'"),
+		jobs_by_state($node, "params ->> 'documentId' = 'document_of_$name'"));
+}
+
+sub answers
+{
+	my $trap = $sandbox->listener('trap_tls');
+	my %at_api = (match => { path => '/documents/document' });
+	my %at_download = (match => { listener => 'download' });
+	my @cases = (
+		[   'a 302 to another host', %at_api,
+			fault => { kind => 'redirect', status => 302, location => "https://127.0.0.1:$trap/" },
+			qr/^refused\|server answered with a download from a host/, 'failed 1' ],
+		[   'a second 302', %at_download,
+			fault => { kind => 'redirect', status => 302, location => "https://localhost:$trap/" },
+			qr/^refused\|server answered 302/, 'failed 1' ],
+		[   'a signed URL that has run out', %at_download,
+			fault => { kind => 'status', status => 403, body => 'expired' },
+			qr/^here\|/, 'succeeded 1' ],
+		[   'a download that breaks off', %at_download, fault => { kind => 'reset', after_bytes => 300 }, qr/^here\|/,
+			'succeeded 1' ],
+		[   'a document that is not there', %at_api,
+			fault => { kind => 'status', status => 404, body => { error => 'NOT_FOUND' } },
+			qr/^not available\|server answered 404 NOT_FOUND$/, 'failed 1' ],
+		[   'a route that is not there', %at_api, fault => { kind => 'status', status => 404, body => 'no route' },
+			qr/^here\|/, 'failed 1, succeeded 1' ],
+		[   'an HTML page', %at_download,
+			fault => { kind => 'body', body => '<html>log in</html>', content_type => 'text/html' },
+			qr/^refused\|it is neither/, 'succeeded 1' ],
+		[   'a virus',
+			%at_download,
+			fault => {
+				kind => 'body', content_type => 'application/pdf',
+				body => { base64 => encode_base64("%PDF-1.4\n" . CanopyScanner::VIRUS . "\n%%EOF\n", '') } },
+			qr/^infested\|@{[CanopyScanner::NAME]}$/,
+			'succeeded 1' ]);
+
+	for my $case (@cases)
+	{
+		my ($name, @fault) = @$case;
+		my ($jobs, $state) = (pop @fault, pop @fault);
+		my ($is, $by_state) = answered($name, @fault);
+		like($is, $state, $name);
+		is($by_state, $jobs, '… and its jobs');
+	}
+	is($sandbox->listener_state($trap)->{connections}, 0, 'nothing goes where it must not');
+	is( query($node, q{SELECT count(*) FROM canopy.document_file WHERE state <> 'here' AND content IS NOT NULL}), 0,
+		'what is kept out is not here');
+	return;
+}
+
+# Has jobs that wait for the scanner sent without their pause.
+sub retry_now
+{
+	query($node, "UPDATE canopy_summit.job SET run_at = now() WHERE state = 'queued'; SELECT canopy_summit.wake()");
+	all_settled($node);
+	return;
+}
+
+sub scanner_down
+{
+	forget();
+	$scanner->stop;
+	$sandbox->clear_log;
+	query($node, q{ALTER SERVER canopy OPTIONS (SET download_documents 'true')});
+	query($node, "SELECT canopy_enqueue_fetch('" . $sandbox->pull_id('user_good') . "')");
+	wait_until(
+		'documents wait',
+		sub { jobs_by_state($node, "operation ~ 'document' AND outcome_code = 'hindered'") =~ /^queued/ });
+	all_settled($node, "operation !~ 'document'");
+	is_deeply([ asked() ], [], 'no document is asked for in vain');
+	like(files_of('user_good'), qr/^document\|wanted\|-\|\d+$/, 'they are wanted');
+	like(
+		query($node, 'SELECT scan_problem FROM canopy_summit.server_health'), qr/does not listen/,
+		'server_health says why');
+	like(
+		query($node, "SELECT DISTINCT outcome FROM canopy_summit.job WHERE state = 'queued'"),
+		qr/^the virus scanner at .* does not listen/,
+		'… and so do the jobs');
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'other jobs go on');
+	is(query($node, "SELECT max(attempts) FROM canopy_summit.job WHERE state = 'queued'"), 0, 'no attempt is used up');
+	$scanner->start;
+	retry_now();
+	like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, 'once it listens, they come');
+	return;
+}
+
+sub scanner_lies
+{
+	for my $how (qw(garbage dies hangs))
+	{
+		forget();
+		$scanner->lie($how);
+		query($node, q{ALTER SERVER canopy OPTIONS (SET download_documents 'DECLARATIONS', ADD timeout '3s')});
+		query($node, "SELECT canopy_enqueue_fetch('" . $sandbox->pull_id('user_good') . "')");
+		is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', "$how: other jobs go on") if $how eq 'hangs';
+		wait_until(
+			"$how: documents wait",
+			sub { jobs_by_state($node, "operation ~ 'document' AND outcome_code = 'not_inspected'") =~ /^queued/ });
+		like(
+			query($node, "SELECT outcome FROM canopy_summit.job WHERE outcome_code = 'not_inspected' LIMIT 1"),
+			qr/^the virus scanner /,
+			"$how: their jobs say why");
+		$scanner->start;
+		query($node, q{ALTER SERVER canopy OPTIONS (DROP timeout)});
+		retry_now();
+		like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, "$how: nothing is lost");
+	}
+	return;
+}
+
+sub enqueue_documents
+{
+	my $pull_id = $sandbox->pull_id('user_good_agent');
+	my $documents = @{ $sandbox->pull($pull_id)->{documents} };
+	fetch('user_good_agent', 'false');
+	is(query($node, "SELECT canopy_enqueue_documents('$pull_id')"), $documents, 'a job for each');
+	all_settled($node);
+	is(files_of('user_good_agent') =~ s/.*document\|/document|/sr, "document|here|clean|$documents", 'they come');
+	is(query($node, "SELECT canopy_enqueue_documents('$pull_id')"), 0, 'none for what is here');
+	is(query($node, q{SELECT canopy_enqueue_documents('of no pull')}), 0, 'nor for what is not known');
+	my @error = sqlstate_of($node, "SELECT canopy_enqueue_documents('$pull_id', 'PHOTOS')");
+	is($error[0], '22023', 'a type that is not one');
+	like($error[3], qr/DECLARATIONS/, '… with a list of those that are');
+	query($node, 'CREATE ROLE fetches; SELECT canopy_summit.grant_access(\'fetches\', \'fetcher\')');
+	is( scalar sqlstate_of($node, "SET ROLE fetches; SELECT canopy_enqueue_documents('$pull_id')"), '42501',
+		'who has no right on the server');
+	return;
+}
