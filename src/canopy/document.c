@@ -68,7 +68,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"UPDATE canopy_summit.document_file SET reason = 'fetched again: ' || $5"
 		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state = 'here'"},
 	[FILES_WANT] = {1, {INT8ARRAYOID},
-		JOB_WRITE_AFTER("operation, params, priority, run_at", "w.operation, w.params, 6, now()")
+		JOB_WRITE_AFTER("operation, params, priority, run_at", "w.operation, w.params, " CppAsString2(FILE_PRIORITY) ", now()")
 		" FROM canopy_summit.job j"
 		" CROSS JOIN LATERAL canopy_summit.want_files("
 		"  canopy_summit.server_name(j.server_oid, j.server, j.instance), NULL, j.params ->> 'pullId', false) AS w"

@@ -14,6 +14,8 @@
 #include "api/operation.h"
 #include "http/clamd.h"
 
+#define FILE_PRIORITY 6 /* of jobs that bring files: after those that bring pulls */
+
 /* An operation that answers with a file. */
 typedef struct FileOperation
 {

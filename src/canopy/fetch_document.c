@@ -18,6 +18,7 @@
 #include "base/confidential.h"
 #include "base/jsonb_build.h"
 #include "canopy/document.h"
+#include "canopy/enqueue_found.h"
 #include "engine/argument.h"
 #include "engine/engine.h"
 #include "engine/statement.h"
@@ -121,47 +122,16 @@ canopy_summit_enqueue_documents(PG_FUNCTION_ARGS)
 	static Statement want = {
 		3,
 		{TEXTOID, TEXTOID, TEXTOID},
-		"SELECT pg_catalog.array_agg(w.operation), pg_catalog.array_agg(w.params)"
+		"SELECT array_agg(w.operation), array_agg(w.params), array_agg(NULL::text)"
 		" FROM canopy_summit.want_files($1, $2, $3, true) AS w"};
-	static Statement insert = {
-		3,
-		{TEXTOID, TEXTARRAYOID, JSONBARRAYOID},
-		"INSERT INTO canopy_summit.job (server, operation, params, priority)"
-		" SELECT $1, w.operation, w.params, 6"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w(operation, params)"};
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	const char *which = argument_required(fcinfo, 1, "which");
 	Connection *connection = connection_open(argument_name(fcinfo, 2), PROVIDER_CANOPY);
-	MemoryContext caller = CurrentMemoryContext;
-	Values values = {0};
-	Record record;
-	Engine engine;
-	int64 count;
 
 	option_check_as("download_documents", which);
-	values_add_text(&values, connection->server);
-	engine_begin(&engine);
-	statement_run(&want,
-				  (Datum[]){values.values[0], CStringGetTextDatum(which),
-							CStringGetTextDatum(pull_id)},
-				  NULL);
-	record = statement_record(0);
-	for (int i = 0; i < 2; i++)
-	{
-		Datum array = record_datum(&record);
-
-		values_add_unless(&values, record.isnull, array);
-	}
-	MemoryContextSwitchTo(caller);
-	for (int i = 1; i < values.count && !values.nulls[i]; i++)
-		values.values[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(values.values[i]));
-	engine_end(&engine);
-	if (values.nulls[1])
-		PG_RETURN_INT64(0);
-	/* As the caller: his right to enqueue decides, and the jobs are his. */
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	count = (int64) statement_run_values(&insert, &values);
-	SPI_finish();
-	PG_RETURN_INT64(count);
+	PG_RETURN_INT64(
+		enqueue_found(connection->server, &want,
+					  (Datum[]){CStringGetTextDatum(connection->server), CStringGetTextDatum(which),
+								CStringGetTextDatum(pull_id)},
+					  FILE_PRIORITY));
 }
