@@ -43,6 +43,33 @@ flight_refuse(Flight *flight, RetryAction action, const char *code, const char *
 	MemoryContextSwitchTo(old);
 }
 
+/* Refuse what must not be sent any more; true if it was. */
+static bool
+flight_is_refused(Flight *flight)
+{
+	const Job *job = flight->job;
+	const Credential *credential = flight->credential;
+	const char *hindrance = handler_hindrance(job->operation);
+
+	if (job->operation == NULL)
+		flight_refuse(flight, RETRY_FAIL, "unknown_operation",
+					  "the catalogue has no such operation");
+	else if (credential->connection == NULL)
+		flight_refuse(flight, credential_is_gone(credential) ? RETRY_FAIL : RETRY_CREDENTIAL,
+					  "no_credential", credential->problem);
+	else if (job->attempts >= job->max_attempts)
+		flight_refuse(flight, RETRY_FAIL, "attempts_exhausted", "all attempts were used up");
+	else if (job->operation->class == OPERATION_KEYED &&
+			 flight->started_at > job->first_sent_at + JOB_KEY_LIFE)
+		flight_refuse(flight, RETRY_IN_DOUBT, "key_expired",
+					  "the Idempotency-Key is older than a day");
+	else if (hindrance != NULL)
+		flight_refuse(flight, RETRY_OUTAGE, "hindered", hindrance);
+	else
+		return false;
+	return true;
+}
+
 /* Send a request of a flight, which `launch` makes; a problem concludes the flight. */
 static void
 flight_try(Flight *flight, void (*launch)(Flight *flight))
@@ -75,10 +102,9 @@ flight_try(Flight *flight, void (*launch)(Flight *flight))
 static int
 flight_time_left(const Flight *flight)
 {
-	int timeout = flight->credential->connection->timeout;
 	long used = TimestampDifferenceMilliseconds(flight->started_at, GetCurrentTimestamp());
 
-	return (int) Max(1, timeout - used);
+	return (int) Max(1, flight->timeout - used);
 }
 
 /* InspectionDone: what the step between answer and settle has found. */
@@ -86,11 +112,13 @@ static void
 flight_inspected(void *argument, RetryAction action, const char *problem)
 {
 	Flight *flight = argument;
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 	if (problem != NULL)
 		flight_refuse(flight, action, "not_inspected", problem);
 	else
 		settle_conclude(flight->worker, flight, action);
+	MemoryContextSwitchTo(old);
 }
 
 /* Conclude a flight with an answer, after the step that its operation has in between. */
@@ -148,13 +176,15 @@ download_landed(Worker *worker, Sending *sending)
 	MemoryContextSwitchTo(old);
 }
 
-/* Follow the redirect of a flight. */
+/* Follow the redirect of a flight; meanwhile the role, its mapping or its right may have gone. */
 static void
 download_launch(Flight *flight)
 {
-	Connection *connection = flight->credential->connection;
-	HttpRequest *request = connection ? download_request(connection, flight->redirect) : NULL;
+	HttpRequest *request;
 
+	if (flight_is_refused(flight))
+		return;
+	request = download_request(flight->credential->connection, flight->redirect);
 	if (request == NULL)
 	{
 		flight->settlement.answer = NULL;
@@ -225,33 +255,6 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 	return flight;
 }
 
-/* Refuse what must not be sent any more; true if it was. */
-static bool
-flight_is_refused(Flight *flight)
-{
-	const Job *job = flight->job;
-	const Credential *credential = flight->credential;
-	const char *hindrance = handler_hindrance(job->operation);
-
-	if (job->operation == NULL)
-		flight_refuse(flight, RETRY_FAIL, "unknown_operation",
-					  "the catalogue has no such operation");
-	else if (credential->connection == NULL)
-		flight_refuse(flight, credential_is_gone(credential) ? RETRY_FAIL : RETRY_CREDENTIAL,
-					  "no_credential", credential->problem);
-	else if (job->attempts >= job->max_attempts)
-		flight_refuse(flight, RETRY_FAIL, "attempts_exhausted", "all attempts were used up");
-	else if (job->operation->class == OPERATION_KEYED &&
-			 flight->started_at > job->first_sent_at + JOB_KEY_LIFE)
-		flight_refuse(flight, RETRY_IN_DOUBT, "key_expired",
-					  "the Idempotency-Key is older than a day");
-	else if (hindrance != NULL)
-		flight_refuse(flight, RETRY_OUTAGE, "hindered", hindrance);
-	else
-		return false;
-	return true;
-}
-
 /* Build the request of a flight and send it. */
 static void
 flight_launch(Flight *flight)
@@ -263,6 +266,7 @@ flight_launch(Flight *flight)
 	request =
 		request_build(connection, flight->job->operation, flight->job->params, flight->job->body);
 	request->multiplexed = flight->lane->multiplexed;
+	flight->timeout = request->timeout;
 	flight->started_at = GetCurrentTimestamp();
 	flight->token_number = flight->credential->token_number;
 	send_start(flight->worker, &flight->sending, request, &flight->credential->pool, flight->lane);

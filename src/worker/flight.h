@@ -26,6 +26,7 @@ typedef struct Flight
 	Lane *lane;
 	Credential *credential;
 	TimestampTz started_at;
+	int timeout;      /* ms of its request */
 	int token_number; /* which token it was sent with */
 	const HttpResponse
 		*redirect; /* the server's, of an operation that answers with one; NULL = none yet */

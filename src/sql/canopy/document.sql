@@ -66,7 +66,7 @@ BEGIN ATOMIC
 		INSERT INTO canopy_summit.document_file AS h (server, kind, owner_id, file_id, state)
 		SELECT DISTINCT want_files.server, f.kind, f.owner_id, f.file_id, 'wanted'
 		FROM choice c JOIN canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
-			ON CASE WHEN lower(c.value) IN ('true', 'on', 'yes', '1', 't', 'y') THEN f.kind <> 'policy_form' ELSE f.type = ANY (c.items) END
+			ON CASE WHEN c.value ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$' THEN f.kind <> 'policy_form' ELSE f.type = ANY (c.items) END
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
 			WHERE want_files.again AND h.state <> 'here'
 		RETURNING kind, owner_id, file_id)

@@ -23,6 +23,7 @@ subtest 'kinds of files' => \&kinds;
 subtest 'policy forms' => \&forms;
 subtest 'a pull that is not complete' => \&incomplete;
 subtest 'what a server answers' => \&answers;
+subtest 'a mapping that goes meanwhile' => \&mapping_goes;
 subtest 'a scanner that is down' => \&scanner_down;
 subtest 'a scanner that does not do what it should' => \&scanner_lies;
 subtest 'asking for more' => \&enqueue_documents;
@@ -221,6 +222,39 @@ sub answers
 	is($sandbox->listener_state($trap)->{connections}, 0, 'nothing goes where it must not');
 	is( query($node, q{SELECT count(*) FROM canopy.document_file WHERE state <> 'here' AND content IS NOT NULL}), 0,
 		'what is kept out is not here');
+	return;
+}
+
+sub mapping_goes
+{
+	my $pull_id = $sandbox->pull_id('user_good');
+	my %way = (
+		'before the redirect' => { path => '/documents/' },
+		'before the file' => { listener => 'download' },
+		'before a file of the API\'s own' => { path => '/pdf' });
+	my ($worker) = worker_pids($node);
+
+	for my $when (sort keys %way)
+	{
+		my $operation = $when =~ /own/ ? 'get-document-by-id' : 'download-document-by-id';
+		my ($document) = map { $_->{document_id} } @{ $sandbox->pull($pull_id)->{documents} };
+		my $fault = $sandbox->hold(match => $way{$when}, times => 1);
+		my $job_id = enqueue($node, $operation, { pullId => $pull_id, documentId => $document });
+
+		wait_until("the request waits $when", sub { $sandbox->waiting($fault) });
+		query($node, 'DROP USER MAPPING FOR CURRENT_USER SERVER canopy');
+		is(settled($node, enqueue($node, 'get-carriers')), 'failed', "$when: the worker knows that it is gone");
+		$sandbox->release($fault);
+		is(settled($node, $job_id), $when =~ /redirect/ ? 'failed' : 'succeeded', "$when: the job ends");
+		query(
+			$node,
+			"CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (client_id '"
+			  . $sandbox->client_id
+			  . "', client_secret '"
+			  . $sandbox->client_secret . "')");
+		$sandbox->clear;
+	}
+	is((worker_pids($node))[0], $worker, 'the worker lives on');
 	return;
 }
 
