@@ -12,6 +12,17 @@ use CanopyTest;
 use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
 use POSIX ();
+use Scalar::Util qw(weaken);
+
+my @scanners; # of this process
+
+# Before anything that is still to end: what a fork of ours holds open would keep it waiting.
+END
+{
+	my $status = $?;
+	$_->stop for grep { $_ && $_->{owner} == $$ } @scanners;
+	$? = $status;
+}
 
 use constant VIRUS => 'canopy summit test virus';    # what the signature looks for
 use constant NAME => 'CanopySummit.Test.UNOFFICIAL'; # what clamd calls it
@@ -33,6 +44,7 @@ sub new
 		StreamMaxLength ${max_kb}K
 		Foreground yes
 		END
+	weaken($scanners[@scanners] = $self);
 	$self->start;
 	return $self;
 }
@@ -110,14 +122,6 @@ sub stop
 		waitpid $pid, 0;
 	}
 	unlink $self->socket;
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local $?;
-	$self->stop if $self->{owner} == $$;
 	return;
 }
 
