@@ -181,7 +181,10 @@ SELECT server, environment, pull_id FROM canopy.pull WHERE account_identifier = 
 -- The choice can be made again from the states of the pulls.
 CREATE TEMP TABLE before AS SELECT * FROM canopy_summit.pull_state;
 UPDATE canopy_summit.pull_state SET is_current = NOT is_current;
-SELECT canopy_remap() = count(*) AS all_pulls FROM before;
+SELECT canopy_remap() AS task_id \gset
+CALL canopy_summit.run_tasks();
+SELECT t.state, t.done = t.total AS all_of_them, t.total = (SELECT count(*) FROM before) AS all_pulls
+FROM canopy_summit.progress t WHERE t.task_id = :task_id;
 SELECT count(*) AS differing
 FROM (TABLE before EXCEPT TABLE canopy_summit.pull_state UNION ALL (TABLE canopy_summit.pull_state EXCEPT TABLE before)) d;
 

@@ -25,10 +25,12 @@
 #include "process/receiver_launch.h"
 #include "process/shared.h"
 #include "process/wake.h"
+#include "pull/remap.h"
 #include "receiver/intake.h"
 #include "receiver/receiver.h"
 #include "server/connection.h"
 #include "summit/upload_effect.h"
+#include "task/task.h"
 #include "webhook/inbox.h"
 #include "worker/apply_webhooks.h"
 #include "worker/worker.h"
@@ -72,6 +74,14 @@ chores_register(void)
 	reconcile_register();
 	retention_register();
 	apply_register();
+	task_register();
+}
+
+/* What tasks there are. */
+static void
+task_kinds_register(void)
+{
+	remap_register();
 }
 
 /* What the receiver answers. */
@@ -87,6 +97,7 @@ _PG_init(void)
 	settings_define();
 	handlers_register();
 	chores_register();
+	task_kinds_register();
 	routes_register();
 	shared_initialize();
 	wake_initialize();

@@ -10,27 +10,20 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 
 #include "base/coerce.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "base/number.h"
 #include "engine/engine.h"
-#include "engine/lock.h"
-#include "engine/statement.h"
 #include "pull/content.h"
 #include "pull/entity.h"
 #include "pull/pull.h"
 #include "pull/pull_row.h"
 #include "pull/shred.h"
-
-PG_FUNCTION_INFO_V1(canopy_summit_remap);
 
 #define PULL_ID_MAX 512 /* bytes; an index entry has to hold a pull's and an account's id */
 
@@ -138,17 +131,6 @@ choice_changes(const PullState *before, const PullState *after)
 		   before->created_at != after->created_at || !text_is(before->account, after->account);
 }
 
-/* What the entity rows of a pull in this state say about it. */
-static RowOrigin
-row_origin(const char *server, const char *pull_id, const PullState *state)
-{
-	return (RowOrigin){.server = server,
-					   .pull_id = pull_id,
-					   .environment = state->environment,
-					   .account = state->account,
-					   .is_current = state->is_current};
-}
-
 /*
  * Choose again which pull of an account the views show.  The rows of the pull
  * being stored, whose state this is, are about to be written; those of others
@@ -176,7 +158,7 @@ static void
 version_write(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
 			  const PullSource *source, const PullState *state)
 {
-	RowOrigin origin = row_origin(source->server, pull_id, state);
+	RowOrigin origin = state_origin(source->server, pull_id, state);
 	Drift drift = {0};
 	EntityRows *rows = shred(&origin, pull, previous, &drift);
 
@@ -203,7 +185,7 @@ static int
 pull_store_late(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
 				const PullSource *source, const PullState *state)
 {
-	RowOrigin origin = row_origin(source->server, pull_id, state);
+	RowOrigin origin = state_origin(source->server, pull_id, state);
 	Drift drift = {0};
 	int version = version_next(keys);
 
@@ -257,7 +239,7 @@ static bool
 pull_lock(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *source, PullState *state,
 		  PullState *before)
 {
-	lock_take_if_few(PULL_LOCKTAG, lock_text_key(psprintf("%s %s", source->server, pull_id)));
+	pull_guard(source->server, pull_id);
 	for (;;)
 	{
 		const char *known_account;
@@ -380,64 +362,4 @@ pull_is_stored(const char *server, const char *pull_id)
 	stored = state_exists(keys);
 	engine_end(&engine);
 	return stored;
-}
-
-/* Shred the current version of a pull again. */
-static void
-pull_remap(Datum *keys)
-{
-	const char *server = TextDatumGetCString(keys[0]);
-	const char *pull_id = TextDatumGetCString(keys[1]);
-	PullState state;
-	RowOrigin origin;
-	Drift drift = {0};
-
-	if (!state_lock(keys, &state))
-		return;
-	origin = row_origin(server, pull_id, &state);
-	entity_write(keys, shred(&origin, version_document(keys, state.version), NULL, &drift), true);
-}
-
-/*
- * canopy_remap() -> bigint: every entity row again from the current versions, and the added columns
- * that are missing; the number of pulls
- */
-Datum
-canopy_summit_remap(PG_FUNCTION_ARGS)
-{
-	MemoryContext scratch;
-	MemoryContext old;
-	Portal portal;
-	Engine engine;
-	int64 count = 0;
-
-	PreventCommandIfReadOnly("canopy_remap()");
-	engine_begin(&engine);
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
-	state_lock_all();
-	added_columns_make();
-	account_choose_all();
-	portal = state_open_cursor();
-	for (;;)
-	{
-		Datum keys[2];
-		Record record;
-
-		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, 1);
-		if (SPI_processed == 0)
-			break;
-		old = MemoryContextSwitchTo(scratch);
-		record = statement_record(0);
-		for (int i = 0; i < lengthof(keys); i++)
-			keys[i] = PointerGetDatum(DatumGetTextPCopy(record_datum(&record)));
-		SPI_freetuptable(SPI_tuptable);
-		pull_remap(keys);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
-		count++;
-	}
-	SPI_cursor_close(portal);
-	engine_end(&engine);
-	PG_RETURN_INT64(count);
 }

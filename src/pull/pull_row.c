@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "engine/lock.h"
 #include "engine/statement.h"
 #include "pull/content.h"
 #include "pull/pull.h"
@@ -29,10 +30,6 @@ enum
 	STATE_ADVANCE,
 	STATE_CHOOSE,
 	STATE_TURN,
-	STATE_LOCK_ALL,
-	ADDED_COLUMNS_MAKE,
-	STATE_CHOOSE_ALL,
-	STATE_LIST,
 	STATE_EXISTS,
 	VERSION_INSERT,
 	VERSION_NEXT,
@@ -81,19 +78,6 @@ static Statement statements[STATEMENT_COUNT] = {
 		" ORDER BY n.created_at DESC NULLS LAST, n.pull_id COLLATE \"C\" DESC LIMIT 1))"},
 	[STATE_TURN] = {3, {TEXTOID, TEXTOID, BOOLOID},
 		"UPDATE canopy_summit.pull_state SET is_current = $3 WHERE server = $1 AND pull_id = $2"},
-	[STATE_LOCK_ALL] = {0, {0},
-		"LOCK TABLE canopy_summit.pull_state IN EXCLUSIVE MODE"},
-	[ADDED_COLUMNS_MAKE] = {0, {0},
-		"SELECT canopy_summit.make_added_columns()"},
-	[STATE_CHOOSE_ALL] = {0, {0},
-		"SELECT server, pull_id, chosen"
-		" FROM (SELECT server, pull_id, is_current, is_data AND (account_identifier IS NULL OR 1 = row_number()"
-		" OVER (PARTITION BY server, account_identifier, is_data"
-		" ORDER BY created_at DESC NULLS LAST, pull_id COLLATE \"C\" DESC)) AS chosen"
-		" FROM canopy_summit.pull_state) c"
-		" WHERE is_current <> chosen"},
-	[STATE_LIST] = {0, {0},
-		"SELECT server, pull_id FROM canopy_summit.pull_state"},
 	[STATE_EXISTS] = {2, {TEXTOID, TEXTOID},
 		"SELECT 1 FROM canopy_summit.pull_state WHERE server = $1 AND pull_id = $2"},
 	[VERSION_INSERT] = {9, {TEXTOID, TEXTOID, INT4OID, BYTEAOID, TIMESTAMPTZOID, JSONBOID, JSONBOID,
@@ -113,6 +97,24 @@ static Statement statements[STATEMENT_COUNT] = {
 		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
 };
 /* clang-format on */
+
+/* Wait until nobody else stores the pull, whose account cannot change any more then. */
+void
+pull_guard(const char *server, const char *pull_id)
+{
+	lock_take_if_few(PULL_LOCKTAG, lock_text_key(psprintf("%s %s", server, pull_id)));
+}
+
+/* What the entity rows of a pull in this state say about it. */
+RowOrigin
+state_origin(const char *server, const char *pull_id, const PullState *state)
+{
+	return (RowOrigin){.server = server,
+					   .pull_id = pull_id,
+					   .environment = state->environment,
+					   .account = state->account,
+					   .is_current = state->is_current};
+}
 
 static void
 record_hash(Record *record, uint8 *hash)
@@ -205,6 +207,14 @@ pulls_turn(Statement *choice, Datum *arguments)
 	}
 	SPI_freetuptable(found);
 	return turns;
+}
+
+/* Have the views show a pull that stands alone, or not. */
+void
+state_turn(Datum *keys, bool is_current)
+{
+	statement_run(&statements[STATE_TURN], (Datum[]){keys[0], keys[1], BoolGetDatum(is_current)},
+				  NULL);
 }
 
 /*
@@ -305,31 +315,6 @@ state_advance(Datum *keys, const PullState *state)
 	state_write(&statements[STATE_ADVANCE], keys, state);
 }
 
-/* Let the views show the right pull of every account.  The caller has called state_lock_all(). */
-void
-account_choose_all(void)
-{
-	list_free_deep(pulls_turn(&statements[STATE_CHOOSE_ALL], NULL));
-}
-
-/* Keep everybody from storing pulls until the end of the transaction. */
-void
-state_lock_all(void)
-{
-	statement_run(&statements[STATE_LOCK_ALL], NULL, NULL);
-}
-
-/*
- * Make the added columns whose rows came while triggers were off.  The caller
- * has called state_lock_all(): whoever stores a pull locks its state first, too.
- */
-void
-added_columns_make(void)
-{
-	statement_run(&statements[ADDED_COLUMNS_MAKE], NULL, NULL);
-	SPI_freetuptable(SPI_tuptable);
-}
-
 /* Whether any version of the pull is stored. */
 bool
 state_exists(Datum *keys)
@@ -347,13 +332,6 @@ state_confirm(Datum *keys, TimestampTz fetched_at)
 	Datum arguments[3] = {keys[0], keys[1], TimestampTzGetDatum(fetched_at)};
 
 	statement_run(&statements[STATE_CONFIRM], arguments, NULL);
-}
-
-/* A cursor over (server, pull_id) of every pull. */
-Portal
-state_open_cursor(void)
-{
-	return SPI_cursor_open(NULL, statement_plan(&statements[STATE_LIST]), NULL, NULL, false);
 }
 
 /* The version that was current at a moment, and its hash; false if there was none. */

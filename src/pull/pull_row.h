@@ -10,13 +10,13 @@
 
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "pull/content.h"
 #include "pull/pull.h"
+#include "pull/shred.h"
 
 /* What the row of a pull says, or would say if it were stored now. */
 typedef struct PullState
@@ -40,18 +40,17 @@ typedef struct PullTurn
 	bool is_current;
 } PullTurn;
 
+extern void pull_guard(const char *server, const char *pull_id);
+extern RowOrigin state_origin(const char *server, const char *pull_id, const PullState *state);
 extern bool account_lock(const char *server, const char *account);
 extern List *account_choose(const char *server, const char *account);
-extern void account_choose_all(void);
 extern bool state_peek(Datum *keys, const char **account);
 extern bool state_lock(Datum *keys, PullState *state);
-extern void state_lock_all(void);
-extern void added_columns_make(void);
 extern bool state_exists(Datum *keys);
 extern bool state_insert(Datum *keys, const PullState *state);
 extern void state_confirm(Datum *keys, TimestampTz fetched_at);
+extern void state_turn(Datum *keys, bool is_current);
 extern void state_advance(Datum *keys, const PullState *state);
-extern Portal state_open_cursor(void);
 extern void version_insert(Datum *keys, int version, const PullState *state, Jsonb *pull,
 						   Jsonb *drift, const PullSource *source);
 extern int version_next(Datum *keys);

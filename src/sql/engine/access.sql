@@ -64,7 +64,8 @@ BEGIN
 		WHERE r.level = grant_access.level
 		   OR r.level IN (SELECT a.includes FROM canopy_summit.access_levels() a WHERE a.level = grant_access.level)
 	LOOP
-		EXECUTE format('GRANT %s ON %s %s TO %s', rule.privilege, rule.kind, rule.object, role);
+		-- A procedure is a routine like a function.
+		EXECUTE format('GRANT %s ON %s %s TO %s', rule.privilege, replace(rule.kind, 'function', 'routine'), rule.object, role);
 	END LOOP;
 END
 $$;

@@ -159,6 +159,12 @@ BEGIN ATOMIC
 	WHERE u.instance IS DISTINCT FROM canopy_summit.instance()
 		AND canopy_summit.server_of(u.server_oid, u.server, u.instance) <> 0
 		AND canopy_summit.owner_of(u.owner_oid, u.owner, u.instance) <> 0;
+	-- One that has not begun may have a twin that waits here: it does not wait any more.
+	UPDATE canopy_summit.task t SET instance = canopy_summit.instance(), state = 'running',
+		server_oid = canopy_summit.server_of(t.server_oid, t.server, t.instance),
+		started_by_oid = canopy_summit.owner_of(t.started_by_oid, t.started_by, t.instance)
+	WHERE t.instance <> canopy_summit.instance() AND t.state IN ('waiting', 'running')
+		AND (t.server IS NULL OR canopy_summit.server_of(t.server_oid, t.server, t.instance) <> 0);
 	WITH adopted AS (
 		UPDATE canopy_summit.job j SET instance = canopy_summit.instance(),
 			server_oid = canopy_summit.server_of(j.server_oid, j.server, j.instance),
@@ -170,7 +176,7 @@ BEGIN ATOMIC
 	SELECT count(*) FROM adopted;
 END;
 COMMENT ON FUNCTION canopy_summit.arm() IS
-	'adopts the unfinished jobs that another instance enqueued, by the names of their servers and roles, or that a promotion left waiting: this database sends them from now on; those whose server or role is not here wait; returns how many';
+	'adopts the unfinished jobs that another instance enqueued, by the names of their servers and roles, or that a promotion left waiting: this database sends them from now on; those whose server or role is not here wait; returns how many; and unfinished tasks';
 
 SELECT canopy_summit.allow('fetcher', 'function', 'wait_for_job');
 SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm wait_for_job explain_job');

@@ -11,9 +11,9 @@ COMMENT ON FUNCTION @extschema@.canopy_store_pull(jsonb, name, timestamptz) IS
 
 CREATE FUNCTION @extschema@.canopy_remap() RETURNS bigint
 AS 'MODULE_PATHNAME', 'canopy_summit_remap'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.canopy_remap() IS
-	'makes every entity row again from the current versions, and added columns that are missing, after a restore or canopy_summit.add_column(); returns the number of pulls';
+	'has every entity row made again from the current versions, and added columns that are missing, after a restore or canopy_summit.add_column(); returns a task_id';
 
 SELECT canopy_summit.define_view('canopy_summit.schema_drift', 'fields that the API sends and the entity tables do not expect, or the other way round', $view$
 SELECT v.server, d.kind, p.path, pg_catalog.count(*) AS versions,

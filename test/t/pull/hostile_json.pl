@@ -302,7 +302,10 @@ sub same_after_remap
 {
 	my ($what) = @_;
 	my %before = digests();
-	my $pulls = $node->safe_psql('postgres', 'SELECT canopy_remap()');
+	my $task = $node->safe_psql('postgres', 'SELECT canopy_remap()');
+	$node->safe_psql('postgres', 'CALL canopy_summit.run_tasks()');
+	my $pulls =
+	  $node->safe_psql('postgres', "SELECT done FROM canopy_summit.progress WHERE task_id = $task AND state = 'done'");
 	my %after = digests();
 
 	is( $pulls, $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.pull_state'),

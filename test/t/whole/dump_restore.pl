@@ -10,8 +10,8 @@ use Test::More;
 my @truth = (
 	(   map { "canopy_summit.$_" }
 		  qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
-		  webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status
-		  data_update document_validation document_file policy_status status_event)),
+		  task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action
+		  servicing_status data_update document_validation document_file policy_status status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
@@ -112,6 +112,7 @@ sub make_source
 		SELECT canopy_summit.add_column('pull', 'code', 'jsonb'),
 			canopy_summit.add_column('policy', 'code', 'numeric', false),
 			canopy_summit.add_column('policy', 'when', 'timestamptz', false), canopy_remap();
+		CALL canopy_summit.run_tasks();
 		UPDATE summit.minimisation_rule SET enabled = false WHERE rule_id = 'iban';
 		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, checksum, applies_to, comment)
 		VALUES ('own', 'account', '\\mXY(\\d{6})\\M', 'XY123455', 'luhn', '{policy.broker}', 'of this firm');
@@ -133,6 +134,12 @@ sub make_source
 		INSERT INTO canopy_summit.server_hold
 		VALUES ('summit', 'role "r"', 'refused', '\\x00ff', now(), 'worker', 1, 2, 3);
 		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days'), ('job_response', '1 mon 2 days 03:04:05.6');
+		INSERT INTO canopy_summit.task
+		VALUES (nextval('canopy_summit.task_id_seq'), 'remap', '{}', 'running', 1, 2, '{"a": "\\\\N"}', E'a\tb', now(),
+			'role "r"', 1, now(), now(), NULL, 'second server', 2, 3);
+		INSERT INTO canopy_summit.task_part
+		VALUES (currval('canopy_summit.task_id_seq'), nextval('canopy_summit.task_part_seq'), '{"pulls": ["a"]}',
+			'infinity', 2, 'problem');
 		INSERT INTO summit.upload
 			SELECT nextval('canopy_summit.upload_id_seq'), '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', '\\x255044',
 				'application/pdf', 'summit', 'key ' || status, 'role "r"', status, n, 'job_' || n, '\\x00ff',
@@ -254,9 +261,17 @@ sub restores
 	  if $name ne 'data';
 	is($restored{$_}, $source{$_}, "$name: every row of $_") for @truth;
 	like($restored{'canopy_summit.policy'}, qr/^0 /, "$name: entity rows are not in the dump");
-	is( $node->safe_psql($name, 'SELECT canopy_remap()'), $source{'canopy_summit.pull_state'} =~ s/ .*//r,
+	my $task = $node->safe_psql($name, 'SELECT canopy_remap()');
+	$node->safe_psql($name, 'CALL canopy_summit.run_tasks()');
+	is( $node->safe_psql($name, "SELECT done FROM canopy_summit.progress WHERE task_id = $task AND state = 'done'"),
+		$source{'canopy_summit.pull_state'} =~ s/ .*//r,
 		"$name: canopy_remap() goes through all pulls");
+	is($node->safe_psql($name, <<~"SQL"), "running|1|t|t", "$name: a task that was under way waits for arm()");
+		SELECT t.state, t.done, t.problem ~ 'arm', t.task_id < $task FROM canopy_summit.progress t
+		WHERE t.state = 'running'
+		SQL
 	my %after = fingerprints($name);
+	delete @after{qw(canopy_summit.task canopy_summit.progress)};
 	# Which jobs are this instance's, and which servers there are, is another matter.
 	delete $after{'canopy_summit.server_health'};
 	delete @after{

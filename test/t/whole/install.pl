@@ -56,6 +56,7 @@ $node->safe_psql('postgres', <<~'SQL');
 	SELECT canopy_summit.add_column('policy', 'more', 'text');
 	SELECT canopy_store_pull('{"pull_id": "p", "status": "SUCCESS", "policies": [{"policy_id": "a", "more": "b"}]}');
 	SELECT canopy_remap();
+	CALL canopy_summit.run_tasks();
 	SELECT * FROM canopy.policy
 	SQL
 is($node->safe_psql('postgres', 'SELECT count(*) FROM public.ran'), 0, '… nor does using it');

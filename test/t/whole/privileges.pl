@@ -36,7 +36,9 @@ my @battery = (
 		SQL
 	q{SELECT * FROM %s.canopy_store_pull('{"pull_id": "p2", "status": "STARTED"}', fetched_at => '2001-01-01')},
 	q{SELECT canopy_summit.add_column('policy', 'code', 'pg_catalog.text', false)},
-	q{SELECT %s.canopy_remap()},
+	q{SET client_min_messages = warning; SELECT %s.canopy_remap(); RESET client_min_messages},
+	q{CALL canopy_summit.run_tasks()},
+	q{SELECT what, state, done, total FROM canopy_summit.progress},
 	q{SELECT pull_id, policy_id, total_premium, expiry_date, code FROM canopy.policy ORDER BY 1, 2},
 	q{SELECT pull_id, version, is_current, is_data, code FROM canopy.policy_all ORDER BY 1, 2},
 	q{SELECT first_name, email, meta_data FROM canopy.pull ORDER BY 1, 2},
@@ -138,6 +140,7 @@ sub canaries
 	  qw(insurer_name last_outcome lease_id policy_type property_id source_table tenant_id unit_id);
 	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
 	  canopy_summit.job_status.operation canopy_summit.job_status.outcome canopy_summit.job_status.outcome_code
+	  canopy_summit.progress.problem canopy_summit.progress.server canopy_summit.progress.what
 	  canopy_summit.server_hold.reason canopy_summit.webhook_status.problem);
 	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
 

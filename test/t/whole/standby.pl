@@ -85,5 +85,7 @@ sub promoted
 	is( $standby->safe_psql('postgres', "SELECT version, changed FROM canopy_fetch_pull('$pull_id')"), '1|f',
 		'a fetch finds its pull');
 	is($standby->safe_psql('postgres', 'SELECT canopy_remap()'), '1', 'and writing works');
+	$standby->safe_psql('postgres', 'CALL canopy_summit.run_tasks()');
+	is($standby->safe_psql('postgres', 'SELECT state FROM canopy_summit.progress'), 'done', 'tasks are done');
 	return;
 }

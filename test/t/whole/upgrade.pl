@@ -40,6 +40,10 @@ sub fill
 		SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "later"}', run_at => now() + interval '1 day');
 		INSERT INTO canopy_summit.retention_rule VALUES ('job', '30 days');
 		SELECT canopy_summit.add_column('policy', 'code', 'text');
+		INSERT INTO canopy_summit.task (task_id, what, args, state, done, started_at, started_by, started_by_oid,
+			updated_at, instance)
+		VALUES (nextval('canopy_summit.task_id_seq'), 'remap', '{}', 'running', 1, now(), 'x', 1, now(), 3);
+		INSERT INTO canopy_summit.task_part VALUES (1, nextval('canopy_summit.task_part_seq'), '{}', now(), 0);
 		INSERT INTO summit.minimisation_rule (rule_id, kind, pattern, example, comment)
 		VALUES ('own', 'account', '\mXY\d{6}\M', 'XY123456', 'of this firm');
 		INSERT INTO summit.upload (upload_id, server, owner, status, uploaded_at)
