@@ -82,6 +82,7 @@ static void
 task_kinds_register(void)
 {
 	remap_register();
+	retention_kind_register();
 }
 
 /* What the receiver answers. */

@@ -1,86 +1,204 @@
 /*
  * retention.c
- *	  What retention rules let go.
+ *	  What retention rules let go: a task, which is there while there is something to do.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/jsonb_build.h"
+#include "base/jsonb_get.h"
+#include "engine/engine.h"
+#include "engine/privilege.h"
 #include "engine/statement.h"
 #include "job/retention.h"
 #include "process/chore.h"
+#include "task/task.h"
 
-#define RETENTION_CHUNK 20000 /* jobs, and webhooks, looked at at once */
-#define RETENTION_AGAIN 1000  /* ms until the next look while there is more to do */
+#define RETENTION "retention"
 
-static Statement find_rules = {0, {0}, "SELECT FROM canopy_summit.retention_rule LIMIT 1"};
+#define CHUNK "5000" /* jobs, and webhooks, looked at at once */
 
-/* The oldest jobs from a key on; what is finished for long enough goes, with all that belongs to it. */
-static Statement retain = {
-	2,
-	{INT8OID, INT4OID},
-	"WITH chunk AS MATERIALIZED ("
-	" SELECT j.job_id, j.finished_at FROM canopy_summit.job j WHERE j.job_id > $1"
-	" ORDER BY j.job_id LIMIT $2),"
-	" old AS (SELECT c.job_id, w.what FROM chunk c JOIN canopy_summit.retention_rule w"
-	"  ON w.what IN ('job', 'job_response') AND c.finished_at < now() - w.keep),"
-	" response AS (DELETE FROM canopy_summit.job_response r USING old"
-	"  WHERE r.job_id = old.job_id),"
-	" attempt AS (DELETE FROM canopy_summit.job_attempt a USING old"
-	"  WHERE a.job_id = old.job_id AND old.what = 'job'),"
-	" gone AS (DELETE FROM canopy_summit.job j USING old"
-	"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"
-	" SELECT max(job_id), count(*), (SELECT count(*) FROM gone) FROM chunk"};
+PG_FUNCTION_INFO_V1(canopy_summit_apply_retention);
+
+/* What there are rules for. */
+typedef struct Subject
+{
+	const char *name;
+	Statement is_due; /* a row if anything would go */
+	Statement let_go; /* of a part's position: how many rows are gone, the next position or NULL */
+} Subject;
+
+/* The oldest jobs; what is finished for long enough goes, with all that belongs to it. */
+#define JOBS_AFTER(key)                                                                   \
+	"WITH chunk AS MATERIALIZED (SELECT j.job_id, j.finished_at FROM canopy_summit.job j" \
+	" WHERE j.job_id > " key " ORDER BY j.job_id LIMIT " CHUNK "),"                       \
+	" old AS (SELECT c.job_id, w.what FROM chunk c JOIN canopy_summit.retention_rule w"   \
+	"  ON w.what IN ('job', 'job_response') AND c.finished_at < now() - w.keep"           \
+	"  AND (w.what = 'job' OR EXISTS (SELECT FROM canopy_summit.job_response r WHERE r.job_id = c.job_id)))"
 
 /*
  * The oldest applied webhooks, but none that may still come again: then it would
  * be a new one.  Neither provider retries, and no tolerance reaches, that far back.
  */
-static Statement retain_webhooks = {
-	1,
-	{INT4OID},
-	"DELETE FROM canopy_summit.webhook w"
-	" WHERE w.webhook_id IN (SELECT o.webhook_id"
-	"  FROM canopy_summit.retention_rule r, LATERAL (SELECT i.webhook_id"
-	"   FROM canopy_summit.webhook i"
-	"   WHERE i.received_at < now() - greatest(r.keep, interval '26 hours')"
-	"   AND i.state = 'applied' ORDER BY i.received_at LIMIT $1) AS o"
-	"  WHERE r.what = 'webhook') AND w.state = 'applied'"};
+#define OLD_WEBHOOKS                                                                                     \
+	"WITH old AS (SELECT o.webhook_id FROM canopy_summit.retention_rule r, LATERAL (SELECT i.webhook_id" \
+	"  FROM canopy_summit.webhook i"                                                                     \
+	"  WHERE i.received_at < now() - greatest(r.keep, interval '26 hours')"                              \
+	"  AND i.state = 'applied' ORDER BY i.received_at LIMIT " CHUNK                                      \
+	") AS o WHERE r.what = 'webhook')"
 
-/* Let go what the rules say, a chunk at a time. */
-static TimestampTz
-retention_run(TimestampTz now)
+#define OLD_TASKS                                                                                 \
+	"WITH old AS (SELECT t.task_id FROM canopy_summit.task t JOIN canopy_summit.retention_rule r" \
+	" ON r.what = 'task' AND t.finished_at < now() - r.keep)"
+
+/* clang-format off */
+static Subject subjects[] = {
+	{"job", {.sql = JOBS_AFTER("0") " SELECT FROM old LIMIT 1"},
+		{1, {JSONBOID}, JOBS_AFTER("($1 ->> 'after')::bigint") ","
+		" response AS (DELETE FROM canopy_summit.job_response r USING old WHERE r.job_id = old.job_id RETURNING 1),"
+		" attempt AS (DELETE FROM canopy_summit.job_attempt a USING old"
+		"  WHERE a.job_id = old.job_id AND old.what = 'job'),"
+		" gone AS (DELETE FROM canopy_summit.job j USING old"
+		"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"
+		" SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM response),"
+		"  CASE WHEN count(*) = " CHUNK " AND EXISTS (SELECT FROM old)"
+		"   THEN jsonb_set($1, '{after}', to_jsonb(max(job_id))) END FROM chunk"}},
+	{"webhook", {.sql = OLD_WEBHOOKS " SELECT FROM old LIMIT 1"},
+		{1, {JSONBOID}, OLD_WEBHOOKS ","
+		" gone AS (DELETE FROM canopy_summit.webhook w USING old"
+		"  WHERE w.webhook_id = old.webhook_id AND w.state = 'applied' RETURNING 1)"
+		" SELECT count(*), CASE WHEN count(*) = " CHUNK " THEN $1 END FROM gone"}},
+	{"task", {.sql = OLD_TASKS " SELECT FROM old LIMIT 1"},
+		{1, {JSONBOID}, OLD_TASKS ","
+		" part AS (DELETE FROM canopy_summit.task_part p USING old WHERE p.task_id = old.task_id),"
+		" gone AS (DELETE FROM canopy_summit.task t USING old WHERE t.task_id = old.task_id RETURNING 1)"
+		" SELECT count(*), NULL::jsonb FROM gone"}},
+};
+/* clang-format on */
+
+static Statement find_rules = {.sql = "SELECT FROM canopy_summit.retention_rule LIMIT 1"};
+
+/* One that is under way, or has failed lately. */
+static Statement find_task = {
+	.sql = "SELECT FROM canopy_summit.task t WHERE t.what = '" RETENTION "'"
+		   " AND t.instance = canopy_summit.instance()"
+		   " AND (t.finished_at IS NULL OR t.finished_at > now() - interval '1 hour') LIMIT 1"};
+
+static Statement add_part = {
+	2,
+	{INT8OID, TEXTOID},
+	"INSERT INTO canopy_summit.task_part (task_id, part, position, not_before, failures)"
+	" VALUES ($1, nextval('canopy_summit.task_part_seq'),"
+	" jsonb_build_object('subject', $2, 'after', 0), now(), 0)"};
+
+/* Whether a rule would let something go. */
+static bool
+subject_is_due(Subject *subject)
 {
-	static int64 cursor = 0;
-	Datum arguments[2] = {Int64GetDatum(cursor), Int32GetDatum(RETENTION_CHUNK)};
-	Record record;
-	bool more;
-	int64 last;
-	int64 looked_at;
-	int64 gone;
-
-	if (statement_run(&find_rules, NULL, NULL) == 0)
-		return DT_NOEND;
-	(void) statement_run(&retain, arguments, NULL);
-	record = statement_record(0);
-	last = record_int64(&record);
-	looked_at = record_int64(&record);
-	gone = record_int64(&record);
-	cursor = looked_at < RETENTION_CHUNK ? 0 : last;
-	more = statement_run(&retain_webhooks, &arguments[1], NULL) == RETENTION_CHUNK;
-	return more || (gone > 0 && cursor != 0) ? TimestampTzPlusMilliseconds(now, RETENTION_AGAIN)
-											 : DT_NOEND;
+	return statement_run(&subject->is_due, NULL, NULL) > 0;
 }
 
-/* From _PG_init(): somebody may have locked what is old, or the rules, and this should keep nobody waiting. */
+/* Start the task for a role, if there is something to do and nobody does it.  Returns its task_id, or 0. */
+static int64
+retention_start(Oid role)
+{
+	JsonBuilder args = {0};
+	bool is_due = false;
+
+	if (statement_run(&find_rules, NULL, NULL) == 0 || statement_run(&find_task, NULL, NULL) > 0)
+		return 0;
+	for (int i = 0; i < lengthof(subjects) && !is_due; i++)
+		is_due = subject_is_due(&subjects[i]);
+	if (!is_due)
+		return 0;
+	builder_begin_object(&args);
+	return task_start(RETENTION, NULL, InvalidOid, builder_finish_object(&args), role);
+}
+
+/* A part for each subject of which something goes. */
+static void
+parts_make(TaskPart *part)
+{
+	for (int i = 0; i < lengthof(subjects); i++)
+		if (subject_is_due(&subjects[i]))
+			(void) statement_run(&add_part,
+								 (Datum[]){Int64GetDatum(part->task_id),
+										   CStringGetTextDatum(subjects[i].name)},
+								 NULL);
+}
+
+/* The first batch makes parts, each other lets some of its subject go. */
+static void
+retention_batch(TaskPart *part)
+{
+	const char *name = part->position ? json_text_field(part->position, "subject") : NULL;
+
+	if (name == NULL)
+		parts_make(part);
+	for (int i = 0; i < lengthof(subjects) && name != NULL; i++)
+	{
+		Datum position = JsonbPGetDatum(part->position);
+		Record record;
+
+		if (strcmp(subjects[i].name, name) != 0)
+			continue;
+		(void) statement_run(&subjects[i].let_go, &position, NULL);
+		record = statement_record(0);
+		part->done = record_int64(&record);
+		part->next = record_json(&record);
+	}
+}
+
+/* Chore: see whether there is something to do. */
+static TimestampTz
+retention_look(TimestampTz now)
+{
+	(void) retention_start(privilege_extension_owner());
+	return DT_NOEND;
+}
+
+/* From _PG_init(): somebody may have locked what is old, or the rules, and looking should keep nobody waiting. */
 void
 retention_register(void)
 {
-	static Chore retention = {.name = "removing what is old",
-							  .run = retention_run,
-							  .at_scan = true,
-							  .gives_way = true};
+	static Chore look = {.name = "looking for what is old",
+						 .run = retention_look,
+						 .at_scan = true,
+						 .gives_way = true};
 
-	chore_register(&retention);
+	chore_register(&look);
+}
+
+/* From _PG_init(). */
+void
+retention_kind_register(void)
+{
+	static TaskKind retention = {.what = RETENTION,
+								 .batch = retention_batch,
+								 .leaves_nothing = true};
+
+	task_kind_register(&retention);
+}
+
+/* canopy_summit.apply_retention() -> bigint: starts the task; NULL if there is nothing to do, or somebody does it */
+Datum
+canopy_summit_apply_retention(PG_FUNCTION_ARGS)
+{
+	Oid role = GetUserId();
+	Engine engine;
+	int64 task_id;
+
+	PreventCommandIfReadOnly("apply_retention()");
+	engine_begin(&engine);
+	task_id = retention_start(role);
+	engine_end(&engine);
+	if (task_id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(task_id);
 }

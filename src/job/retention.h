@@ -8,5 +8,6 @@
 #include "postgres.h"
 
 extern void retention_register(void);
+extern void retention_kind_register(void);
 
 #endif /* CANOPY_SUMMIT_JOB_RETENTION_H */

@@ -178,7 +178,13 @@ END;
 COMMENT ON FUNCTION canopy_summit.arm() IS
 	'adopts the unfinished jobs that another instance enqueued, by the names of their servers and roles, or that a promotion left waiting: this database sends them from now on; those whose server or role is not here wait; returns how many; and unfinished tasks';
 
+CREATE FUNCTION canopy_summit.apply_retention() RETURNS bigint
+AS 'MODULE_PATHNAME', 'canopy_summit_apply_retention'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION canopy_summit.apply_retention() IS
+	'has deleted what the rules of canopy_summit.retention_rule let go; returns a task_id, NULL if there is nothing to do or it is being done; workers do this by themselves';
+
 SELECT canopy_summit.allow('fetcher', 'function', 'wait_for_job');
-SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm wait_for_job explain_job');
+SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm apply_retention wait_for_job explain_job');
 SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.server_hold canopy_summit.retention_rule');
 SELECT canopy_summit.allow('operator admin', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE');

@@ -151,11 +151,11 @@ CREATE TABLE canopy_summit.instance_state (
 COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
 
 CREATE TABLE canopy_summit.retention_rule (
-	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response', 'webhook')),
+	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response', 'webhook', 'task')),
 	keep interval NOT NULL CHECK (keep >= interval '0')
 );
 COMMENT ON TABLE canopy_summit.retention_rule IS
-	'how long finished jobs (with attempts and responses), only their responses, or applied webhooks are kept; without a row, for ever; webhooks at least 26 hours, in which they may come again';
+	'how long finished jobs (with attempts and responses), only their responses, applied webhooks, or tasks that are done or have failed, are kept; without a row, for ever; webhooks at least 26 hours, in which they may come again';
 
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.epoch_seq', '');

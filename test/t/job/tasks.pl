@@ -27,6 +27,7 @@ subtest 'without workers' => \&called;
 subtest 'waiting' => \&waiting;
 subtest 'levels' => \&levels;
 subtest 'of another instance' => \&unarmed;
+subtest 'retention' => \&retention;
 done_testing();
 
 sub refused
@@ -129,5 +130,39 @@ sub unarmed
 	is(query($node, $open), 2, 'it is adopted beside one that waits here');
 	query($node, 'CALL canopy_summit.run_tasks()');
 	is(query($node, $open), 0, 'and done');
+	return;
+}
+
+# There while there is something to do, in more than one batch.
+sub retention
+{
+	my $rows = q{SELECT count(*) FROM canopy_summit.job};
+	my $tasks = q{SELECT count(*) FROM canopy_summit.progress WHERE what = 'retention'};
+
+	query($node, <<~'SQL');
+		INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state,
+			instance, fence, attempts, enqueued_at, finished_at)
+		SELECT nextval('canopy_summit.job_id_seq'), 'canopy', 'get-carriers', '{}', 5, now(), 1, 'postgres', 'failed',
+			canopy_summit.instance(), 1, 1, now(), CASE n WHEN 7000 THEN now() ELSE now() - interval '2 days' END
+		FROM generate_series(1, 7000) n;
+		UPDATE canopy_summit.task SET finished_at = now() - interval '2 days' WHERE task_id = (
+			SELECT min(task_id) FROM canopy_summit.task);
+		SQL
+	my $finished = query($node, 'SELECT count(*) FROM canopy_summit.progress');
+	is(query($node, 'SELECT canopy_summit.apply_retention() IS NULL'), 't', 'without a rule there is nothing to do');
+	query(
+		$node,
+		q{INSERT INTO canopy_summit.retention_rule VALUES ('job', '1 day'), ('webhook', '1 day'), ('task', '1 day')});
+	my $task = query($node, 'SET ROLE operates; SELECT canopy_summit.apply_retention()');
+	is(query($node, 'SELECT canopy_summit.apply_retention() IS NULL'), 't', 'it is not started twice');
+	is( query($node, "SELECT what, state, started_by FROM canopy_summit.progress WHERE task_id = $task"),
+		'retention|waiting|operates', 'it is there while there is something to do');
+	query($node, 'CALL canopy_summit.run_tasks()');
+	is(query($node, $rows), 1, 'what is old is gone');
+	is(query($node, $tasks), 0, 'and so is the task');
+	is(query($node, 'SELECT count(*) FROM canopy_summit.progress'), $finished - 1, 'and an old one that was done');
+	is(query($node, 'SELECT canopy_summit.apply_retention() IS NULL'), 't', 'then there is nothing to do');
+	is( scalar sqlstate_of($node, 'SET ROLE somebody; SELECT canopy_summit.apply_retention()'), '42501',
+		'nobody else may ask for it');
 	return;
 }
