@@ -58,7 +58,7 @@ BEGIN ATOMIC
 		SELECT o.option_name AS name, o.option_value AS value
 		FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = want_files.server),
 	choice AS (
-		SELECT c.value, regexp_split_to_array(trim(c.value), '\s*,\s*') AS items FROM (
+		SELECT c.value, regexp_split_to_array(trim(c.value), '[[:space:]]*,[[:space:]]*') AS items FROM (
 			SELECT coalesce(want_files.which, (SELECT o.value FROM option o WHERE o.name = 'download_documents'
 				AND EXISTS (SELECT FROM canopy_summit.pull p
 					WHERE p.server = want_files.server AND p.pull_id = want_files.pull_id AND p.status = 'SUCCESS'))) AS value) AS c),
@@ -66,7 +66,7 @@ BEGIN ATOMIC
 		INSERT INTO canopy_summit.document_file AS h (server, kind, owner_id, file_id, state)
 		SELECT DISTINCT want_files.server, f.kind, f.owner_id, f.file_id, 'wanted'
 		FROM choice c JOIN canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
-			ON CASE WHEN c.value ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$' THEN f.kind <> 'policy_form' ELSE f.type = ANY (c.items) END
+			ON CASE WHEN c.value ~* '^ *(t|tr|tru|true|y|ye|yes|on|1) *$' THEN f.kind <> 'policy_form' ELSE f.type = ANY (c.items) END
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
 			WHERE want_files.again AND h.state <> 'here'
 		RETURNING kind, owner_id, file_id)

@@ -102,6 +102,7 @@ my %refusals = (
 		INSERT INTO canopy_summit.job (server, operation, body)
 		VALUES ('canopy', 'post-idv', '{"mfaValue": "CANARY"}')
 		SQL
+	fetch_document => [qq{SELECT canopy_fetch_document('CANARY', 'CANARY', server => $nowhere)}],
 	fetch_pull => [qq{SELECT canopy_fetch_pull('CANARY', server => $nowhere)}],
 	store_pull => [
 		q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
@@ -155,8 +156,9 @@ is_deeply(
 			AND (f.prorettype = 'trigger'::regtype OR f.pronamespace = e.extnamespace OR f.proname LIKE '%validator'
 				OR f.oid::regprocedure::text IN (SELECT object FROM canopy_summit.access_rules()
 					WHERE level NOT IN ('admin', 'operator')))
-			-- A pull's id and a server's name are no secrets, and no HTML fails.
-			AND f.proname NOT IN ('canopy_archive_pull', 'server_name', 'sanitize_html')
+			-- A pull's id, a server's name and types of documents are no secrets; no HTML fails, nor what is kept.
+			AND f.proname NOT IN ('canopy_archive_pull', 'canopy_enqueue_documents', 'server_name', 'sanitize_html')
+			AND f.proname NOT LIKE 'stored\_%'
 		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');
 for my $function (sort keys %refusals)
