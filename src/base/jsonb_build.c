@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #include "base/jsonb_build.h"
 
@@ -63,6 +65,32 @@ builder_add_boolean(JsonBuilder *builder, const char *key, bool boolean)
 	JsonbValue value = {.type = jbvBool, .val.boolean = boolean};
 
 	builder_add(builder, &name, &value);
+}
+
+/* Add a member that is a number. */
+void
+builder_add_integer(JsonBuilder *builder, const char *key, int64 value)
+{
+	JsonbValue name = text_value(key);
+	JsonbValue number = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
+
+	builder_add(builder, &name, &number);
+}
+
+/* Add a member that is a time as the APIs write it, in UTC with milliseconds.  Errors: 22008 it is not finite. */
+void
+builder_add_moment(JsonBuilder *builder, const char *key, TimestampTz moment)
+{
+	struct pg_tm tm;
+	fsec_t fraction;
+
+	if (TIMESTAMP_NOT_FINITE(moment) || timestamp2tm(moment, NULL, &tm, &fraction, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	builder_add_text(builder, key,
+					 psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon,
+							  tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+							  (int) (fraction / 1000)));
 }
 
 /* Put what an iterator has given, perhaps changed. */

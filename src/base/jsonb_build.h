@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 /* A document on its way; {0} is the beginning.  PostgreSQL 19 has a state of its own for that. */
 typedef struct JsonBuilder
@@ -27,6 +28,8 @@ extern void builder_put(JsonBuilder *builder, JsonbIteratorToken token, const Js
 extern void builder_put_text(JsonBuilder *builder, JsonbIteratorToken token, const char *text);
 extern void builder_add(JsonBuilder *builder, const JsonbValue *key, const JsonbValue *value);
 extern void builder_add_text(JsonBuilder *builder, const char *key, const char *text);
+extern void builder_add_integer(JsonBuilder *builder, const char *key, int64 value);
+extern void builder_add_moment(JsonBuilder *builder, const char *key, TimestampTz moment);
 extern void builder_add_boolean(JsonBuilder *builder, const char *key, bool boolean);
 extern void builder_copy(JsonBuilder *builder, JsonbIteratorToken token, const JsonbValue *value);
 extern JsonbValue *builder_value(const JsonBuilder *builder);

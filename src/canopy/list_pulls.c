@@ -120,20 +120,6 @@ list_take_page(Listing *listing, Jsonb *page, int *fresh)
 	return count;
 }
 
-/* A moment as the API wants it, in UTC with milliseconds. */
-static const char *
-iso_moment(TimestampTz moment)
-{
-	struct pg_tm tm;
-	fsec_t fraction;
-
-	if (TIMESTAMP_NOT_FINITE(moment) || timestamp2tm(moment, NULL, &tm, &fraction, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (fraction / 1000));
-}
-
 /* The parameters of one page. */
 static Jsonb *
 list_params(FunctionCallInfo fcinfo, int limit, int offset)
@@ -143,9 +129,9 @@ list_params(FunctionCallInfo fcinfo, int limit, int offset)
 
 	for (int i = 0; i < lengthof(names); i++)
 		if (!PG_ARGISNULL(i))
-			builder_add_text(&builder, names[i], iso_moment(PG_GETARG_TIMESTAMPTZ(i)));
-	builder_add_text(&builder, "limit", psprintf("%d", limit));
-	builder_add_text(&builder, "offset", psprintf("%d", offset));
+			builder_add_moment(&builder, names[i], PG_GETARG_TIMESTAMPTZ(i));
+	builder_add_integer(&builder, "limit", limit);
+	builder_add_integer(&builder, "offset", offset);
 	return builder_finish_object(&builder);
 }
 

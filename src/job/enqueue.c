@@ -112,7 +112,8 @@ enqueue_fill_engine(NewRow *row, const Connection *connection)
 {
 	static const char *const empty[] = {"epoch",       "lease_until", "first_sent_at",
 										"finished_at", "outcome",     "outcome_code",
-										"reconciles",  "follows",     "outcome_status"};
+										"reconciles",  "follows",     "outcome_status",
+										"task_id"};
 
 	new_row_put(row, "owner",
 				DirectFunctionCall1(namein,

@@ -49,7 +49,8 @@ typedef struct JobHandler
 	/* Milliseconds until the next attempt, of which `attempts` have failed; the usual schedule if it is NULL. */
 	int64 (*retry_delay)(int attempts, long retry_after);
 
-	bool stores_answer; /* its effect does, and job_response need not */
+	bool stores_answer;         /* its effect does, and job_response need not */
+	bool stores_answer_of_task; /* the same, of a job that is part of a task */
 } JobHandler;
 
 extern void handler_register(const JobHandler *handler);

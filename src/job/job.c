@@ -47,7 +47,7 @@ enum
 #define CLAIMED_COLUMNS                                                                               \
 	"j.job_id, j.fence, j.server_oid, j.owner_oid, j.server, j.operation, j.params, j.body, j.owner," \
 	" j.attempts, j.max_attempts, j.run_at, j.first_sent_at, j.priority, j.ordering_key IS NOT NULL," \
-	" j.dedupe_key IS NOT NULL, j.reconciles, j.request_hash"
+	" j.dedupe_key IS NOT NULL, j.reconciles, j.task_id, j.request_hash"
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
@@ -226,6 +226,7 @@ job_read(Record record)
 	job->has_ordering_key = record_boolean(&record);
 	job->has_dedupe_key = record_boolean(&record);
 	job->reconciles = record_int64(&record);
+	job->task_id = record_int64(&record);
 	hash = record_bytes(&record);
 	if (hash != NULL && VARSIZE_ANY_EXHDR(hash) == DIGEST_LENGTH)
 		job->request_hash = memcpy(palloc(DIGEST_LENGTH), VARDATA_ANY(hash), DIGEST_LENGTH);

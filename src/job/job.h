@@ -47,6 +47,7 @@ typedef struct Job
 	bool has_ordering_key;
 	bool has_dedupe_key;
 	int64 reconciles; /* 0 = none */
+	int64 task_id;    /* of what it is a part; 0 = none */
 } Job;
 
 typedef enum JobState

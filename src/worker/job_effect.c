@@ -25,9 +25,11 @@ void
 effect_keep_answer(Flight *flight)
 {
 	const Operation *operation = flight->job->operation;
+	const JobHandler *handler = handler_find(operation);
 	Settlement *settlement = &flight->settlement;
 
-	if (handler_find(operation)->stores_answer && !flight->is_quarantined)
+	if ((handler->stores_answer || (handler->stores_answer_of_task && flight->job->task_id != 0)) &&
+		!flight->is_quarantined)
 		return;
 	settlement->kept = answer_json(settlement->answer);
 	if (operation->flags & OPERATION_SECRET)

@@ -77,4 +77,4 @@ SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job_status canopy
 -- All but what is sent, which may be personal.
 SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.job',
 	'SELECT (job_id, server, operation, priority, run_at, max_attempts, owner, state, instance, fence, attempts, epoch, '
-		'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid)');
+		'lease_until, first_sent_at, reconciles, follows, enqueued_at, finished_at, outcome, outcome_code, outcome_status, server_oid, owner_oid, task_id)');

@@ -43,7 +43,8 @@ CREATE TABLE canopy_summit.job (
 	outcome_code text,
 	outcome_status integer,
 	server_oid oid,
-	owner_oid oid
+	owner_oid oid,
+	task_id bigint
 );
 CREATE UNIQUE INDEX job_key ON canopy_summit.job (job_id);
 ALTER TABLE canopy_summit.job REPLICA IDENTITY USING INDEX job_key;
@@ -81,6 +82,7 @@ COMMENT ON COLUMN canopy_summit.job.lease_until IS 'a claim that is older is tak
 COMMENT ON COLUMN canopy_summit.job.request_hash IS 'SHA-256 of what is sent, of uploads';
 COMMENT ON COLUMN canopy_summit.job.reconciles IS 'the in-doubt job whose effect this one looks up';
 COMMENT ON COLUMN canopy_summit.job.follows IS 'the upload''s job whose end this one asks for';
+COMMENT ON COLUMN canopy_summit.job.task_id IS 'the task whose work it is, such as a page of a sync';
 COMMENT ON COLUMN canopy_summit.job.outcome IS 'what came of the last attempt, or why it was not sent';
 COMMENT ON COLUMN canopy_summit.job.outcome_code IS 'error code of the API, or of the engine in lower case';
 

@@ -124,6 +124,7 @@ sub make_source
 				7, 'ordered', 'once', 'key ' || state, 'role "r"', state, canopy_summit.instance(), 2, 1, 3, now(),
 					now(), '\\x00ff', 1, 2, now(), now(), E'a\\tb\\\\N', 'code', 503
 			FROM unnest(enum_range(NULL::canopy_summit.job_state)) AS state;
+		UPDATE canopy_summit.job SET task_id = 7;
 		INSERT INTO canopy_summit.job_attempt
 		SELECT job_id, fence, 3, '2026-01-02 03:04:05.000006Z', fence > 0, E'it''s \\\\.', 200, 'code', 1, 2, 3, 4,
 			5, 6, 7

@@ -1,0 +1,203 @@
+# Does a sync find every pull whose webhook was lost, whatever becomes of its pages, its worker, or the listing
+# meanwhile?
+use strict;
+use warnings;
+
+use CanopyJobs;
+use CanopyTest;
+use JSON::PP ();
+use Test::More;
+
+test_seed();
+my $sandbox = start_sandbox();
+my $node = new_worker_node(conf => "canopy_summit.worker_idle_timeout = 5min\n");
+my $lost = scaled(500);
+my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
+my $count = 0;
+
+create_canopy_server($node, $sandbox);
+subtest 'webhooks that were lost' => \&lost_webhooks;
+subtest 'what has changed' => \&changed;
+subtest 'a listing that shrinks' => \&shrinks;
+subtest 'a listing that repeats itself' => \&repeats;
+subtest 'a page that fails' => \&fails;
+subtest 'a page that is too large' => \&too_large;
+subtest 'a worker that is killed' => \&killed;
+subtest 'who may, and what not' => \&refused;
+done_testing();
+
+# So many new pulls that nobody is told of; their ids.
+sub add_pulls
+{
+	my ($number) = @_;
+	my @ids = map { sprintf 'lost-%04d', ++$count } 1 .. $number;
+	for my $id (@ids)
+	{
+		$template->{pull_id} = $id;
+		$template->{account_identifier} = "account of $id";
+		$sandbox->put_pull($id, $template);
+	}
+	return @ids;
+}
+
+# The pulls that the API has and we have not.
+sub missing
+{
+	my %stored = map { ($_ => 1) } split /\n/, query($node, 'SELECT pull_id FROM canopy_summit.pull_state');
+	return grep { !$stored{$_} } map { $_->{pull_id} } @{ $sandbox->control(GET => 'pulls')->{pulls} };
+}
+
+sub sync { my ($since) = @_; return query($node, 'SELECT * FROM canopy_sync_pulls(' . ($since // '') . ')') }
+
+# "state|problem|found|enqueued" of the newest sync.
+sub progress
+{
+	return query($node, <<~'SQL');
+		SELECT t.state, t.problem, t.done, t.position ->> 'enqueued' FROM canopy_summit.task t
+		WHERE t.what = 'sync' ORDER BY t.task_id DESC LIMIT 1
+		SQL
+}
+
+sub lost_webhooks
+{
+	add_pulls($lost);
+	my $all = missing();
+	like(sync(), qr/^0\|0\|\d+$/, 'a sync begins with a job');
+	all_settled($node);
+	is_deeply([ missing() ], [], "all of $all pulls are found and fetched");
+	is(progress(), "done||$all|$all", '… which its task says');
+	is(query($node, q{SELECT count(*) FROM canopy_summit.pull_version WHERE version > 1}), 0, 'each was stored once');
+	is(query($node, q{SELECT count(*) FROM canopy_summit.job_response}), 0, 'no page is kept with its job');
+	sync();
+	all_settled($node);
+	is(progress(), "done||$all|0", 'the next one finds nothing to fetch');
+	is( query(
+			$node, q{SELECT done, state FROM canopy_summit.progress WHERE what = 'sync' ORDER BY task_id DESC LIMIT 1}),
+		"$all|done",
+		'operators see it');
+	return;
+}
+
+sub changed
+{
+	$sandbox->control(PATCH => 'pull/lost-0001', { status => 'ERROR' });
+	$sandbox->control(PATCH => 'pull/lost-0002', { is_archived => JSON::PP::true() });
+	sync();
+	all_settled($node);
+	like(progress(), qr/\|2$/, 'pulls in another state are fetched again');
+	is( query($node, q{SELECT status FROM canopy.pull_all WHERE pull_id = 'lost-0001'}), 'ERROR',
+		'their state is known then');
+	my $before = $count;
+	add_pulls(1);
+	sync(q{now() + interval '1 h'});
+	all_settled($node);
+	is(progress(), 'done||0|0', 'what is older than it should be is not found');
+	sync();
+	all_settled($node);
+	is_deeply([ missing() ], [], 'else it is');
+	return;
+}
+
+# The job of a sync that waits at its second page, and the fault it waits at.
+sub at_second_page
+{
+	my $fault = $sandbox->hold(match => { path => '/pulls\?.*offset=(?!0)' });
+	sync();
+	wait_until('the second page is asked for', sub { $sandbox->waiting($fault) });
+	return $fault;
+}
+
+sub shrinks
+{
+	my @new = add_pulls(60);
+	my $fault = at_second_page();
+	my @listed = map { $_->{pull_id} } @{ $sandbox->control(GET => 'pulls')->{pulls} };
+	$sandbox->delete_pull($_) for @listed[ 0 .. 29 ], @listed[ -30 .. -1 ];
+	$sandbox->clear($fault);
+	all_settled($node);
+	is_deeply([ missing() ], [], 'what moved up is found all the same');
+	like(progress(), qr/^done\|\|/, 'the sync ends');
+	return;
+}
+
+sub repeats
+{
+	add_pulls(60);
+	my @same = map { { pull_id => "same-$_", status => 'SUCCESS' } } 1 .. 50;
+	$sandbox->arm(
+		match => { path => '/pulls\?' }, times => undef,
+		fault => { kind => 'body', body => { total_pulls => 50, pulls => \@same } });
+	sync();
+	wait_until('it is seen', sub { progress() =~ /^failed/ });
+	like(progress(), qr/again and again/, 'a server that lists the same for ever is not followed');
+	$sandbox->clear;
+	all_settled($node);
+	sync();
+	all_settled($node);
+	is_deeply([ missing() ], [], 'asked again, it goes on');
+	return;
+}
+
+sub fails
+{
+	add_pulls(60);
+	$sandbox->arm(
+		match => { path => '/pulls\?.*offset=(?!0)' },
+		fault => { kind => 'status', status => 400, body => { error => 'VALIDATION_ERROR' } });
+	sync();
+	all_settled($node);
+	like(progress(), qr/^failed\|server answered 400 VALIDATION_ERROR\|/, 'a page that is refused stops it');
+	$sandbox->clear_log;
+	sync();
+	all_settled($node);
+	my ($first) = grep { $_->{path} =~ /offset=/ } $sandbox->log;
+	unlike($first->{path}, qr/offset=0/, 'called again, it goes on where it was');
+	is_deeply([ missing() ], [], '… and finds all');
+	return;
+}
+
+sub too_large
+{
+	add_pulls(60);
+	query($node, q{ALTER SYSTEM SET canopy_summit.max_response_size = '400kB'});
+	$node->reload;
+	sync();
+	all_settled($node);
+	is_deeply([ missing() ], [], 'a page that is too large is asked for in parts');
+	like(progress(), qr/^done\|\|/, 'the sync ends');
+	query($node, q{ALTER SYSTEM RESET canopy_summit.max_response_size});
+	$node->reload;
+	return;
+}
+
+sub killed
+{
+	add_pulls(scaled(1000));
+	my $versions = query($node, 'SELECT count(*) FROM canopy_summit.pull_version');
+	my $expected = $versions + missing();
+	my $kills = 0;
+	sync();
+	for my $kill (1 .. scaled(50))
+	{
+		my $pid;
+		wait_until('a worker works, or all is done', sub { ($pid) = worker_pids($node); $pid || !missing() });
+		last unless $pid && missing();
+		select undef, undef, undef, rand 0.2;
+		$kills += kill TERM => $pid;
+	}
+	all_settled($node);
+	is_deeply([ missing() ], [], "after $kills ends of the worker, all are found");
+	is(query($node, 'SELECT count(*) FROM canopy_summit.pull_version'), $expected, '… and each stored once');
+	return;
+}
+
+sub refused
+{
+	query($node, q{CREATE ROLE nobody; CREATE ROLE fetches; SELECT canopy_summit.grant_access('fetches', 'fetcher')});
+	is(scalar sqlstate_of($node, 'SET ROLE nobody; SELECT canopy_sync_pulls()'), '42501', 'who has no level');
+	is( scalar sqlstate_of($node, 'SET ROLE fetches; SELECT canopy_sync_pulls()'), '42501',
+		'who has no right on the server');
+	is(scalar sqlstate_of($node, q{SELECT canopy_sync_pulls('infinity')}), '22008', 'a time that is none');
+	is(scalar sqlstate_of($node, q{SELECT canopy_sync_pulls(server => 'nothing')}), '42704', 'a server that is none');
+	return;
+}
