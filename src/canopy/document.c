@@ -71,8 +71,11 @@ static Statement statements[STATEMENT_COUNT] = {
 		JOB_WRITE_AFTER("operation, params, priority, run_at", "w.operation, w.params, " CppAsString2(FILE_PRIORITY) ", now()")
 		" FROM canopy_summit.job j"
 		" CROSS JOIN LATERAL canopy_summit.want_files("
-		"  canopy_summit.server_name(j.server_oid, j.server, j.instance), NULL, j.params ->> 'pullId', false) AS w"
-		" WHERE j.job_id = ANY ($1)"},
+		"  canopy_summit.server_name(j.server_oid, j.server, j.instance),"
+		"  canopy_summit.download_documents(canopy_summit.server_of(j.server_oid, j.server, j.instance)),"
+		"  j.params ->> 'pullId', false) AS w"
+		" WHERE j.job_id = ANY ($1) AND canopy_summit.download_documents("
+		"  canopy_summit.server_of(j.server_oid, j.server, j.instance)) IS NOT NULL"},
 };
 /* clang-format on */
 

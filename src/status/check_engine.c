@@ -194,6 +194,7 @@ check_webhook_secret(Examination *examination, const char **remark)
 	ErrorData *error = check_attempt(webhook_secrets_read, &reading);
 	const char *name = quote_identifier(GetUserNameFromId(role, false));
 	const char *server = quote_identifier(reading.server);
+	const char *statement;
 
 	/* Where somebody else's files are is not for the caller to know. */
 	if (error != NULL && !has_privs_of_role(GetUserId(), role))
@@ -206,16 +207,14 @@ check_webhook_secret(Examination *examination, const char **remark)
 		ReThrowError(error);
 	if (reading.source->secrets != NIL)
 		return FINDING_GOOD;
-	*remark = psprintf("to receive webhooks: ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD "
-					   "webhook_secret_file '/…');",
-					   name, server);
+	statement =
+		psprintf("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD webhook_secret_file '/…');",
+				 name, server);
 	if (receiver_is_ours())
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role %s has no webhook_secret for server %s", name, server),
-				 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (ADD webhook_secret_file "
-						 "'/…');",
-						 name, server)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role %s has no webhook_secret for server %s", name, server),
+						errhint("%s", statement)));
+	*remark = psprintf("to receive webhooks: %s", statement);
 	return FINDING_NONE;
 }
 

@@ -49,35 +49,39 @@ END;
 COMMENT ON FUNCTION canopy_summit.files_of_pull(text, text) IS
 	'files that a pull names, and how each is asked for; a policy form only once its PDF is available';
 
+CREATE FUNCTION canopy_summit.download_documents(server_oid oid) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT o.option_value FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o
+	WHERE s.oid = download_documents.server_oid AND o.option_name = 'download_documents';
+END;
+COMMENT ON FUNCTION canopy_summit.download_documents(oid) IS 'value of a server''s option download_documents; NULL if it is not set';
+
 CREATE FUNCTION canopy_summit.want_files(server text, which text, pull_id text, again boolean, OUT operation text, OUT params jsonb)
 RETURNS SETOF record
 LANGUAGE sql VOLATILE ROWS 10
 BEGIN ATOMIC
-	-- Without a choice that of the server, once the pull is complete. A server that may redirect nowhere is asked at the older routes.
-	WITH option AS (
-		SELECT o.option_name AS name, o.option_value AS value
-		FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = want_files.server),
-	choice AS (
-		SELECT c.value, regexp_split_to_array(trim(c.value), '[[:space:]]*,[[:space:]]*') AS items FROM (
-			SELECT coalesce(want_files.which, (SELECT o.value FROM option o WHERE o.name = 'download_documents'
-				AND EXISTS (SELECT FROM canopy_summit.pull p
-					WHERE p.server = want_files.server AND p.pull_id = want_files.pull_id AND p.status = 'SUCCESS'))) AS value) AS c),
+	WITH file AS MATERIALIZED (
+		SELECT f.* FROM canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
+		WHERE CASE WHEN want_files.which ~* '^ *(t|tr|tru|true|y|ye|yes|on|1) *$' THEN f.kind <> 'policy_form'
+				ELSE f.type = ANY (regexp_split_to_array(trim(want_files.which), ' *, *')) END
+			AND (want_files.again OR EXISTS (SELECT FROM canopy_summit.pull p
+				WHERE p.server = want_files.server AND p.pull_id = want_files.pull_id AND p.status = 'SUCCESS'))),
 	wanted AS (
 		INSERT INTO canopy_summit.document_file AS h (server, kind, owner_id, file_id, state)
-		SELECT DISTINCT want_files.server, f.kind, f.owner_id, f.file_id, 'wanted'
-		FROM choice c JOIN canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
-			ON CASE WHEN c.value ~* '^ *(t|tr|tru|true|y|ye|yes|on|1) *$' THEN f.kind <> 'policy_form' ELSE f.type = ANY (c.items) END
+		SELECT DISTINCT want_files.server, f.kind, f.owner_id, f.file_id, 'wanted' FROM file f
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
 			WHERE want_files.again AND h.state <> 'here'
 		RETURNING kind, owner_id, file_id)
-	SELECT CASE WHEN EXISTS (SELECT FROM option o WHERE o.name = 'download_hosts') THEN f.operation
+	-- A server that may redirect nowhere is asked at the older routes.
+	SELECT CASE WHEN EXISTS (SELECT FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o
+				WHERE s.srvname = want_files.server AND o.option_name = 'download_hosts') THEN f.operation
 			ELSE CASE f.kind WHEN 'document' THEN 'get-document-by-id' WHEN 'policy_form' THEN 'get-policy-form-by-id' ELSE f.operation END END,
 		f.params
-	FROM wanted w JOIN canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
-		ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
+	FROM wanted w JOIN file f ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
 END;
 COMMENT ON FUNCTION canopy_summit.want_files(text, text, text, boolean) IS
-	'notes which files of a pull are wanted, by a value of option download_documents or, if NULL, the server''s own; returns the jobs that bring those that nobody has asked for yet, or, if again, all that are not here';
+	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that nobody has asked for yet, or, if again, all that are not here';
 
 SELECT canopy_summit.define_view('canopy.document_file', obj_description('canopy_summit.document_file'::regclass, 'pg_class'), $view$
 SELECT f.server, canopy_summit.server_environment(f.server) AS environment, f.kind, f.owner_id, f.file_id, f.state, f.reason, f.media_type,
@@ -110,4 +114,4 @@ COMMENT ON FUNCTION @extschema@.canopy_document(text, text, name) IS 'the bytes 
 SELECT canopy_summit.allow('fetcher', 'function', 'canopy_fetch_document canopy_enqueue_documents');
 SELECT canopy_summit.allow('pii_reader', 'function', 'canopy_document');
 SELECT canopy_summit.allow('reader', 'function', 'stored_file');
-SELECT canopy_summit.allow('nobody', 'function', 'files_of_pull want_files');
+SELECT canopy_summit.allow('nobody', 'function', 'files_of_pull want_files download_documents');

@@ -93,8 +93,11 @@ sub kinds
 	like(files_of('user_consumer_data'), qr/^answer_file\|here\|clean\|\d+$/, 'what a consumer has uploaded');
 	fetch('user_good_auto_compliant', 'policy_check');
 	is(files_of('user_good_auto_compliant'), 'policy_check|here|clean|1', 'the PDF of a policy check');
+	query($node, "DELETE FROM canopy_summit.document_file WHERE kind = 'policy_check'");
+	fetch('user_good_auto_compliant', 'true');
+	like(files_of('user_good_auto_compliant'), qr/^policy_check\|here\|clean\|1$/m, 'which comes with all others, too');
 	fetch('user_good_home', 'policy_check');
-	is(files_of('user_good_home'), '', 'which only a pull with a check has');
+	is(files_of('user_good_home'), '', 'only a pull with a check has one');
 	return;
 }
 
