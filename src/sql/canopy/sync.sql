@@ -104,6 +104,7 @@ BEGIN ATOMIC
 	UPDATE canopy_summit.task t SET updated_at = clock_timestamp(),
 		position = CASE WHEN sync_fail.is_too_large THEN t.position || jsonb_build_object('limit', (t.position ->> 'limit')::integer / 2) ELSE t.position END,
 		state = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN 'running' ELSE 'failed' END::canopy_summit.task_state,
+		finished_at = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN NULL ELSE now() END,
 		problem = sync_fail.outcome
 	WHERE t.task_id = sync_fail.task_id AND t.state IN ('waiting', 'running') AND (t.position ->> 'job_id')::bigint = sync_fail.job_id
 	RETURNING CASE t.state WHEN 'running' THEN canopy_summit.sync_page(t.args, t.position) END;

@@ -147,6 +147,12 @@ sub fails
 	sync();
 	all_settled($node);
 	like(progress(), qr/^failed\|server answered 400 VALIDATION_ERROR\|/, 'a page that is refused stops it');
+	is( query(
+			$node,
+			q{SELECT count(*) FROM canopy_summit.task WHERE (state IN ('done', 'failed')) <> (finished_at IS NOT NULL)}
+		),
+		0,
+		'… which is its end, for retention');
 	$sandbox->clear_log;
 	sync();
 	all_settled($node);
