@@ -82,6 +82,10 @@ class WebhookTest(SandboxTest):
         counts = self.counts()
         return counts["waiting"] == counts["sending"] == 0
 
+    def wait_for_retries(self, count, after):
+        """Until so many deliveries wait for another attempt; before the first one, they are said to wait, too."""
+        self.wait_for(lambda: len(self.receiver.requests) == after and self.counts()["waiting"] == count)
+
     def wait_until_over(self):
         self.wait_for(self.is_over)
 
@@ -179,7 +183,7 @@ class Deliveries(WebhookTest):
         self.settings(scale=1, jitter="none")
         self.receiver.script.extend([500] * 3)
         numbers = [*self.post("COMPLETE", wait=False), *self.post("policy.lapsed", wait=False)]
-        self.wait_for(lambda: self.counts()["waiting"] == 2)
+        self.wait_for_retries(2, after=2)
         self.assertEqual([self.delivery(number)["next_delay"] for number in numbers], [61, 120])
         self.settings(scale=0.001)
         self.wait_until_over()
@@ -286,7 +290,7 @@ class Requests(WebhookTest):
         self.settings(scale=1)
         self.receiver.script.append(500)
         self.post("COMPLETE", wait=False)
-        self.wait_for(lambda: self.counts()["waiting"] == 1)
+        self.wait_for_retries(1, after=3)
         self.box.control("DELETE", "/webhook")
         self.settings(scale=0)
         self.assertEqual((sum(self.counts().values()), len(self.receiver.requests)), (0, 3))
@@ -410,7 +414,7 @@ class Registered(WebhookTest):
         self.settings(scale=1)
         self.receiver.script.append(500)
         self.box.control("POST", "/webhook", {"event": "policy.reinstated"})
-        self.wait_for(lambda: self.counts()["waiting"] == 1)
+        self.wait_for_retries(1, after=1)
         self.register("summit", secrets=["new"])
         self.settings(scale=0)
         self.wait_until_over()
