@@ -108,6 +108,9 @@ worker_work(Worker *worker, TimestampTz now)
 	volatile bool is_settling = true;
 
 	worker->concluded = NIL;
+	/* From here on: what changes after the transaction's snapshot it does not see, whenever it hears of it. */
+	worker->scan_wanted |= worker->catalogs_changed;
+	worker->catalogs_changed = false;
 	PG_TRY();
 	{
 		work_begin("settling jobs");

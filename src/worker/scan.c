@@ -47,5 +47,4 @@ worker_scan(Worker *worker, TimestampTz now)
 	worker->scan_at =
 		TimestampTzPlusMilliseconds(now, lanes_hold_credential(worker) ? HELD_INTERVAL
 																	   : scan_interval());
-	worker->catalogs_changed = false;
 }

@@ -255,7 +255,7 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 	if (is_quiet && worker->is_leaving && postponed_give_back(worker))
 		worker_leave(worker, WORKER_TURNED);
 	if (!is_quiet || worker->postponed != NIL || lanes_next(worker, now) != DT_NOEND ||
-		worker->scan_wanted || chores_next() != DT_NOEND)
+		worker->scan_wanted || worker->catalogs_changed || chores_next() != DT_NOEND)
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);
@@ -298,6 +298,8 @@ worker_timeout(Worker *worker, TimestampTz now)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
 	next = Min(next, chores_next());
+	if (worker->catalogs_changed)
+		next = now;
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);
 }

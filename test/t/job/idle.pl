@@ -49,7 +49,26 @@ is(settled($node, enqueue($node, 'get-carriers'), 10), 'succeeded', 'the next jo
 my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval '4 s'});
 wait_until('the worker disconnects', sub { !worker_pids($node) });
 is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
+server_that_comes();
 done_testing();
+
+# A server is made while the worker looks which ones there are: it looks again before it leaves for want of work.
+sub server_that_comes
+{
+	wait_until('the worker disconnects', sub { !worker_pids($node) });
+	my $session = open_session($node);
+	$session->query_safe('BEGIN; LOCK TABLE canopy_summit.server_hold IN ACCESS EXCLUSIVE MODE');
+	query($node, 'SELECT canopy_summit.wake()');
+	wait_until('a worker has seen the servers, and waits to see their holds', sub { query($node, <<~'SQL') });
+		SELECT pid FROM pg_locks WHERE relation = 'canopy_summit.server_hold'::regclass AND NOT granted
+		SQL
+	create_canopy_server($node, $sandbox, server => 'late');
+	my $job_id = enqueue($node, 'get-carriers', {}, undef, q{server => 'late'});
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	is(settled($node, $job_id), 'succeeded', 'a job of a server that was made meanwhile is sent');
+	return;
+}
 
 # Transactions but our own, WAL and processor time, over a while in which nobody does anything.
 sub quiet
