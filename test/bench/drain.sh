@@ -6,21 +6,22 @@ drain_width=128
 
 part_drain() {
 	need_packages nginx
-	start_answering_server
+	start_answering_server drain "
+		location /oauth2/token { return 200 '{\"access_token\":\"bench\",\"expires_in\":86400}'; }
+		location /v1/policies { return 202 '{\"job_id\":\"job_\$request_id\",\"status\":\"accepted\"}'; }
+		location /v1/jobs/ { return 200 '{\"status\":\"verified\"}'; }"
 	cc -O2 -o "$run_dir/bare_loop" "$work/test/bench/bare_loop.c" -lcurl
-	export PGDATABASE=drain
-	run_psql --dbname=postgres --command="CREATE DATABASE drain"
-	run_psql --set=base_url="$answer_url" --set=ca_file="$run_dir/nginx/ca.pem" \
-		--file="$work/test/bench/drain.sql" >/dev/null
+	start_database drain --set=base_url="$answer_url" --set=ca_file="$run_dir/drain/ca.pem"
 	measure_draining
 	measure_latency
 	measure_enqueue
 	measure_long_queue
 }
 
-# nginx over TLS on a free port of loopback: answers every path with what the worker wants to see.
+# start_answering_server NAME LOCATIONS: nginx over TLS on a free port of loopback, which answers what is none of the
+# locations at once. Its files are in $run_dir/NAME.
 start_answering_server() {
-	local port dir=$run_dir/nginx
+	local port dir=$run_dir/$1
 	as_run_user mkdir "$dir"
 	port=$(free_port)
 	as_run_user openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
@@ -41,20 +42,18 @@ start_answering_server() {
 				listen 127.0.0.1:$port ssl backlog=1024;
 				ssl_certificate $dir/ca.pem;
 				ssl_certificate_key $dir/key.pem;
-				location /oauth2/token { return 200 '{"access_token":"bench","expires_in":86400}'; }
-				location /v1/policies { return 202 '{"job_id":"job_\$request_id","status":"accepted"}'; }
-				location /v1/jobs/ { return 200 '{"status":"verified"}'; }
+				$2
 				location / { return 200 '{"healthy":true}'; }
 			}
 		}
 	END
-	start_daemon QUIT "$run_dir/nginx.log" nginx -e "$dir/error.log" -c "$dir/nginx.conf"
+	start_daemon QUIT "$dir/nginx.log" nginx -e "$dir/error.log" -c "$dir/nginx.conf"
 	answer_url=https://localhost:$port
-	wait_for 20 "$run_dir/nginx.log" curl --silent --cacert "$dir/ca.pem" "$answer_url/health"
+	wait_for 20 "$dir/nginx.log" curl --silent --cacert "$dir/ca.pem" "$answer_url/health"
 }
 
 bare_rate() {
-	"$run_dir/bare_loop" "$answer_url/health" "$run_dir/nginx/ca.pem" "$drain_count" "$drain_width"
+	"$run_dir/bare_loop" "$answer_url/health" "$run_dir/drain/ca.pem" "$drain_count" "$drain_width"
 }
 
 # drain SERVER OPERATION: sends what is queued for a paused server; prints jobs a second until the
