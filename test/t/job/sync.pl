@@ -4,13 +4,14 @@ use strict;
 use warnings;
 
 use CanopyJobs;
+use CanopyProcess;
 use CanopyTest;
 use JSON::PP ();
 use Test::More;
 
 test_seed();
 my $sandbox = start_sandbox();
-my $node = new_worker_node(conf => "canopy_summit.worker_idle_timeout = 5min\n");
+my $node = new_worker_node(conf => "restart_after_crash = on\ncanopy_summit.worker_idle_timeout = 5min\n");
 my $lost = scaled(500);
 my $template = $sandbox->pull($sandbox->pull_id('user_good_home'));
 my $count = 0;
@@ -26,15 +27,16 @@ subtest 'a worker that is killed' => \&killed;
 subtest 'who may, and what not' => \&refused;
 done_testing();
 
-# So many new pulls that nobody is told of; their ids.
+# So many new pulls that nobody is told of, with what documents a function says; their ids.
 sub add_pulls
 {
-	my ($number) = @_;
+	my ($number, $documents) = @_;
 	my @ids = map { sprintf 'lost-%04d', ++$count } 1 .. $number;
 	for my $id (@ids)
 	{
 		$template->{pull_id} = $id;
 		$template->{account_identifier} = "account of $id";
+		$template->{documents} = $documents ? $documents->($id) : [];
 		$sandbox->put_pull($id, $template);
 	}
 	return @ids;
@@ -176,24 +178,52 @@ sub too_large
 	return;
 }
 
+# At points by chance of a backfill with documents, killed hard, so that the server starts again each time.
 sub killed
 {
-	add_pulls(scaled(1000));
-	my $versions = query($node, 'SELECT count(*) FROM canopy_summit.pull_version');
-	my $expected = $versions + missing();
-	my $kills = 0;
+	my ($pulls, $kills) = (scaled(2000), scaled(100));
+	my $documents = q{SELECT count(*) FROM canopy_summit.document_file};
+	my $stored = "SELECT (SELECT count(*) FROM canopy_summit.pull_version) + ($documents WHERE state = 'here')";
+	query($node, q{ALTER SERVER canopy OPTIONS (ADD download_documents 'true', ADD download_hosts 'localhost')});
+	add_pulls($pulls, sub { [ { document_id => "document of $_[0]", document_type => 'DECLARATIONS' } ] });
+	my ($before, $all) = (query($node, $stored), missing());
+	my @points = sort { $a <=> $b } map { int rand(2 * $pulls) } 1 .. $kills;
+	my $struck = 0;
 	sync();
-	for my $kill (1 .. scaled(50))
+	for my $point (@points)
 	{
-		my $pid;
-		wait_until('a worker works, or all is done', sub { ($pid) = worker_pids($node); $pid || !missing() });
-		last unless $pid && missing();
-		select undef, undef, undef, rand 0.2;
-		$kills += kill TERM => $pid;
+		my ($pid) = @{
+			wait_until(
+				'a worker works, and this much is stored, or all',
+				sub {
+					my $now = eval { query($node, $stored) } // return;
+					my @pids = eval { worker_pids($node) };
+					return $now >= $before + 2 * $pulls ? [] : $now >= $before + $point && @pids ? \@pids : 0;
+				}) };
+		last unless $pid;
+		$struck += kill KILL => $pid;
+		wait_until('the worker is gone', sub { !is_alive($pid) });
 	}
-	all_settled($node);
-	is_deeply([ missing() ], [], "after $kills ends of the worker, all are found");
-	is(query($node, 'SELECT count(*) FROM canopy_summit.pull_version'), $expected, '… and each stored once');
+	wait_until(
+		'the server answers, and all is settled',
+		sub {
+			(eval { query($node, q{SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')}) } // 1)
+			  == 0;
+		},
+		300);
+	is_deeply([ missing() ], [], "after $struck kills of $kills, all $all pulls are found");
+	like(progress(), qr/^done\|\|/, 'the sync has ended');
+	is( query(
+			$node,
+			q{SELECT count(DISTINCT pull_id), count(*) FROM canopy_summit.pull_version
+			WHERE pull_id IN (SELECT pull_id FROM canopy.document_all WHERE document_id ~ '^document of')}
+		),
+		"$pulls|$pulls",
+		'each pull is stored once');
+	is( query($node, "$documents WHERE file_id ~ '^document of' AND state = 'here' AND size > 0"), $pulls,
+		'each document, too');
+	is(query($node, $documents), $pulls, 'and no other');
+	query($node, q{ALTER SERVER canopy OPTIONS (DROP download_documents, DROP download_hosts)});
 	return;
 }
 
