@@ -44,6 +44,9 @@ choose_server() {
 	}
 	PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
 	server_packages=("postgresql-$major" "postgresql-server-dev-$major")
+	# Its recipes are tried where it is to be had.
+	! apt-cache policy "postgresql-$major-cron" 2>/dev/null | grep -q 'Candidate: [0-9]' ||
+		test_packages+=("postgresql-$major-cron")
 }
 
 # The major version behind Debian's and Ubuntu's package postgresql, whose lists may have to be read first.
