@@ -27,6 +27,7 @@
 #include "process/shared.h"
 #include "process/wake.h"
 #include "pull/remap.h"
+#include "pull/rename.h"
 #include "receiver/intake.h"
 #include "receiver/receiver.h"
 #include "server/connection.h"
@@ -84,6 +85,7 @@ static void
 task_kinds_register(void)
 {
 	remap_register();
+	rename_register();
 	retention_kind_register();
 }
 

@@ -18,6 +18,7 @@
 #include "base/file_type.h"
 #include "base/jsonb_get.h"
 #include "canopy/document.h"
+#include "engine/identity.h"
 #include "engine/statement.h"
 #include "engine/values.h"
 #include "http/clamd.h"
@@ -40,6 +41,7 @@ static const FileOperation operations[] = {
 
 enum
 {
+	FILE_FOLLOW,
 	FILE_KEEP,
 	FILE_NOTE,
 	FILES_WANT,
@@ -48,6 +50,8 @@ enum
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
+	[FILE_FOLLOW] = {2, {TEXTOID, TEXTOID},
+		"SELECT canopy_summit.follow('document_file', 'owner_id', $1, ARRAY[$2])"},
 	/* The older of two answers does not count, nor does one without bytes where there are some. */
 	[FILE_KEEP] = {12, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
 			TEXTOID, TEXTOID, BYTEAOID, INT8OID},
@@ -100,10 +104,11 @@ file_operation_find(const char *operation)
 
 /* The file that an operation is asked for, not here yet. */
 CanopyFile *
-file_create(const FileOperation *operation, const char *server, Jsonb *params)
+file_create(const FileOperation *operation, Oid server_oid, const char *server, Jsonb *params)
 {
 	CanopyFile *file = palloc0(sizeof(CanopyFile));
 
+	file->server_oid = server_oid;
 	file->server = server;
 	file->kind = operation->kind;
 	file->owner_id = operation->owner ? json_text_field(params, operation->owner) : "";
@@ -161,10 +166,14 @@ file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan
 void
 file_store(CanopyFile *file)
 {
+	const char *server = identity_hold_server(file->server_oid, file->server);
 	bool is_here = strcmp(file->state, "here") == 0;
 	Values values = {0};
 
-	values_add_text(&values, file->server);
+	statement_run(&statements[FILE_FOLLOW],
+				  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(file->owner_id)},
+				  NULL);
+	values_add_text(&values, server);
 	values_add_text(&values, file->kind);
 	values_add_text(&values, file->owner_id);
 	values_add_text(&values, file->file_id);

@@ -29,7 +29,8 @@ typedef struct FileOperation
 /* A file, or why it is not here. */
 typedef struct CanopyFile
 {
-	const char *server;
+	Oid server_oid;
+	const char *server; /* its last known name */
 	const char *kind;
 	const char *owner_id;
 	const char *file_id;
@@ -48,7 +49,8 @@ extern bool setting_require_scan;
 
 extern void document_settings(void);
 extern const FileOperation *file_operation_find(const char *operation);
-extern CanopyFile *file_create(const FileOperation *operation, const char *server, Jsonb *params);
+extern CanopyFile *
+file_create(const FileOperation *operation, Oid server_oid, const char *server, Jsonb *params);
 extern bool file_needs_scan(const char *bytes, size_t len);
 extern void file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan);
 extern void file_store(CanopyFile *file);

@@ -111,8 +111,8 @@ static CanopyFile *
 settlement_file(const Settlement *settlement)
 {
 	const Job *job = settlement->job;
-	CanopyFile *file =
-		file_create(file_operation_find(job->operation->name), job->server, job->params);
+	CanopyFile *file = file_create(file_operation_find(job->operation->name), job->server_oid,
+								   job->server, job->params);
 
 	file->fetched_at = settlement->started_at;
 	return file;

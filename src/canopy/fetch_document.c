@@ -21,6 +21,7 @@
 #include "canopy/enqueue_found.h"
 #include "engine/argument.h"
 #include "engine/engine.h"
+#include "engine/identity.h"
 #include "engine/statement.h"
 #include "engine/values.h"
 #include "http/clamd.h"
@@ -100,7 +101,8 @@ canopy_summit_fetch_document_confidential(PG_FUNCTION_ARGS)
 	builder_add_text(&builder, "documentId", document_id);
 	params = builder_finish_object(&builder);
 	answer = document_call(connection, params);
-	file = file_create(file_operation_find("download-document-by-id"), connection->server, params);
+	file = file_create(file_operation_find("download-document-by-id"), connection->server_oid,
+					   connection->server, params);
 	file->fetched_at = answer->started_at;
 	file_take(file, answer->received, answer->received_len, document_scan(connection, answer));
 	engine_begin(&engine);
@@ -127,11 +129,12 @@ canopy_summit_enqueue_documents(PG_FUNCTION_ARGS)
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	const char *which = argument_required(fcinfo, 1, "which");
 	Connection *connection = connection_open(argument_name(fcinfo, 2), PROVIDER_CANOPY);
+	const char *server;
 
 	option_check_as("download_documents", which);
-	PG_RETURN_INT64(
-		enqueue_found(connection->server, &want,
-					  (Datum[]){CStringGetTextDatum(connection->server), CStringGetTextDatum(which),
-								CStringGetTextDatum(pull_id)},
-					  FILE_PRIORITY));
+	server = identity_hold_server(connection->server_oid, connection->server);
+	PG_RETURN_INT64(enqueue_found(server, &want,
+								  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(which),
+											CStringGetTextDatum(pull_id)},
+								  FILE_PRIORITY));
 }

@@ -35,7 +35,8 @@ static PullResult
 fetch_and_store(Connection *connection, const char *pull_id, bool with_property_data)
 {
 	JsonBuilder params = {0};
-	PullSource source = {.server = connection->server,
+	PullSource source = {.server_oid = connection->server_oid,
+						 .server = connection->server,
 						 .environment = connection->environment,
 						 .stored_by = GetUserNameFromId(GetUserId(), false)};
 	Answer *answer;
@@ -95,6 +96,7 @@ canopy_summit_store_pull_confidential(PG_FUNCTION_ARGS)
 						errmsg("argument \"%s\" cannot be NULL",
 							   PG_ARGISNULL(0) ? "pull" : "fetched_at")));
 	connection = connection_open(argument_name(fcinfo, 1), PROVIDER_CANOPY);
+	source.server_oid = connection->server_oid;
 	source.server = connection->server;
 	source.environment = connection->environment;
 	source.stored_by = GetUserNameFromId(GetUserId(), false);

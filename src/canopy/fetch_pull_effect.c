@@ -40,7 +40,8 @@ fetch_store(const Settlement *settlement)
 {
 	const Job *job = settlement->job;
 	const Answer *answer = settlement->answer;
-	PullSource source = {.server = job->server,
+	PullSource source = {.server_oid = job->server_oid,
+						 .server = job->server,
 						 .environment = settlement->environment,
 						 .stored_by = job->owner,
 						 .expected_pull_id = json_text_field(job->params, "pullId"),

@@ -6,15 +6,21 @@
  * counts, so that a row goes along with what is renamed and a namesake inherits
  * nothing; in any other instance the OIDs mean nothing and the names count.
  * Nobody else decides between the two, but for what the inbox knows a delivery by (inbox.c).
+ *
+ * Other rows have their server's name only, and follow it when it is renamed
+ * (pull/rename.c).  Whoever writes one holds the name meanwhile.
  */
 #include "postgres.h"
 
+#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 
 #include "engine/identity.h"
 #include "engine/instance.h"
@@ -24,6 +30,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_owner_of);
 PG_FUNCTION_INFO_V1(canopy_summit_server_name);
 PG_FUNCTION_INFO_V1(canopy_summit_owner_name);
 PG_FUNCTION_INFO_V1(canopy_summit_server_oid);
+PG_FUNCTION_INFO_V1(canopy_summit_hold_server);
 
 /* Whether the OIDs of a row are of this catalog; also if it waits for arm() since a promotion. */
 static bool
@@ -119,4 +126,45 @@ Datum
 canopy_summit_server_oid(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_OID(get_foreign_server_oid(NameStr(*PG_GETARG_NAME(0)), false));
+}
+
+/*
+ * Keep a server from being renamed or dropped until this transaction ends; false
+ * if somebody is about to, and this should not wait for them.
+ */
+static bool
+server_lock(Oid server, bool wait)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ForeignServerRelationId, server, 0);
+	if (LockAcquire(&tag, AccessShareLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
+
+/* The name that a server has until this transaction ends; `name`, its last known one, if it is gone. */
+const char *
+identity_hold_server(Oid server, const char *name)
+{
+	char *now;
+
+	if (!OidIsValid(server))
+		return name;
+	(void) server_lock(server, true);
+	now = identity_server_name(server);
+	return now ? now : name;
+}
+
+/* canopy_summit.hold_server(server_oid oid, server text, wait boolean) -> text */
+Datum
+canopy_summit_hold_server(PG_FUNCTION_ARGS)
+{
+	Oid server = PG_GETARG_OID(0);
+
+	if (OidIsValid(server) && !server_lock(server, PG_GETARG_BOOL(2)))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(
+		cstring_to_text(identity_hold_server(server, text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 }

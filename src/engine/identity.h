@@ -8,5 +8,6 @@
 #include "postgres.h"
 
 extern char *identity_role_name(Oid role);
+extern const char *identity_hold_server(Oid server, const char *name);
 
 #endif /* CANOPY_SUMMIT_ENGINE_IDENTITY_H */

@@ -19,8 +19,10 @@
 #include "base/jsonb_get.h"
 #include "base/number.h"
 #include "engine/engine.h"
+#include "engine/identity.h"
 #include "pull/content.h"
 #include "pull/entity.h"
+#include "pull/former.h"
 #include "pull/pull.h"
 #include "pull/pull_row.h"
 #include "pull/shred.h"
@@ -240,6 +242,7 @@ pull_lock(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource *sourc
 		  PullState *before)
 {
 	pull_guard(source->server, pull_id);
+	pull_follow(source->server, pull_id);
 	for (;;)
 	{
 		const char *known_account;
@@ -328,6 +331,7 @@ pull_store(Jsonb *document, const PullSource *source)
 {
 	Jsonb *pull = pull_unwrap(document);
 	PullResult result = {.pull_id = pull_id_field(pull, "pull_id")};
+	PullSource held = *source; /* whose server keeps its name until the transaction ends */
 	Engine engine;
 
 	if (result.pull_id == NULL)
@@ -345,7 +349,8 @@ pull_store(Jsonb *document, const PullSource *source)
 							   source->expected_pull_id)));
 	result.status = json_text_field(pull, "status");
 	engine_begin(&engine);
-	pull_store_state(result.pull_id, pull, source, &result);
+	held.server = identity_hold_server(source->server_oid, source->server);
+	pull_store_state(result.pull_id, pull, &held, &result);
 	engine_end(&engine);
 	return result;
 }
@@ -355,11 +360,17 @@ bool
 pull_is_stored(const char *server, const char *pull_id)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(pull_id)};
+	ListCell *cell;
 	Engine engine;
 	bool stored;
 
 	engine_begin(&engine);
 	stored = state_exists(keys);
+	foreach(cell, former_names(server))
+	{
+		keys[0] = CStringGetTextDatum(lfirst(cell));
+		stored |= state_exists(keys);
+	}
 	engine_end(&engine);
 	return stored;
 }

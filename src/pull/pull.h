@@ -13,7 +13,8 @@
 
 typedef struct PullSource
 {
-	const char *server;
+	Oid server_oid;
+	const char *server; /* its last known name */
 	const char *environment;
 	const char *stored_by;        /* role */
 	const char *expected_pull_id; /* NULL = any */

@@ -15,6 +15,7 @@
 #include "engine/lock.h"
 #include "engine/statement.h"
 #include "pull/content.h"
+#include "pull/former.h"
 #include "pull/pull.h"
 #include "pull/pull_row.h"
 
@@ -35,6 +36,8 @@ enum
 	VERSION_NEXT,
 	VERSION_BEFORE,
 	VERSION_DOCUMENT,
+	FOLLOW_ACCOUNT,
+	FOLLOW_PULL,
 	STATEMENT_COUNT
 };
 
@@ -95,6 +98,10 @@ static Statement statements[STATEMENT_COUNT] = {
 	[VERSION_DOCUMENT] = {3, {TEXTOID, TEXTOID, INT4OID},
 		"SELECT canopy_summit.stored_pull(pull) FROM canopy_summit.pull_version"
 		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
+	[FOLLOW_ACCOUNT] = {3, {TEXTOID, TEXTOID, TEXTOID},
+		"SELECT canopy_summit.follow_account($1, $2, $3)"},
+	[FOLLOW_PULL] = {3, {TEXTOID, TEXTOID, TEXTOID},
+		"SELECT canopy_summit.follow_pulls($1, $2, ARRAY[$3])"},
 };
 /* clang-format on */
 
@@ -167,18 +174,58 @@ state_lock(Datum *keys, PullState *state)
 	return true;
 }
 
+/*
+ * Have what is there under a former name of the server follow: an account with all
+ * its pulls, or a pull that has none.  How many pulls that were.
+ */
+static int
+follow(Statement *statement, const char *server, const char *key)
+{
+	int count = 0;
+	ListCell *cell;
+
+	foreach(cell, former_names(server))
+	{
+		statement_run(statement,
+					  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(lfirst(cell)),
+								CStringGetTextDatum(key)},
+					  NULL);
+		count += DatumGetInt32(statement_value());
+	}
+	return count;
+}
+
 /* Lock the row of an account, making it if need be; true if it was not there before. */
 bool
 account_lock(const char *server, const char *account)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
+	bool is_new = statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0;
 
-	if (statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0)
-		return true;
-	if (statement_run(&statements[ACCOUNT_LOCK], keys, NULL) == 0)
+	if (!is_new && statement_run(&statements[ACCOUNT_LOCK], keys, NULL) == 0)
 		elog(ERROR, "account vanished");
 	SPI_freetuptable(SPI_tuptable);
-	return false;
+	return follow(&statements[FOLLOW_ACCOUNT], server, account) == 0 && is_new;
+}
+
+/* Have a pull follow its server, with its account if it has one. */
+void
+pull_follow(const char *server, const char *pull_id)
+{
+	ListCell *cell;
+
+	foreach(cell, former_names(server))
+	{
+		Datum keys[2] = {CStringGetTextDatum(lfirst(cell)), CStringGetTextDatum(pull_id)};
+		const char *account;
+
+		if (!state_peek(keys, &account))
+			continue;
+		if (account != NULL)
+			(void) account_lock(server, account);
+		else
+			(void) follow(&statements[FOLLOW_PULL], server, pull_id);
+	}
 }
 
 /*

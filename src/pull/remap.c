@@ -62,13 +62,24 @@ static Statement divide_part = {
 	" FROM jsonb_array_elements_text($2 -> 'pulls') AS p(pull_id)"
 	" WHERE jsonb_array_length($2 -> 'pulls') > 1"};
 
-/* Of whichever server: one may be renamed meanwhile. */
 #define OF_PART " WHERE s.pull_id = ANY (ARRAY(SELECT jsonb_array_elements_text($1 -> 'pulls')))"
 
 static Statement find_pulls = {1,
 							   {JSONBOID},
 							   "SELECT s.server, s.pull_id FROM canopy_summit.pull_state s" OF_PART
 							   " ORDER BY s.pull_id COLLATE \"C\", s.server COLLATE \"C\""};
+
+/*
+ * Pulls whose server was renamed, and have not followed yet, with its name.  The names of
+ * all servers of the part stay from here until the transaction ends.
+ */
+static Statement find_followers = {
+	1,
+	{JSONBOID},
+	"WITH held AS MATERIALIZED (SELECT d.server, canopy_summit.hold_name(d.server) AS name"
+	"  FROM (SELECT DISTINCT s.server FROM canopy_summit.pull_state s" OF_PART ") AS d)"
+	" SELECT h.name, s.pull_id FROM canopy_summit.pull_state s JOIN held h ON h.server = s.server" OF_PART
+	" AND h.name <> s.server ORDER BY s.pull_id COLLATE \"C\""};
 
 static Statement find_accounts = {
 	1,
@@ -140,10 +151,13 @@ part_remap(const TaskPart *part)
 {
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
-	List *pulls = part_pairs(&find_pulls, part);
+	List *pulls;
 	List *accounts;
 	ListCell *cell;
 
+	foreach(cell, part_pairs(&find_followers, part))
+		pull_follow(((const char **) lfirst(cell))[0], ((const char **) lfirst(cell))[1]);
+	pulls = part_pairs(&find_pulls, part);
 	foreach(cell, pulls)
 		pull_guard(((const char **) lfirst(cell))[0], ((const char **) lfirst(cell))[1]);
 	accounts = part_pairs(&find_accounts, part);

@@ -61,6 +61,8 @@ CREATE FUNCTION canopy_summit.want_files(server text, which text, pull_id text, 
 RETURNS SETOF record
 LANGUAGE sql VOLATILE ROWS 10
 BEGIN ATOMIC
+	-- Policy forms belong to no pull.
+	SELECT canopy_summit.follow('document_file', 'owner_id', want_files.server, ARRAY[want_files.pull_id, '']);
 	WITH file AS MATERIALIZED (
 		SELECT f.* FROM canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
 		WHERE CASE WHEN want_files.which ~* '^ *(t|tr|tru|true|y|ye|yes|on|1) *$' THEN f.kind <> 'policy_form'

@@ -44,6 +44,7 @@ DECLARE
 	shared CONSTANT integer := 5;
 	most_back CONSTANT integer := 100;
 	task canopy_summit.task;
+	named text;
 	place jsonb;
 	size CONSTANT integer := CASE jsonb_typeof(pulls) WHEN 'array' THEN jsonb_array_length(pulls) ELSE 0 END;
 	ids text[];
@@ -59,6 +60,7 @@ BEGIN
 		RETURN;
 	END IF;
 	place := task.position;
+	named := canopy_summit.server_name(task.server_oid, task.server, task.instance);
 	at := (place ->> 'offset')::integer;
 	page := (place ->> 'limit')::integer;
 	seen := ARRAY(SELECT jsonb_array_elements_text(place -> 'last'));
@@ -82,7 +84,7 @@ BEGIN
 		WHERE e.pull ->> 'pull_id' = ANY (fresh) AND NOT EXISTS (
 			SELECT FROM canopy_summit.pull_state s
 				LEFT JOIN canopy_summit.pull p ON p.server = s.server AND p.pull_id = s.pull_id
-			WHERE s.server = canopy_summit.server_name(task.server_oid, task.server, task.instance) AND s.pull_id = e.pull ->> 'pull_id'
+			WHERE s.server = ANY (named || canopy_summit.former_names(named)) AND s.pull_id = e.pull ->> 'pull_id'
 				AND (p.pull_id IS NULL OR p.status IS NOT DISTINCT FROM e.pull ->> 'status'
 					AND coalesce(p.is_archived, false) = (e.pull -> 'is_archived' IS NOT DISTINCT FROM 'true'::jsonb))));
 	place := place || jsonb_build_object('enqueued', (place ->> 'enqueued')::bigint + cardinality(wanted));

@@ -39,6 +39,13 @@ AS 'MODULE_PATHNAME', 'canopy_summit_server_oid'
 LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.server_oid(name) IS 'OID of a server by its name; an error if there is none';
 
+CREATE FUNCTION canopy_summit.hold_server(server_oid oid, server text, wait boolean) RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_hold_server'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION canopy_summit.hold_server(oid, text, boolean) IS
+	'name that a server has until the transaction ends, the last known one if it is gone; NULL if somebody is about to change it, and this should not wait for them';
+
 -- Views that show servers and roles by the names they have now call these.
 SELECT canopy_summit.allow('reader fetcher operator', 'function', 'server_name owner_name');
 SELECT canopy_summit.allow('operator', 'function', 'instance server_of');
+SELECT canopy_summit.allow('nobody', 'function', 'hold_server');

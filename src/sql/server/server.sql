@@ -10,12 +10,24 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.webhook_role(oid) IS 'role whose mapping has a server''s webhook_secret, and that fetches what webhooks ask for';
 
+-- A name that rows of a renamed server still have is nobody else's.
+CREATE FUNCTION canopy_summit.server_of_former(name text) RETURNS oid
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT canopy_summit.server_of(t.server_oid, t.server, t.instance) FROM canopy_summit.task t
+	WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = server_of_former.name ORDER BY t.task_id DESC LIMIT 1;
+END;
+COMMENT ON FUNCTION canopy_summit.server_of_former(text) IS 'OID of the server that had a name, which some of its rows still have; NULL if there is none';
+
 CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'environment'), 'production')
-	FROM pg_catalog.pg_foreign_server s WHERE s.srvname = server_environment.server;
+	FROM pg_catalog.pg_foreign_server s WHERE s.oid = coalesce(
+		(SELECT n.oid FROM pg_catalog.pg_foreign_server n WHERE n.srvname = server_environment.server),
+		canopy_summit.server_of_former(server_environment.server));
 END;
 COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
 
-SELECT canopy_summit.allow('reader', 'function', 'server_environment');
+SELECT canopy_summit.allow('reader', 'function', 'server_environment server_of_former');

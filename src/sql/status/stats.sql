@@ -70,9 +70,13 @@ SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
 	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem,
-	CASE w.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem
-FROM pg_catalog.pg_foreign_server s
-	JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
+	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem, s.dropped_at
+FROM (SELECT f.oid, f.srvname, w.fdwname, NULL::timestamptz AS dropped_at
+		FROM pg_catalog.pg_foreign_server f
+			JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
+		UNION ALL
+		SELECT NULL, d.name, NULL, d.dropped_at FROM canopy_summit.dropped_server d
+		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server f WHERE f.srvname = d.name::name)) AS s
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, true) AS q
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, false) AS o
 	LEFT JOIN canopy_summit.server_counters() AS c ON c.server = s.srvname::text
@@ -98,7 +102,8 @@ latency_ms: [n] counts answers within 2^(n-1) ms, the last one all that took lon
 refused_webhooks: deliveries that were not stored: forged, too large, or nothing to verify them with
 encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
 webhook_problem: why the receiver answers 503 to deliveries of this server, or to all
-scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked$notes$);
+scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked
+dropped_at: when the server was dropped, whose rows are here; a new server of that name has them$notes$);
 
 SELECT canopy_summit.define_view('canopy_summit.job_stats', 'jobs by server, operation and state, of those that retention has left; reads the whole table', $view$
 SELECT canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server, j.operation, j.state, pg_catalog.count(*) AS jobs,

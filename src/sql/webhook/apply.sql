@@ -23,10 +23,40 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.check_servers(canopy_summit.inbox_event[]) IS 'error 42704 if the server of an event is gone';
 
+CREATE FUNCTION canopy_summit.follow_events(events canopy_summit.inbox_event[]) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	renamed text;
+	about record;
+BEGIN
+	FOR renamed IN
+		SELECT s.server FROM (SELECT DISTINCT e.server FROM unnest(follow_events.events) AS e) AS s
+		WHERE canopy_summit.former_names(s.server) IS NOT NULL
+	LOOP
+		SELECT array_agg(e.subject) AS subjects,
+			array_agg(canopy_summit.short_id(e.payload #>> '{monitoring,monitoring_id}')) AS monitorings,
+			array_agg(canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}')) AS servicings,
+			array_agg(canopy_summit.short_id(e.payload #>> '{data,document_validation_id}')) AS validations
+		INTO about FROM unnest(follow_events.events) AS e WHERE e.server = renamed;
+		PERFORM canopy_summit.follow(n.named, 'pull_id', renamed, about.subjects)
+			FROM (VALUES ('pull_progress'), ('auth_status'), ('reconnect')) AS n(named);
+		PERFORM canopy_summit.follow('monitoring', 'monitoring_id', renamed, about.monitorings);
+		PERFORM canopy_summit.follow('servicing_action', 'servicing_action_id', renamed, about.servicings);
+		PERFORM canopy_summit.follow('document_validation', 'document_validation_id', renamed, about.validations);
+		PERFORM canopy_summit.follow('policy_status', 'policy_number', renamed, about.subjects);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.follow_events(canopy_summit.inbox_event[]) IS
+	'has the rows that events change follow their server, if it was renamed';
+
 CREATE FUNCTION canopy_summit.apply_events(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT canopy_summit.check_servers(apply_events.events);
+	SELECT canopy_summit.follow_events(apply_events.events);
 	-- Only Summit's have a delivery_key: neither provider speaks for the other, whatever it calls an event.
 	SELECT canopy_summit.apply_pull_progress(c.events), canopy_summit.apply_auth_status(c.events), canopy_summit.apply_monitoring(c.events),
 		canopy_summit.apply_servicing(c.events), canopy_summit.apply_updates(c.events), canopy_summit.apply_fetches(c.events)
@@ -85,17 +115,17 @@ DECLARE
 		FROM (SELECT i.body FROM canopy_summit.webhook i WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after
 			ORDER BY i.webhook_id LIMIT apply_webhook_batch.max_rows) AS n));
 BEGIN
-	-- The server's name is as the snapshot has it: a cache may lag behind a rename that the row came after.
+	-- One whose server is being renamed waits, as one does whose subject somebody else has.
 	SELECT array_agg((w.webhook_id, w.server_now, w.event, w.subject, w.delivery_key, w.content_hash, w.signed_at, w.instance,
 		w.payload, w.server_oid_now)::canopy_summit.inbox_event ORDER BY w.webhook_id), count(*), max(w.webhook_id)
 	INTO events, taken, last_id
 	FROM (SELECT * FROM (SELECT i.*, canopy_summit.webhook_payload(canopy_summit.stored_body(i.body)) AS payload,
 				canopy_summit.server_of(i.server_oid, i.server, i.instance) AS server_oid_now,
-				coalesce((SELECT f.srvname::text FROM pg_foreign_server f
-					WHERE f.oid = canopy_summit.server_of(i.server_oid, i.server, i.instance)), i.server) AS server_now
+				canopy_summit.hold_server(canopy_summit.server_of(i.server_oid, i.server, i.instance), i.server, false) AS server_now
 				FROM canopy_summit.webhook i
 				WHERE i.state = 'stored' AND i.webhook_id > apply_webhook_batch.after ORDER BY i.webhook_id FOR UPDATE SKIP LOCKED) AS s
-			WHERE coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server_now, s.subject, s.delivery_key, s.payload), false), true)
+			WHERE s.server_now IS NOT NULL
+				AND coalesce(canopy_summit.lock_subjects(canopy_summit.event_subjects(s.server_now, s.subject, s.delivery_key, s.payload), false), true)
 			LIMIT most) AS w;
 	applied := 0;
 	is_full := taken = most AND taken > 0;
@@ -131,6 +161,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	webhook canopy_summit.webhook;
+	server_oid oid;
 	event canopy_summit.inbox_event;
 	payload jsonb;
 BEGIN
@@ -140,9 +171,9 @@ BEGIN
 	END IF;
 	payload := canopy_summit.webhook_payload(canopy_summit.stored_body(webhook.body));
 	IF webhook.state IN ('stored', 'quarantined') AND webhook.event IS NOT NULL AND payload IS NOT NULL THEN
-		event := (webhook.webhook_id, canopy_summit.server_name(webhook.server_oid, webhook.server, webhook.instance), webhook.event, webhook.subject,
-			webhook.delivery_key, webhook.content_hash, webhook.signed_at, webhook.instance, payload,
-			canopy_summit.server_of(webhook.server_oid, webhook.server, webhook.instance));
+		server_oid := canopy_summit.server_of(webhook.server_oid, webhook.server, webhook.instance);
+		event := (webhook.webhook_id, canopy_summit.hold_server(server_oid, webhook.server, true), webhook.event, webhook.subject,
+			webhook.delivery_key, webhook.content_hash, webhook.signed_at, webhook.instance, payload, server_oid);
 		PERFORM canopy_summit.lock_subjects(canopy_summit.event_subjects(event.server, event.subject, event.delivery_key, payload), true);
 		IF canopy_summit.apply_one(event) THEN
 			PERFORM canopy_summit.webhooks_applied(ARRAY[event]);

@@ -11,7 +11,7 @@ my @truth = (
 	(   map { "canopy_summit.$_" }
 		  qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
 		  task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action
-		  servicing_status data_update document_validation document_file policy_status status_event)),
+		  servicing_status data_update document_validation document_file dropped_server policy_status status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
@@ -172,6 +172,7 @@ sub make_source
 				"occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "%s"}}}', p)) AS b(body);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'strange', 'd', 'here', '\\x00ff');
+		INSERT INTO canopy_summit.dropped_server VALUES (E'dropped\\t', now());
 		CREATE TABLE lease (lease_id integer PRIMARY KEY, certificate jsonb);
 		CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW
 		EXECUTE FUNCTION summit_upload_on_insert('certificate', '', 'defer');

@@ -141,7 +141,7 @@ sub canaries
 	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
 	  canopy_summit.job_status.operation canopy_summit.job_status.outcome canopy_summit.job_status.outcome_code
 	  canopy_summit.progress.problem canopy_summit.progress.server canopy_summit.progress.what
-	  canopy_summit.server_hold.reason canopy_summit.webhook_status.problem);
+	  canopy_summit.server_health.server canopy_summit.server_hold.reason canopy_summit.webhook_status.problem);
 	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");

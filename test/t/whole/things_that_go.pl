@@ -278,6 +278,10 @@ sub server_renamed
 	is(status_of(received('c_goes_by', 'COMPLETE')), '200|duplicate', 'webhook: it is known by the new name');
 	is(status_of(received('c_server_renamed', 'COMPLETE')), '404|no_server', 'webhook: nothing is by the old one');
 
+	wait_until(
+		'all rows have followed',
+		sub { query($node, q{SELECT count(*) FROM canopy_summit.task WHERE what = 'rename' AND state <> 'done'}) == 0 }
+	);
 	map_servers('server_renamed', 'r_server_renamed', create => 1);
 	is( settled($node, enqueue_as('r_server_renamed', 'h_server_renamed')), 'succeeded',
 		'hold: a new server of the old name is not held');

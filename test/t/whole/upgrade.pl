@@ -68,6 +68,7 @@ sub fill
 		SELECT canopy_summit.apply_webhooks(100);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'upgraded', 'd', 'here', '\x00ff');
+		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
 		INSERT INTO canopy_summit.data_update VALUES (0, 1, 'canopy', 'from webhook', 'DRIVER_ADDED', '{}', now());
 		SQL
 	# The tables that a dump holds, and some that it need not.
