@@ -23,8 +23,11 @@ part_backfill() {
 	measure_documents
 }
 
-# bare_files PATH COUNT: GETs of one file a second.
-bare_files() { "$run_dir/bare_loop" "$answer_url/$1" "$run_dir/backfill/ca.pem" "$2" "$backfill_width"; }
+# bare_files NAME PATH COUNT: GETs of one file a second, one after the other and as many at once as we have.
+bare_files() {
+	"$run_dir/bare_loop" "$answer_url/$2" "$run_dir/backfill/ca.pem" "$3" 1 >>"$run_dir/bare_$1"
+	"$run_dir/bare_loop" "$answer_url/$2" "$run_dir/backfill/ca.pem" "$3" "$backfill_width" >>"$run_dir/wide_$1"
+}
 
 # What the jobs since a moment were, a second, from then to the end of the last.
 rate_since() {
@@ -35,13 +38,15 @@ rate_since() {
 		FROM canopy_summit.job WHERE state = 'succeeded'"
 }
 
-# print_files WHAT FILE BARE TARGET [BYTES]
+# print_files NAME WHAT TARGET [BYTES]
 print_files() {
 	local rate share
-	rate=$(median "$run_dir/$2")
-	share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/$3") }")
-	print_row "backfill: $1" "$(awk "BEGIN { printf \"%.0f\", $rate * ${5:-1} }")" ""
-	print_row "backfill: ... as a share of the bare loop" "$share" "at least $4$(verdict "$share" '>=' "$4")"
+	rate=$(median "$run_dir/$1")
+	print_row "backfill: $2" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
+	share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
+	print_row "backfill: ... of a bare loop, one transfer at a time" "$share" "at least $3$(verdict "$share" '>=' "$3")"
+	share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/wide_$1") }")
+	print_row "backfill: ... of one with $backfill_width at once" "$share" ""
 }
 
 # From canopy_sync_pulls() to the commit of the last pull, with its version and rows.
@@ -50,17 +55,17 @@ measure_backfill() {
 	first=$(find "$run_dir/files/pulls" -type f -print -quit)
 	say "Fetching them $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files "teams/bench/pulls/${first##*/}" "$backfill_count" >>"$run_dir/bare_pulls"
+		bare_files pulls "teams/bench/pulls/${first##*/}" "$backfill_count"
 		value "CALL bench.empty_tables()"
 		started=$(value "SELECT clock_timestamp()")
 		value "SELECT canopy_sync_pulls()" >/dev/null
-		rate_since "$started" get-pull-by-id >>"$run_dir/backfill_pulls"
+		rate_since "$started" get-pull-by-id >>"$run_dir/pulls"
 	done
 	[ "$(value "SELECT count(*) FROM canopy_summit.pull_state")" = "$backfill_count" ] || {
 		say "Not all pulls were found."
 		exit 1
 	}
-	print_files "pulls of $store_bytes bytes, listed, fetched and stored, a second" backfill_pulls bare_pulls 0.3
+	print_files pulls "pulls of $store_bytes bytes, listed, fetched and stored, a second" 0.3
 }
 
 # remap FILE [STATEMENT]: pulls a second, from the start of a task, by whoever does it.
@@ -100,12 +105,12 @@ measure_documents() {
 	local i started
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files teams/bench/pulls/d/documents/d/pdf "$document_count" >>"$run_dir/bare_documents"
+		bare_files documents teams/bench/pulls/d/documents/d/pdf "$document_count"
 		value "CALL bench.empty_tables()"
 		value "CALL bench.make_documents($document_count)"
 		started=$(value "SELECT clock_timestamp()")
 		value "SELECT count(canopy_enqueue_documents('d' || n)) FROM generate_series(1, $document_count) n" >/dev/null
 		rate_since "$started" get-document-by-id >>"$run_dir/documents"
 	done
-	print_files "documents of $document_bytes bytes, MB/s" documents bare_documents 0.4 "$document_bytes / 1000000"
+	print_files documents "documents of $document_bytes bytes, MB/s" 0.4 "$document_bytes / 1000000"
 }
