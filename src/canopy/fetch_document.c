@@ -25,6 +25,7 @@
 #include "engine/statement.h"
 #include "engine/values.h"
 #include "http/clamd.h"
+#include "pull/pull_row.h"
 #include "server/connection.h"
 #include "server/option.h"
 #include "server/provider.h"
@@ -130,9 +131,13 @@ canopy_summit_enqueue_documents(PG_FUNCTION_ARGS)
 	const char *which = argument_required(fcinfo, 1, "which");
 	Connection *connection = connection_open(argument_name(fcinfo, 2), PROVIDER_CANOPY);
 	const char *server;
+	Engine engine;
 
 	option_check_as("download_documents", which);
 	server = identity_hold_server(connection->server_oid, connection->server);
+	engine_begin(&engine);
+	pull_follow(server, pull_id);
+	engine_end(&engine);
 	PG_RETURN_INT64(enqueue_found(server, &want,
 								  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(which),
 											CStringGetTextDatum(pull_id)},

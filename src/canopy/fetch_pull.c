@@ -18,6 +18,7 @@
 #include "base/confidential.h"
 #include "base/jsonb_build.h"
 #include "engine/argument.h"
+#include "engine/identity.h"
 #include "engine/values.h"
 #include "pull/pull.h"
 #include "server/connection.h"
@@ -121,6 +122,7 @@ canopy_summit_archive_pull(PG_FUNCTION_ARGS)
 	Connection *connection;
 	JsonBuilder params = {0};
 	JsonBuilder body = {0};
+	const char *server;
 	bool archived;
 
 	PreventCommandIfReadOnly("canopy_archive_pull()");
@@ -133,7 +135,8 @@ canopy_summit_archive_pull(PG_FUNCTION_ARGS)
 	builder_add_boolean(&body, "is_archived", archived);
 	call_operation(connection, operation_find("patch-pull-by-id", PROVIDER_CANOPY),
 				   builder_finish_object(&params), builder_finish_object(&body));
-	if (pull_is_stored(connection->server, pull_id))
+	server = identity_server_name(connection->server_oid);
+	if (server != NULL && pull_is_stored(server, pull_id))
 		fetch_and_store(connection, pull_id, connection->with_property_data);
 	PG_RETURN_BOOL(archived);
 }

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -24,6 +23,7 @@
 
 #include "engine/identity.h"
 #include "engine/instance.h"
+#include "engine/lock.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_server_of);
 PG_FUNCTION_INFO_V1(canopy_summit_owner_of);
@@ -42,7 +42,7 @@ identity_is_own(int64 instance)
 }
 
 /* The name of a server in the current memory context; NULL if it is gone. */
-static char *
+char *
 identity_server_name(Oid server)
 {
 	ForeignServer *found = GetForeignServerExtended(server, FSV_MISSING_OK);
@@ -130,31 +130,46 @@ canopy_summit_server_oid(PG_FUNCTION_ARGS)
 
 /*
  * Keep a server from being renamed or dropped until this transaction ends; false
- * if somebody is about to, and this should not wait for them.
+ * if somebody is about to, and this should not wait for them.  By a lock of our
+ * own: PostgreSQL's own is taken by ALTER SERVER before it looks who may.
  */
 static bool
-server_lock(Oid server, bool wait)
+server_lock(Oid server, LOCKMODE mode, bool wait)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ForeignServerRelationId, server, 0);
-	if (LockAcquire(&tag, AccessShareLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, server, SERVER_LOCKTAG);
+	if (LockAcquire(&tag, mode, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();
 	return true;
 }
 
-/* The name that a server has until this transaction ends; `name`, its last known one, if it is gone. */
+/* Wait until nobody holds a server that this transaction renames or drops, and keep others from it until it ends. */
+void
+identity_take_server(Oid server)
+{
+	(void) server_lock(server, ExclusiveLock, true);
+}
+
+/*
+ * The name that a server has until this transaction ends; if it is gone, `name`,
+ * the last known one, and who has that now keeps it.
+ */
 const char *
 identity_hold_server(Oid server, const char *name)
 {
-	char *now;
+	char *now = NULL;
 
-	if (!OidIsValid(server))
-		return name;
-	(void) server_lock(server, true);
-	now = identity_server_name(server);
-	return now ? now : name;
+	if (OidIsValid(server))
+	{
+		(void) server_lock(server, ShareLock, true);
+		now = identity_server_name(server);
+	}
+	if (now != NULL)
+		return now;
+	server = get_foreign_server_oid(name, true);
+	return OidIsValid(server) ? identity_hold_server(server, name) : name;
 }
 
 /* canopy_summit.hold_server(server_oid oid, server text, wait boolean) -> text */
@@ -163,7 +178,7 @@ canopy_summit_hold_server(PG_FUNCTION_ARGS)
 {
 	Oid server = PG_GETARG_OID(0);
 
-	if (OidIsValid(server) && !server_lock(server, PG_GETARG_BOOL(2)))
+	if (OidIsValid(server) && !server_lock(server, ShareLock, PG_GETARG_BOOL(2)))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(
 		cstring_to_text(identity_hold_server(server, text_to_cstring(PG_GETARG_TEXT_PP(1)))));

@@ -14,6 +14,7 @@
 #define WEBHOOK_LOCKTAG    0xC504
 #define SUBJECT_LOCKTAG    0xC505 /* what a webhook is about */
 #define PULL_LOCKTAG       0xC506
+#define SERVER_LOCKTAG     0xC507 /* keeps its name */
 #define GROUP_LOCKTAG(tag) ((tag) | 0x80)
 
 extern uint64 lock_key(const uint8 *digest);

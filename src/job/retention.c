@@ -53,9 +53,11 @@ typedef struct Subject
 	"  AND i.state = 'applied' ORDER BY i.received_at LIMIT " CHUNK                                      \
 	") AS o WHERE r.what = 'webhook')"
 
+/* One that has failed, and left rows under the former name of a server, is needed to find them. */
 #define OLD_TASKS                                                                                 \
 	"WITH old AS (SELECT t.task_id FROM canopy_summit.task t JOIN canopy_summit.retention_rule r" \
-	" ON r.what = 'task' AND t.finished_at < now() - r.keep)"
+	" ON r.what = 'task' AND t.finished_at < now() - r.keep"                                      \
+	" WHERE t.what <> 'rename' OR t.state = 'done')"
 
 /* clang-format off */
 static Subject subjects[] = {

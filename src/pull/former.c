@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
@@ -39,7 +40,11 @@ former_forget(void)
 	known_by = InvalidLocalTransactionId;
 }
 
-/* Read them as they are by now: the transaction's snapshot may be older than the name that it holds. */
+/*
+ * Read them as they are by now.  The snapshot of a transaction may be older than the
+ * name that it holds: then it sees neither all rows under the former one, nor may it
+ * write any beside them.
+ */
 static List *
 former_read(const char *server)
 {
@@ -52,9 +57,15 @@ former_read(const char *server)
 	Datum argument = CStringGetTextDatum(server);
 	uint64 count = statement_run_now(&find, &argument, NULL);
 	SPITupleTable *found = SPI_tuptable;
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	MemoryContext old;
 	List *names = NIL;
 
+	if (IsolationUsesXactSnapshot() && statement_run(&find, &argument, NULL) < count)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: server \"%s\" was renamed meanwhile", server),
+				 errhint("Try the transaction again.")));
+	old = MemoryContextSwitchTo(TopTransactionContext);
 	for (uint64 i = 0; i < count; i++)
 	{
 		Record record = {.row = found->vals[i], .descriptor = found->tupdesc};

@@ -99,7 +99,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"SELECT canopy_summit.stored_pull(pull) FROM canopy_summit.pull_version"
 		" WHERE server = $1 AND pull_id = $2 AND version = $3"},
 	[FOLLOW_ACCOUNT] = {3, {TEXTOID, TEXTOID, TEXTOID},
-		"SELECT canopy_summit.follow_account($1, $2, $3)"},
+		"SELECT canopy_summit.follow_pulls($1, $2, canopy_summit.pulls_of_accounts($2, ARRAY[$3]))"},
 	[FOLLOW_PULL] = {3, {TEXTOID, TEXTOID, TEXTOID},
 		"SELECT canopy_summit.follow_pulls($1, $2, ARRAY[$3])"},
 };
@@ -195,16 +195,30 @@ follow(Statement *statement, const char *server, const char *key)
 	return count;
 }
 
-/* Lock the row of an account, making it if need be; true if it was not there before. */
+/* Lock the row of an account under this name, making it if need be; true if it was not there before. */
+bool
+account_lock_row(const char *server, const char *account)
+{
+	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
+
+	/* Under a former name somebody may delete it meanwhile. */
+	for (;;)
+	{
+		if (statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0)
+			return true;
+		if (statement_run(&statements[ACCOUNT_LOCK], keys, NULL) > 0)
+			break;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return false;
+}
+
+/* The same, and have its pulls follow; true if it was there under no name before. */
 bool
 account_lock(const char *server, const char *account)
 {
-	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(account)};
-	bool is_new = statement_run(&statements[ACCOUNT_INSERT], keys, NULL) > 0;
+	bool is_new = account_lock_row(server, account);
 
-	if (!is_new && statement_run(&statements[ACCOUNT_LOCK], keys, NULL) == 0)
-		elog(ERROR, "account vanished");
-	SPI_freetuptable(SPI_tuptable);
 	return follow(&statements[FOLLOW_ACCOUNT], server, account) == 0 && is_new;
 }
 

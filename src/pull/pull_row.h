@@ -42,6 +42,7 @@ typedef struct PullTurn
 
 extern void pull_guard(const char *server, const char *pull_id);
 extern RowOrigin state_origin(const char *server, const char *pull_id, const PullState *state);
+extern bool account_lock_row(const char *server, const char *account);
 extern bool account_lock(const char *server, const char *account);
 extern void pull_follow(const char *server, const char *pull_id);
 extern List *account_choose(const char *server, const char *account);

@@ -6,7 +6,7 @@
  * ALTER SERVER waits for those who write rows under the old name, and they for it
  * (identity_hold_server()): after its COMMIT nobody writes one, so that the task
  * finds all.  A batch locks what storing locks, in the same order: accounts by
- * their bytes, then pulls.
+ * their bytes, then pulls.  A name is a server's only while no row of another has it.
  */
 #include "postgres.h"
 
@@ -36,14 +36,17 @@
 #define PART_SIZE 20 /* pulls, or rows of what else there is, that are locked together, roughly */
 
 PG_FUNCTION_INFO_V1(canopy_summit_note_server_name);
+PG_FUNCTION_INFO_V1(canopy_summit_note_dropped_servers);
 PG_FUNCTION_INFO_V1(canopy_summit_rename_server);
 
 enum
 {
 	FORMER_OF,
 	DROPPED_FORGET,
-	DROPPED_FIND,
+	DROPPED_NOTE,
+	DROPPED_LIST,
 	TASKS_NAME,
+	TASKS_ADOPT,
 	HAS_ROWS,
 	TASK_FIND,
 	TASK_SERVER,
@@ -54,25 +57,36 @@ enum
 	STATEMENT_COUNT
 };
 
+#define OPEN_RENAMES " FROM canopy_summit.task t WHERE t.what = 'rename' AND t.state <> 'done'"
+#define SERVER_NAME  "canopy_summit.server_name(t.server_oid, t.server, t.instance)"
+
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	/* Whose rows still have this name. */
+	/* Whose rows still have this name, another server's or the same one's. */
 	[FORMER_OF] = {1, {TEXTOID},
-		"SELECT t.task_id, canopy_summit.server_name(t.server_oid, t.server, t.instance)"
-		" FROM canopy_summit.task t WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = $1"
-		" AND canopy_summit.server_name(t.server_oid, t.server, t.instance) <> $1 ORDER BY t.task_id LIMIT 1"},
+		"SELECT t.task_id, " SERVER_NAME ", t.instance = canopy_summit.instance()" OPEN_RENAMES
+		" AND t.args ->> 'former' = $1 ORDER BY " SERVER_NAME " = $1 LIMIT 1"},
 	[DROPPED_FORGET] = {1, {TEXTOID},
 		"DELETE FROM canopy_summit.dropped_server WHERE name = $1"},
-	[DROPPED_FIND] = {1, {TEXTOID},
-		"SELECT FROM canopy_summit.dropped_server WHERE name = $1"},
-	[TASKS_NAME] = {2, {TEXTOID, OIDOID},
-		"UPDATE canopy_summit.task t SET server = $1 WHERE t.what = 'rename' AND t.state <> 'done'"
-		" AND canopy_summit.server_of(t.server_oid, t.server, t.instance) = $2"},
+	/* One of another wrapper has no rows, whoever had its name before it, or will have followed another server. */
+	[DROPPED_NOTE] = {1, {TEXTOID},
+		"INSERT INTO canopy_summit.dropped_server (name, dropped_at) SELECT $1, now()"
+		" WHERE (canopy_summit.server_has_rows($1) OR EXISTS (SELECT" OPEN_RENAMES " AND " SERVER_NAME " = $1))"
+		" AND NOT EXISTS (SELECT" OPEN_RENAMES " AND t.args ->> 'former' = $1 AND " SERVER_NAME " <> $1)"
+		" ON CONFLICT (name) DO NOTHING"},
+	[DROPPED_LIST] = {.sql =
+		"SELECT o.objid, o.object_name FROM pg_event_trigger_dropped_objects() AS o WHERE o.object_type = 'server'"},
+	/* Tasks of another instance know their server by the name that it had. */
+	[TASKS_NAME] = {3, {TEXTOID, OIDOID, TEXTOID},
+		"UPDATE canopy_summit.task u SET server = $1 WHERE u.task_id IN (SELECT t.task_id" OPEN_RENAMES
+		" AND (canopy_summit.server_of(t.server_oid, t.server, t.instance) = $2 OR " SERVER_NAME " = $3))"},
+	[TASKS_ADOPT] = {2, {TEXTOID, OIDOID},
+		"UPDATE canopy_summit.task u SET server_oid = $2, server = $1 WHERE u.instance = canopy_summit.instance()"
+		" AND u.task_id IN (SELECT t.task_id" OPEN_RENAMES " AND " SERVER_NAME " = $1)"},
 	[HAS_ROWS] = {1, {TEXTOID},
 		"SELECT canopy_summit.server_has_rows($1)"},
 	[TASK_FIND] = {2, {TEXTOID, OIDOID},
-		"SELECT max(t.task_id) FROM canopy_summit.task t"
-		" WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = $1 AND t.server_oid = $2"},
+		"SELECT max(t.task_id)" OPEN_RENAMES " AND t.args ->> 'former' = $1 AND t.server_oid = $2"},
 	[TASK_SERVER] = {1, {INT8OID},
 		"SELECT canopy_summit.server_of(t.server_oid, t.server, t.instance), t.server"
 		" FROM canopy_summit.task t WHERE t.task_id = $1"},
@@ -81,8 +95,8 @@ static Statement statements[STATEMENT_COUNT] = {
 	[ACCOUNTS_FIND] = {2, {TEXTOID, TEXTARRAYOID},
 		"SELECT DISTINCT s.account_identifier::text COLLATE \"C\" AS account FROM canopy_summit.pull_state s"
 		" WHERE s.server = $1 AND s.pull_id = ANY ($2) AND s.account_identifier IS NOT NULL ORDER BY account"},
-	[PULLS_FOLLOW] = {3, {TEXTOID, TEXTOID, TEXTARRAYOID},
-		"SELECT canopy_summit.follow_pulls($1, $2, $3)"},
+	[PULLS_FOLLOW] = {4, {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID},
+		"SELECT canopy_summit.follow_pulls($1, $2, $3 || canopy_summit.pulls_of_accounts($2, $4))"},
 	[ROWS_FOLLOW] = {4, {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID},
 		"SELECT canopy_summit.follow_rows(t.name, t.key, $2, $3, $4)"
 		" FROM canopy_summit.named_tables() AS t WHERE t.name = $1"},
@@ -98,34 +112,52 @@ server_is_ours(const ForeignServer *server)
 	return strcmp(wrapper, "canopy_api") == 0 || strcmp(wrapper, "summit_api") == 0;
 }
 
-/* Error 42710: rows of another server still have this name. */
-static void
+/* Error 42710: rows of another server still have this name.  True if rows of this one do, which had it before. */
+static bool
 name_check(const char *name)
 {
 	Datum argument = CStringGetTextDatum(name);
 	Record record;
+	const char *server;
 	long long task_id;
 
 	if (statement_run_now(&statements[FORMER_OF], &argument, NULL) == 0)
-		return;
+		return false;
 	record = statement_record(0);
 	task_id = (long long) record_int64(&record);
-	ereport(ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("rows of server \"%s\" still have the name \"%s\"", record_text(&record), name),
-			 errhint("Wait until they have followed: SELECT canopy_summit.wait_for_task(%lld); "
-					 "without workers, CALL canopy_summit.run_tasks();",
-					 task_id)));
+	server = record_text(&record);
+	if (strcmp(server, name) == 0)
+		return true;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DUPLICATE_OBJECT),
+		 errmsg("rows of server \"%s\" still have the name \"%s\"", server, name),
+		 record_boolean(&record)
+			 ? errhint("Wait until they have followed: SELECT canopy_summit.wait_for_task(%lld); "
+					   "without workers, CALL canopy_summit.run_tasks();",
+					   task_id)
+			 : errhint("They follow once canopy_summit.arm() has adopted task %lld.", task_id)));
+}
+
+/* Whether rows have this name for their server's, whoever has committed them. */
+static bool
+name_has_rows(const char *name)
+{
+	Datum argument = CStringGetTextDatum(name);
+
+	statement_run_now(&statements[HAS_ROWS], &argument, NULL);
+	return DatumGetBool(statement_value());
 }
 
 /* A server has been made: rows of one that was dropped, and had its name, are its own. */
 static void
-server_is_made(const char *name)
+server_is_made(Oid server, const char *name)
 {
-	Datum argument = CStringGetTextDatum(name);
+	Datum arguments[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(server)};
 
-	name_check(name);
-	statement_run(&statements[DROPPED_FORGET], &argument, NULL);
+	(void) name_check(name);
+	statement_run(&statements[DROPPED_FORGET], arguments, NULL);
+	statement_run(&statements[TASKS_ADOPT], arguments, NULL);
 }
 
 /* A server of this name has got it instead of another one: have its rows follow. */
@@ -133,23 +165,25 @@ static void
 server_is_renamed(Oid server, const char *former, const char *name, Oid role)
 {
 	JsonBuilder args = {0};
-	Datum arguments[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(server)};
-	Datum old = CStringGetTextDatum(former);
+	Values values = {0};
 
-	name_check(name);
-	if (statement_run_now(&statements[DROPPED_FIND], arguments, NULL) > 0)
+	identity_take_server(server);
+	if (!name_check(name) && name_has_rows(name))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("rows of a server \"%s\" that was dropped are here", name),
+			 errmsg("rows of another server have the name \"%s\"", name),
 			 errhint("Choose another name. CREATE SERVER %s makes a server that has these rows.",
 					 quote_identifier(name))));
 	former_forget();
-	statement_run(&statements[TASKS_NAME], arguments, NULL);
-	statement_run(&statements[HAS_ROWS], &old, NULL);
-	if (!DatumGetBool(statement_value()))
+	values_add_text(&values, name);
+	values_add_oid(&values, server);
+	values_add_text(&values, former);
+	statement_run_values(&statements[TASKS_NAME], &values);
+	if (!name_has_rows(former))
 		return;
 	builder_add_text(&args, "former", former);
+	builder_add_integer(&args, "server", server); /* another one of the name has its own task */
 	(void) task_start(RENAME, name, server, builder_finish_object(&args), role);
 }
 
@@ -181,9 +215,35 @@ canopy_summit_note_server_name(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	engine_begin(&engine);
 	if (former == NULL)
-		server_is_made(name);
+		server_is_made(server->serverid, name);
 	else
 		server_is_renamed(server->serverid, former, name, role);
+	engine_end(&engine);
+	PG_RETURN_NULL();
+}
+
+/* canopy_summit.note_dropped_servers(), an event trigger. */
+Datum
+canopy_summit_note_dropped_servers(PG_FUNCTION_ARGS)
+{
+	Engine engine;
+	uint64 count;
+	SPITupleTable *dropped;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		elog(ERROR, "not called as an event trigger");
+	engine_begin(&engine);
+	count = statement_run(&statements[DROPPED_LIST], NULL, NULL);
+	dropped = SPI_tuptable;
+	for (uint64 i = 0; i < count; i++)
+	{
+		Record record = {.row = dropped->vals[i], .descriptor = dropped->tupdesc};
+		Datum name;
+
+		identity_take_server(record_oid(&record));
+		name = record_datum(&record);
+		statement_run_now(&statements[DROPPED_NOTE], &name, NULL);
+	}
 	engine_end(&engine);
 	PG_RETURN_NULL();
 }
@@ -206,19 +266,23 @@ task_server_hold(int64 task_id)
 static void
 pulls_follow(const char *server, const char *former, Datum pulls)
 {
-	Datum under_former[2] = {CStringGetTextDatum(former), pulls};
-	uint64 count = statement_run(&statements[ACCOUNTS_FIND], under_former, NULL);
+	Datum arguments[4] = {CStringGetTextDatum(former), pulls};
+	uint64 count = statement_run(&statements[ACCOUNTS_FIND], arguments, NULL);
 	SPITupleTable *found = SPI_tuptable;
+	List *accounts = NIL;
 
 	for (uint64 i = 0; i < count; i++)
 	{
 		Record record = {.row = found->vals[i], .descriptor = found->tupdesc};
 
-		(void) account_lock(server, record_text(&record));
+		accounts = lappend(accounts, record_text(&record));
+		(void) account_lock_row(server, llast(accounts));
 	}
-	SPI_freetuptable(found);
-	statement_run(&statements[PULLS_FOLLOW],
-				  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(former), pulls}, NULL);
+	arguments[0] = CStringGetTextDatum(server);
+	arguments[1] = CStringGetTextDatum(former);
+	arguments[2] = pulls;
+	arguments[3] = statement_texts(accounts);
+	statement_run(&statements[PULLS_FOLLOW], arguments, NULL);
 }
 
 /* The texts, or numbers, of an array as text[]; how many there are. */
@@ -304,7 +368,7 @@ canopy_summit_rename_server(PG_FUNCTION_ARGS)
 	const char *new = NameStr(*PG_GETARG_NAME(1));
 	Datum arguments[2] = {CStringGetTextDatum(old)};
 	Engine engine;
-	Datum task_id;
+	int64 task_id;
 	Record record;
 
 	PreventCommandIfReadOnly("rename_server()");
@@ -314,9 +378,16 @@ canopy_summit_rename_server(PG_FUNCTION_ARGS)
 	engine_begin(&engine);
 	statement_run(&statements[TASK_FIND], arguments, NULL);
 	record = statement_record(0);
-	task_id = Int64GetDatum(record_int64(&record));
+	task_id = record_int64(&record);
+	if (record.isnull && name_has_rows(old))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of server \"%s\" do not follow it", old),
+			 errhint(
+				 "Event trigger canopy_summit_rename is disabled, or event triggers are off.")));
 	engine_end(&engine);
-	if (record.isnull)
+	if (task_id == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(task_id);
+	PG_RETURN_INT64(task_id);
 }

@@ -96,10 +96,11 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	named CONSTANT text := coalesce(canopy_document.server::text, nullif(current_setting('canopy_summit.canopy_server', true), ''), 'canopy');
 	file canopy.document_file;
 BEGIN
 	SELECT * INTO file FROM canopy.document_file f
-	WHERE f.server = coalesce(canopy_document.server::text, nullif(current_setting('canopy_summit.canopy_server', true), ''), 'canopy')
+	WHERE f.server = ANY (named || canopy_summit.former_names(named))
 		AND f.kind = 'document' AND f.owner_id = canopy_document.pull_id AND f.file_id = canopy_document.document_id;
 	IF file.content IS NULL THEN
 		RAISE EXCEPTION 'document "%" is not here', document_id USING ERRCODE = '02000', HINT = CASE

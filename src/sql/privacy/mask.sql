@@ -83,7 +83,7 @@ BEGIN
 			LEFT JOIN (SELECT split_part(l.line, ': ', 1), substr(l.line, strpos(l.line, ': ') + 2)
 				FROM string_to_table(define_view.notes, chr(10)) AS l(line)) AS n(name, note) ON n.name = a.attname
 			LEFT JOIN table_note AS t ON t.name = a.attname
-			LEFT JOIN (VALUES ('server', 'foreign server, by the name it had when the row was written'),
+			LEFT JOIN (VALUES ('server', 'foreign server, by its name; of one that was dropped, its last'),
 				('environment', 'production or sandbox: that of the server now'), ('pull_id', 'the pull')) AS u(name, note) ON u.name = a.attname
 		WHERE a.attrelid = to_regclass('canopy_summit.unmasked') AND a.attnum > 0)
 	SELECT string_agg(CASE WHEN h.is_masked THEN format('CASE WHEN %s%s(SELECT canopy_summit.may_read_pii()) THEN %s::%s%s END AS %I',

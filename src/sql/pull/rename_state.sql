@@ -13,36 +13,28 @@ COMMENT ON COLUMN canopy_summit.dropped_server.name IS 'name that the server had
 -- What is open, or will be tried again, of renames: writers ask for it.
 CREATE INDEX task_rename ON canopy_summit.task ((args ->> 'former')) WHERE what = 'rename' AND state <> 'done';
 
+-- They fire in sessions that apply changes of others, too: a name that rows do not follow would be lost.
 CREATE FUNCTION canopy_summit.note_server_name() RETURNS event_trigger
 AS 'MODULE_PATHNAME', 'canopy_summit_note_server_name'
 LANGUAGE C;
 COMMENT ON FUNCTION canopy_summit.note_server_name() IS
-	'event trigger: has the rows of a server that is renamed follow it, and refuses a name that rows of another server still have';
+	'event trigger: has the rows of a server that is renamed follow it, and refuses a name that rows of another server have';
 
 CREATE EVENT TRIGGER canopy_summit_rename ON ddl_command_end
 	WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER')
 	EXECUTE FUNCTION canopy_summit.note_server_name();
+ALTER EVENT TRIGGER canopy_summit_rename ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER canopy_summit_rename IS 'has the rows of a server that is renamed follow it';
 
 CREATE FUNCTION canopy_summit.note_dropped_servers() RETURNS event_trigger
-LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	-- One of another wrapper has no rows, whoever had its name before it, or will have followed another server.
-	INSERT INTO canopy_summit.dropped_server (name, dropped_at)
-	SELECT o.object_name, now() FROM pg_event_trigger_dropped_objects() AS o
-	WHERE o.object_type = 'server' AND canopy_summit.server_has_rows(o.object_name) AND NOT EXISTS (
-		SELECT FROM canopy_summit.task t WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = o.object_name
-			AND canopy_summit.server_name(t.server_oid, t.server, t.instance) <> o.object_name)
-	ON CONFLICT (name) DO NOTHING;
-END
-$$;
+AS 'MODULE_PATHNAME', 'canopy_summit_note_dropped_servers'
+LANGUAGE C;
 COMMENT ON FUNCTION canopy_summit.note_dropped_servers() IS 'event trigger: notes which servers were dropped while rows had their name';
 
 CREATE EVENT TRIGGER canopy_summit_dropped_server ON sql_drop
 	WHEN TAG IN ('DROP SERVER', 'DROP OWNED')
 	EXECUTE FUNCTION canopy_summit.note_dropped_servers();
+ALTER EVENT TRIGGER canopy_summit_dropped_server ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER canopy_summit_dropped_server IS 'notes which servers were dropped while rows had their name';
 
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.dropped_server', '');

@@ -15,8 +15,9 @@ CREATE FUNCTION canopy_summit.server_of_former(name text) RETURNS oid
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT canopy_summit.server_of(t.server_oid, t.server, t.instance) FROM canopy_summit.task t
-	WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = server_of_former.name ORDER BY t.task_id DESC LIMIT 1;
+	SELECT s.oid FROM pg_foreign_server s WHERE s.srvname = (
+		SELECT canopy_summit.server_name(t.server_oid, t.server, t.instance)::name FROM canopy_summit.task t
+		WHERE t.what = 'rename' AND t.state <> 'done' AND t.args ->> 'former' = server_of_former.name ORDER BY t.task_id DESC LIMIT 1);
 END;
 COMMENT ON FUNCTION canopy_summit.server_of_former(text) IS 'OID of the server that had a name, which some of its rows still have; NULL if there is none';
 

@@ -24,6 +24,7 @@ subtest 'written while the task is open' => \&while_open;
 subtest 'renamed again' => \&again;
 subtest 'names that are not free' => \&refused;
 subtest 'whoever writes waits for whoever renames, and the other way round' => \&uncommitted;
+subtest 'what might be left behind' => \&corners;
 subtest 'a server that is dropped' => \&dropped;
 $node->stop;
 subtest 'killed while fetches go on' => \&killed;
@@ -198,7 +199,7 @@ sub uncommitted
 	my $waits = sub {
 		my ($what) = @_;
 		return wait_until($what, sub { query($node, <<~'SQL') });
-			SELECT pid FROM pg_locks WHERE classid = 'pg_foreign_server'::regclass AND NOT granted
+			SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = x'C507'::int - 65536 AND NOT granted
 			SQL
 	};
 
@@ -240,6 +241,70 @@ sub uncommitted
 	return;
 }
 
+sub corners
+{
+	my $before = without_versions('canopy');
+
+	# A snapshot that sees neither the rows nor the rename.
+	my $reads = open_session($node, on_error_stop => 0);
+	$reads->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	query($node, q{SELECT canopy_store_pull(a_pull('unseen', 1))});
+	query($node, 'ALTER SERVER canopy RENAME TO other');
+	$reads->query(q{SELECT canopy_store_pull(a_pull('unseen', 2), 'other')});
+	like(
+		$reads->{stderr}, qr/could not serialize access: server "other" was renamed/,
+		'an old snapshot writes nothing');
+	$reads->quit;
+	is( query($node, "SELECT canopy_refresh_stale('0 s', 'other') > 0"),
+		't', 'what has not followed is refreshed all the same');
+
+	# A task that has failed, and a rule that lets tasks go.
+	query($node, <<~'SQL');
+		UPDATE canopy_summit.task SET state = 'failed', finished_at = now() - interval '1 day'
+		WHERE what = 'rename' AND state <> 'done';
+		INSERT INTO canopy_summit.retention_rule VALUES ('task', '1 h');
+		SELECT canopy_summit.apply_retention();
+		SQL
+	query($node, 'CALL canopy_summit.run_tasks(); DELETE FROM canopy_summit.retention_rule');
+	is(stored('unseen', 3), '2|t', 'retention leaves a rename that has failed: pulls go on following');
+	query($node, q{SELECT canopy_summit.retry_task(task_id) FROM canopy_summit.task WHERE state = 'failed'});
+	query($node, 'CALL canopy_summit.run_tasks()');
+	is(rows('canopy'), '', 'and all the rest once it is tried again');
+	query($node, 'CREATE TABLE left_over AS SELECT * FROM canopy_summit.pull_state WHERE pull_id = $$unseen$$');
+	query($node, "DELETE FROM canopy_summit.$_ WHERE pull_id = 'unseen'") for qw(pull_state pull_version pull policy);
+
+	# A name of which only rows know.
+	query(
+		$node,
+		q{UPDATE left_over SET server = 'ghost'; INSERT INTO canopy_summit.pull_state SELECT * FROM left_over});
+	is( scalar sqlstate_of($node, 'ALTER SERVER other RENAME TO ghost'), '42710',
+		'a name that rows have whose server nobody knows');
+	query($node, q{DELETE FROM canopy_summit.pull_state WHERE server = 'ghost'});
+
+	query($node, 'ALTER TABLE canopy_summit.pull_version REPLICA IDENTITY FULL');
+	query($node, 'SET session_replication_role = replica; ALTER SERVER other RENAME TO canopy');
+	query(
+		$node,
+		'CALL canopy_summit.run_tasks();
+		ALTER TABLE canopy_summit.pull_version REPLICA IDENTITY USING INDEX pull_version_key'
+	);
+	is(without_versions('canopy'), $before, 'by whatever session, and whatever a subscriber needs');
+	query($node, 'ALTER EVENT TRIGGER canopy_summit_rename DISABLE');
+	is_deeply(
+		[ (sqlstate_of($node, q{SELECT canopy_summit.rename_server('canopy', 'other')}))[ 0, 1 ] ],
+		[ '55000', 'rows of server "canopy" do not follow it' ], 'rename_server() does not leave them behind');
+	query($node, 'ALTER EVENT TRIGGER canopy_summit_rename ENABLE ALWAYS');
+
+	# Whoever may not rename it is in nobody's way, nor anybody in his.
+	my $stores = open_session($node);
+	$stores->query_safe("BEGIN; SELECT canopy_store_pull(a_pull('lone', 11))");
+	is( scalar sqlstate_of($node, 'SET ROLE anybody; ALTER SERVER canopy RENAME TO other'), '42501',
+		'who may not is told at once');
+	$stores->query_safe('COMMIT');
+	$stores->quit;
+	return;
+}
+
 sub dropped
 {
 	my $health =
@@ -250,7 +315,7 @@ sub dropped
 	is($health->(), "canopy|f\nsummit|t", 'one whose rows are here is still shown, and one without is not');
 	is_deeply(
 		[ (sqlstate_of($node, 'ALTER SERVER canopy RENAME TO summit'))[ 0, 1, 3 ] ],
-		[   '42710', 'rows of a server "summit" that was dropped are here',
+		[   '42710', 'rows of another server have the name "summit"',
 			'Choose another name. CREATE SERVER summit makes a server that has these rows.' ],
 		'nobody else gets its name');
 	query(
@@ -265,11 +330,16 @@ sub dropped
 	is($health->(), "canopy|f\nsummit|t", 'one that is dropped with all of its owner');
 	query(
 		$node,
-		'SET client_min_messages = warning; ALTER SERVER canopy RENAME TO other; DROP SERVER other CASCADE;
-		CALL canopy_summit.run_tasks()'
-	);
+		'SET client_min_messages = warning; ALTER SERVER canopy RENAME TO other; DROP SERVER other CASCADE');
 	is($health->(), "other|t\nsummit|t", 'one that was being renamed, under its last name');
-	is(rows('canopy'), '', 'which all of its rows get');
+	query($node, 'CREATE SERVER other FOREIGN DATA WRAPPER canopy_api; ALTER SERVER other RENAME TO third');
+	is($health->(), "summit|t\nthird|f", 'a new one of that name, renamed at once');
+	is(stored('lone', 12, undef, 'third'), '10|t', 'has all of its rows');
+	query($node, 'CALL canopy_summit.run_tasks()');
+	is(rows('canopy', 'other'), '', 'which follow it');
+	query($node, 'SET client_min_messages = warning; ALTER SERVER third RENAME TO fourth; DROP SERVER fourth CASCADE');
+	query($node, 'CALL canopy_summit.run_tasks()');
+	is(rows('third'), '', 'of one that is gone, they get the last name');
 	return;
 }
 
@@ -353,12 +423,16 @@ sub without_versions { return rows(@_) =~ s/^pull_version .*\n//mr }
 sub keys_of
 {
 	my ($server) = @_;
+	my $pulls = join ' UNION ',
+	  (map { "SELECT pull_id FROM canopy_summit.$_ WHERE server = '$server'" }
+		  qw(pull_state pull_progress auth_status reconnect)),
+	  "SELECT owner_id FROM canopy_summit.document_file WHERE server = '$server'";
 	my %of = (
-		(map { ($_ => 'pull_id') } qw(pull_state pull_progress auth_status reconnect)),
-		document_file => 'owner_id', monitoring => 'monitoring_id', servicing_action => 'servicing_action_id',
+		monitoring => 'monitoring_id',
+		servicing_action => 'servicing_action_id',
 		document_validation => 'document_validation_id',
 		map { ($_ => 'webhook_id') } qw(monitoring_event servicing_status data_update status_event));
-	my $sql = join ' + ',
+	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
 	  map { "(SELECT count(DISTINCT $of{$_}) FROM canopy_summit.$_ WHERE server = '$server')" } sort keys %of;
 	return query($node, "SELECT $sql");
 }
