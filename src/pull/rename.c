@@ -46,7 +46,6 @@ enum
 	DROPPED_NOTE,
 	DROPPED_LIST,
 	TASKS_NAME,
-	TASKS_ADOPT,
 	HAS_ROWS,
 	TASK_FIND,
 	TASK_SERVER,
@@ -76,13 +75,10 @@ static Statement statements[STATEMENT_COUNT] = {
 		" ON CONFLICT (name) DO NOTHING"},
 	[DROPPED_LIST] = {.sql =
 		"SELECT o.objid, o.object_name FROM pg_event_trigger_dropped_objects() AS o WHERE o.object_type = 'server'"},
-	/* Tasks of another instance know their server by the name that it had. */
+	/* Tasks of another instance, and of a server that is gone, know theirs by the name that it had. */
 	[TASKS_NAME] = {3, {TEXTOID, OIDOID, TEXTOID},
 		"UPDATE canopy_summit.task u SET server = $1 WHERE u.task_id IN (SELECT t.task_id" OPEN_RENAMES
 		" AND (canopy_summit.server_of(t.server_oid, t.server, t.instance) = $2 OR " SERVER_NAME " = $3))"},
-	[TASKS_ADOPT] = {2, {TEXTOID, OIDOID},
-		"UPDATE canopy_summit.task u SET server_oid = $2, server = $1 WHERE u.instance = canopy_summit.instance()"
-		" AND u.task_id IN (SELECT t.task_id" OPEN_RENAMES " AND " SERVER_NAME " = $1)"},
 	[HAS_ROWS] = {1, {TEXTOID},
 		"SELECT canopy_summit.server_has_rows($1)"},
 	[TASK_FIND] = {2, {TEXTOID, OIDOID},
@@ -151,13 +147,12 @@ name_has_rows(const char *name)
 
 /* A server has been made: rows of one that was dropped, and had its name, are its own. */
 static void
-server_is_made(Oid server, const char *name)
+server_is_made(const char *name)
 {
-	Datum arguments[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(server)};
+	Datum argument = CStringGetTextDatum(name);
 
 	(void) name_check(name);
-	statement_run(&statements[DROPPED_FORGET], arguments, NULL);
-	statement_run(&statements[TASKS_ADOPT], arguments, NULL);
+	statement_run(&statements[DROPPED_FORGET], &argument, NULL);
 }
 
 /* A server of this name has got it instead of another one: have its rows follow. */
@@ -215,7 +210,7 @@ canopy_summit_note_server_name(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	engine_begin(&engine);
 	if (former == NULL)
-		server_is_made(server->serverid, name);
+		server_is_made(name);
 	else
 		server_is_renamed(server->serverid, former, name, role);
 	engine_end(&engine);

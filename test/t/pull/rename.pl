@@ -62,6 +62,11 @@ sub follow
 sub while_open
 {
 	query($node, q{SELECT canopy_summit.rename_server('canopy', 'other')});
+	is( query(
+			$node,
+			"SELECT changed FROM canopy_fetch_document('$pull_id', (SELECT document_id FROM a_document), 'other')"),
+		'f',
+		'a document that is here');
 	is(stored('lone', 2), '2|t', 'a pull that stands alone has its next version');
 	is(stored('first', 2), '2|t', 'and one of an account');
 	is( query(
@@ -77,11 +82,6 @@ sub while_open
 	is(query($node, "SELECT canopy_archive_pull('$pull_id', true, 'other')"), 't', 'one is archived');
 	is( query($node, "SELECT count(*) FROM canopy_summit.pull_version WHERE pull_id = '$pull_id' AND server = 'other'"),
 		2, 'and fetched');
-	is( query(
-			$node,
-			"SELECT changed FROM canopy_fetch_document('$pull_id', (SELECT document_id FROM a_document), 'other')"),
-		'f',
-		'a document that is here');
 	is(query($node, "SELECT canopy_enqueue_documents('$pull_id', server => 'other')"), 0, 'which is not wanted again');
 	my $told = query($node, q{SELECT first_event_at FROM canopy_summit.pull_progress WHERE pull_id = 'told'});
 	receive('other', 'MONITORING_RECONNECT');
