@@ -117,6 +117,13 @@ sub shrinks
 		query($node, 'SELECT canopy_summit.entities()'));
 	add_pulls(60);
 	my $fault = at_second_page();
+	my $tasks = query($node, q{SELECT count(*) FROM canopy_summit.task WHERE what = 'sync'});
+	my ($found, $enqueued, $job_id) = split /\|/, sync();
+	is(job($node, $job_id)->{state}, 'running', 'called again, it says which job lists more');
+	ok($found > 0 && $enqueued == $found, '… and how many it has found');
+	is(sync(q{now() - interval '1 h'}), "$found|$enqueued|$job_id",
+		'one that goes further back covers what is asked for');
+	is(query($node, q{SELECT count(*) FROM canopy_summit.task WHERE what = 'sync'}), $tasks, '… and none is started');
 	my @listed = map { $_->{pull_id} } @{ $sandbox->control(GET => 'pulls')->{pulls} };
 	$sandbox->delete_pull($_) for @listed[ 0 .. 29 ], @listed[ -30 .. -1 ];
 	$sandbox->clear($fault);
