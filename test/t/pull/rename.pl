@@ -361,7 +361,7 @@ sub killed
 	query($node, q{SELECT canopy_summit.rename_server('canopy', 'first')});
 	my $struck = 0;
 	query($node, "SET canopy_summit.canopy_server = 'first'; SELECT canopy_enqueue_fetch(VARIADIC $list)");
-	for my $number (1 .. scaled(30))
+	for my $number (1 .. 3)
 	{
 		my ($pid) = wait_until('a worker is in the middle of it', sub { query($node, <<~'SQL') });
 			SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'canopy_summit worker' AND wait_event = 'PgSleep'
