@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_sync_pulls);
 enum
 {
 	SYNC_FIND,
+	SYNC_ASK,
 	SYNC_PLACE,
 	SYNC_TAKE,
 	SYNC_FAIL,
@@ -55,6 +56,8 @@ static Statement statements[STATEMENT_COUNT] = {
 	[SYNC_FIND] = {2, {OIDOID, JSONBOID},
 		"SELECT f.task_id, f.found, f.enqueued, f.job_id, f.page FROM canopy_summit.sync_find($1, $2) AS f"
 		" WHERE f.task_id IS NOT NULL"},
+	[SYNC_ASK] = {2, {INT8OID, JSONBOID},
+		"SELECT canopy_summit.sync_ask($1, $2)"},
 	[SYNC_PLACE] = {3, {INT8OID, INT8OID, JSONBOID},
 		"SELECT canopy_summit.sync_place($1, $2, $3)"},
 	[SYNC_TAKE] = {3, {INT8OID, INT8OID, JSONBOID},
@@ -83,6 +86,19 @@ typedef struct Sync
 	Jsonb *page;  /* parameters of that page */
 } Sync;
 
+/* Note that somebody wants what a sync finds, and what has come since it began; false if it is over by now. */
+static bool
+sync_ask(int64 task_id)
+{
+	JsonBuilder asked = {0};
+	Datum arguments[2] = {Int64GetDatum(task_id)};
+
+	builder_add_moment(&asked, "asked", GetCurrentTimestamp());
+	arguments[1] = JsonbPGetDatum(builder_finish_object(&asked));
+	statement_run(&statements[SYNC_ASK], arguments, NULL);
+	return DatumGetBool(statement_value());
+}
+
 /* The sync that covers what is asked for; else one that begins now. */
 static Sync
 sync_find(Oid server, Jsonb *args, Jsonb *first_page)
@@ -93,7 +109,7 @@ sync_find(Oid server, Jsonb *args, Jsonb *first_page)
 	Engine engine;
 
 	engine_begin(&engine);
-	if (statement_run(&statements[SYNC_FIND], arguments, NULL) > 0)
+	while (statement_run(&statements[SYNC_FIND], arguments, NULL) > 0)
 	{
 		Record record = statement_record(0);
 		MemoryContext old = MemoryContextSwitchTo(caller);
@@ -104,6 +120,9 @@ sync_find(Oid server, Jsonb *args, Jsonb *first_page)
 		sync.job_id = record_int64(&record);
 		sync.page = record_json(&record);
 		MemoryContextSwitchTo(old);
+		if (sync_ask(sync.task_id))
+			break;
+		sync = (Sync){.page = first_page};
 	}
 	engine_end(&engine);
 	return sync;
@@ -147,7 +166,7 @@ sync_args(FunctionCallInfo fcinfo, const Connection *connection)
 {
 	JsonBuilder builder = {0};
 
-	builder_add_text(&builder, "server", connection->server);
+	builder_add_integer(&builder, "server", connection->server_oid);
 	if (!PG_ARGISNULL(0))
 		builder_add_moment(&builder, "since", PG_GETARG_TIMESTAMPTZ(0));
 	return builder_finish_object(&builder);

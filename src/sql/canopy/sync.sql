@@ -3,7 +3,7 @@
 --
 -- A sync lists the server's pulls page by page. Each page is a job of its own, whose settle takes the page, enqueues the
 -- fetches of what is missing here, and the next page, in one transaction. The place is kept in the task: {offset, limit,
--- before, job_id, enqueued, last, back}. The order of the listing is not documented, and pulls come and go meanwhile: nothing
+-- before, since, asked, job_id, enqueued, last, back}. The order of the listing is not documented, and pulls come and go meanwhile: nothing
 -- newer than the sync is listed, a page begins with the last pulls of the one before it, and where it does not, the sync goes back.
 
 CREATE FUNCTION @extschema@.canopy_sync_pulls(since timestamptz DEFAULT NULL, server name DEFAULT NULL,
@@ -15,7 +15,7 @@ COMMENT ON FUNCTION @extschema@.canopy_sync_pulls(timestamptz, name) IS
 
 CREATE FUNCTION canopy_summit.sync_page(args jsonb, place jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN jsonb_strip_nulls(jsonb_build_object('since', sync_page.args -> 'since', 'before', sync_page.place -> 'before',
+RETURN jsonb_strip_nulls(jsonb_build_object('since', coalesce(sync_page.place -> 'since', sync_page.args -> 'since'), 'before', sync_page.place -> 'before',
 	'limit', sync_page.place -> 'limit', 'offset', sync_page.place -> 'offset'));
 COMMENT ON FUNCTION canopy_summit.sync_page(jsonb, jsonb) IS 'parameters of the page that a sync is at';
 
@@ -76,7 +76,15 @@ BEGIN
 	ELSE
 		trouble := CASE WHEN size >= page AND cardinality(fresh) = 0 THEN 'the server lists the same pulls again and again' END;
 		place := place || jsonb_build_object('offset', greatest(at + size - shared, at + 1), 'back', 0, 'last', to_jsonb(ids));
-		next := CASE WHEN size >= page THEN '{}'::jsonb END;
+		-- A page that is short is the last one only if nothing comes after it.
+		next := CASE WHEN size >= page OR cardinality(fresh) > 0 THEN '{}'::jsonb END;
+		IF next IS NULL AND (place ->> 'asked')::timestamptz > (place ->> 'before')::timestamptz THEN
+			-- Somebody has asked since it began: then what has come since, and a little of before, as clocks differ.
+			place := (place - 'asked') || jsonb_build_object(
+				'since', to_char((place ->> 'before')::timestamptz AT TIME ZONE 'UTC' - interval '5 minutes', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+				'before', place -> 'asked', 'offset', 0, 'last', '[]'::jsonb);
+			next := '{}';
+		END IF;
 	END IF;
 	wanted := ARRAY(
 		SELECT e.pull ->> 'pull_id'
@@ -104,7 +112,7 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	-- A page that is too large is asked for again, half as long.
 	UPDATE canopy_summit.task t SET updated_at = clock_timestamp(),
-		position = CASE WHEN sync_fail.is_too_large THEN t.position || jsonb_build_object('limit', (t.position ->> 'limit')::integer / 2) ELSE t.position END,
+		position = CASE WHEN sync_fail.is_too_large THEN t.position || jsonb_build_object('limit', greatest(1, (t.position ->> 'limit')::integer / 2)) ELSE t.position END,
 		state = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN 'running' ELSE 'failed' END::canopy_summit.task_state,
 		finished_at = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN NULL ELSE now() END,
 		problem = sync_fail.outcome
@@ -125,5 +133,15 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.sync_place(bigint, bigint, jsonb) IS 'notes which job lists the page that a sync is at';
 
+CREATE FUNCTION canopy_summit.sync_ask(task_id bigint, asked jsonb) RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH noted AS (
+		UPDATE canopy_summit.task t SET position = t.position || sync_ask.asked WHERE t.task_id = sync_ask.task_id AND t.state <> 'done' RETURNING 1)
+	SELECT count(*) > 0 FROM noted;
+END;
+COMMENT ON FUNCTION canopy_summit.sync_ask(bigint, jsonb) IS
+	'notes that somebody wants what a sync finds that has begun, and what has come since: {asked: when}; false if it is over by now';
+
 SELECT canopy_summit.allow('fetcher', 'function', 'canopy_sync_pulls');
-SELECT canopy_summit.allow('nobody', 'function', 'sync_page sync_find sync_take sync_fail sync_place');
+SELECT canopy_summit.allow('nobody', 'function', 'sync_page sync_find sync_ask sync_take sync_fail sync_place');

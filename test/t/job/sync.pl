@@ -7,7 +7,9 @@ use CanopyJobs;
 use CanopyProcess;
 use CanopyTest;
 use JSON::PP ();
+use POSIX qw(strftime);
 use Test::More;
+use Time::HiRes qw(sleep);
 
 test_seed();
 my $sandbox = start_sandbox();
@@ -21,6 +23,8 @@ subtest 'webhooks that were lost' => \&lost_webhooks;
 subtest 'what has changed' => \&changed;
 subtest 'a listing that shrinks' => \&shrinks;
 subtest 'a listing that repeats itself' => \&repeats;
+subtest 'a page that is short' => \&short;
+subtest 'a pull that is gone when it is fetched' => \&vanishes;
 subtest 'a page that fails' => \&fails;
 subtest 'a page that is too large' => \&too_large;
 subtest 'a worker that is killed' => \&killed;
@@ -121,7 +125,7 @@ sub shrinks
 	my ($found, $enqueued, $job_id) = split /\|/, sync();
 	is(job($node, $job_id)->{state}, 'running', 'called again, it says which job lists more');
 	ok($found > 0 && $enqueued == $found, '… and how many it has found');
-	is(sync(q{now() - interval '1 h'}), "$found|$enqueued|$job_id",
+	is( sync(q{now() - interval '1 h'}), "$found|$enqueued|$job_id",
 		'one that goes further back covers what is asked for');
 	is(query($node, q{SELECT count(*) FROM canopy_summit.task WHERE what = 'sync'}), $tasks, '… and none is started');
 	my @listed = map { $_->{pull_id} } @{ $sandbox->control(GET => 'pulls')->{pulls} };
@@ -151,6 +155,39 @@ sub repeats
 	return;
 }
 
+# Fewer than were asked for, with more behind them.
+sub short
+{
+	my @new = add_pulls(60);
+	my @listed =
+	  map { { pull_id => $_->{pull_id}, status => $_->{status} } } @{ $sandbox->control(GET => 'pulls')->{pulls} };
+	$sandbox->arm(
+		match => { path => '/pulls\?.*offset=0' },
+		fault => { kind => 'body', body => { total_pulls => scalar @listed, pulls => [ @listed[ 0 .. 9 ] ] } });
+	sync();
+	all_settled($node);
+	is_deeply([ missing() ], [], 'what is behind a short page is found');
+	like(progress(), qr/^done\|\|/, 'the sync ends');
+	return;
+}
+
+sub vanishes
+{
+	my ($gone, @others) = add_pulls(3);
+	my $fault = $sandbox->hold(match => { path => '/pulls\?' });
+	sync();
+	wait_until('its page is on its way', sub { $sandbox->waiting($fault) });
+	$sandbox->delete_pull($gone);
+	$sandbox->clear($fault);
+	all_settled($node);
+	like(
+		query($node, "SELECT state, outcome_code FROM canopy_summit.job WHERE params ->> 'pullId' = '$gone'"),
+		qr/^failed\|NOT_FOUND$/, 'its fetch fails');
+	is_deeply([ missing() ], [], 'all others are fetched');
+	like(progress(), qr/^done\|\|/, 'the sync ends');
+	return;
+}
+
 sub fails
 {
 	add_pulls(60);
@@ -167,11 +204,16 @@ sub fails
 		0,
 		'… which is its end, for retention');
 	$sandbox->clear_log;
+	# Neither in the second in which the sync began, nor in that of the next call.
+	sleep 1.1;
+	my ($late) = add_pulls(1);
+	$sandbox->control(PATCH => "pull/$late", { created_at => strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime) });
+	sleep 1.1;
 	sync();
 	all_settled($node);
 	my ($first) = grep { $_->{path} =~ /offset=/ } $sandbox->log;
 	unlike($first->{path}, qr/offset=0/, 'called again, it goes on where it was');
-	is_deeply([ missing() ], [], '… and finds all');
+	is_deeply([ missing() ], [], '… and finds all, also what has come since it began');
 	return;
 }
 
@@ -222,7 +264,11 @@ sub killed
 			  == 0;
 		},
 		300);
-	is_deeply([ missing() ], [], "after $struck kills of $kills, all $all pulls are found");
+	is_deeply([ missing() ], [], "after $struck kills, all $all pulls are found");
+	cmp_ok($struck, '>=', $kills / 2, '… most of the kills hit a worker before all was done');
+	cmp_ok(
+		query($node, q{SELECT count(*) FROM canopy_summit.job_attempt WHERE code = 'worker_lost'}), '>', 0,
+		'… and work in flight');
 	like(progress(), qr/^done\|\|/, 'the sync has ended');
 	is( query(
 			$node,
@@ -244,6 +290,12 @@ sub refused
 	is(scalar sqlstate_of($node, 'SET ROLE nobody; SELECT canopy_sync_pulls()'), '42501', 'who has no level');
 	is( scalar sqlstate_of($node, 'SET ROLE fetches; SELECT canopy_sync_pulls()'), '42501',
 		'who has no right on the server');
+	for my $refused ([ 'NULL', '22004' ], [ q{'-1 s'}, '22023' ])
+	{
+		is( scalar sqlstate_of($node, "SELECT canopy_refresh_stale($refused->[0])"), $refused->[1],
+			"an age that is $refused->[0]");
+	}
+	is(scalar sqlstate_of($node, q{SET ROLE fetches; SELECT canopy_refresh_stale('1 s')}), '42501', 'nor may refresh');
 	is(scalar sqlstate_of($node, q{SELECT canopy_sync_pulls('infinity')}), '22008', 'a time that is none');
 	is(scalar sqlstate_of($node, q{SELECT canopy_sync_pulls(server => 'nothing')}), '42704', 'a server that is none');
 	return;
