@@ -52,7 +52,10 @@ enum
 static Statement statements[STATEMENT_COUNT] = {
 	[FILE_FOLLOW] = {2, {TEXTOID, TEXTOID},
 		"SELECT canopy_summit.follow('document_file', 'owner_id', $1, ARRAY[$2])"},
-	/* The older of two answers does not count, nor does one without bytes where there are some. */
+	/*
+	 * The older of two answers does not count, nor does one without bytes where there are some, unless a scanner has
+	 * found something in those by now.
+	 */
 	[FILE_KEEP] = {12, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
 			TEXTOID, TEXTOID, BYTEAOID, INT8OID},
 		"WITH before AS (SELECT b.sha256 FROM canopy_summit.document_file b"
@@ -63,8 +66,10 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET (fetched_at, state, reason, media_type, scan,"
 		"   sha256, size, content) = (SELECT EXCLUDED.fetched_at, EXCLUDED.state, EXCLUDED.reason, EXCLUDED.media_type,"
 		"   EXCLUDED.scan, EXCLUDED.sha256, EXCLUDED.size,"
-		"   CASE WHEN f.sha256 = EXCLUDED.sha256 AND f.content IS NOT NULL THEN f.content ELSE EXCLUDED.content END)"
-		"  WHERE (EXCLUDED.state = 'here' OR f.state <> 'here')"
+		"   CASE WHEN f.sha256 = EXCLUDED.sha256 AND f.content IS NOT NULL AND EXCLUDED.state = 'here' THEN f.content"
+		"    ELSE EXCLUDED.content END)"
+		"  WHERE (EXCLUDED.state = 'here' OR f.state <> 'here'"
+		"    OR EXCLUDED.state = 'infested' AND EXCLUDED.sha256 = f.sha256)"
 		"   AND EXCLUDED.fetched_at >= coalesce(f.fetched_at, '-infinity')"
 		"  RETURNING f.state, f.sha256)"
 		" SELECT k.state = 'here' AND k.sha256 IS DISTINCT FROM (SELECT sha256 FROM before) FROM kept k"},
@@ -72,7 +77,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"UPDATE canopy_summit.document_file SET reason = 'fetched again: ' || $5"
 		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state = 'here'"},
 	[FILES_WANT] = {1, {INT8ARRAYOID},
-		JOB_WRITE_AFTER("operation, params, priority, run_at", "w.operation, w.params, " CppAsString2(FILE_PRIORITY) ", now()")
+		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at", "w.operation, w.params, w.dedupe_key,"
+			" greatest(j.priority, " CppAsString2(FILE_PRIORITY) "), now()")
 		" FROM canopy_summit.job j"
 		" CROSS JOIN LATERAL canopy_summit.want_files("
 		"  canopy_summit.server_name(j.server_oid, j.server, j.instance),"

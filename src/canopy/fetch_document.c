@@ -125,7 +125,7 @@ canopy_summit_enqueue_documents(PG_FUNCTION_ARGS)
 	static Statement want = {
 		3,
 		{TEXTOID, TEXTOID, TEXTOID},
-		"SELECT array_agg(w.operation), array_agg(w.params), array_agg(NULL::text)"
+		"SELECT array_agg(w.operation), array_agg(w.params), array_agg(w.dedupe_key)"
 		" FROM canopy_summit.want_files($1, $2, $3, true) AS w"};
 	const char *pull_id = argument_required(fcinfo, 0, "pull_id");
 	const char *which = argument_required(fcinfo, 1, "which");

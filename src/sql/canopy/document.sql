@@ -57,7 +57,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.download_documents(oid) IS 'value of a server''s option download_documents; NULL if it is not set';
 
-CREATE FUNCTION canopy_summit.want_files(server text, which text, pull_id text, again boolean, OUT operation text, OUT params jsonb)
+CREATE FUNCTION canopy_summit.want_files(server text, which text, pull_id text, again boolean, OUT operation text, OUT params jsonb,
+	OUT dedupe_key text)
 RETURNS SETOF record
 LANGUAGE sql VOLATILE ROWS 10
 BEGIN ATOMIC
@@ -72,18 +73,19 @@ BEGIN ATOMIC
 	wanted AS (
 		INSERT INTO canopy_summit.document_file AS h (server, kind, owner_id, file_id, state)
 		SELECT DISTINCT want_files.server, f.kind, f.owner_id, f.file_id, 'wanted' FROM file f
+		-- The job of one that is wanted may have been cancelled, or lost its worker too often.
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
-			WHERE want_files.again AND h.state <> 'here'
+			WHERE want_files.again AND h.state <> 'here' OR h.state = 'wanted'
 		RETURNING kind, owner_id, file_id)
 	-- A server that may redirect nowhere is asked at the older routes.
 	SELECT CASE WHEN EXISTS (SELECT FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o
 				WHERE s.srvname = want_files.server AND o.option_name = 'download_hosts') THEN f.operation
 			ELSE CASE f.kind WHEN 'document' THEN 'get-document-by-id' WHEN 'policy_form' THEN 'get-policy-form-by-id' ELSE f.operation END END,
-		f.params
+		f.params, 'file ' || md5(concat_ws(' ', f.kind, f.owner_id, f.file_id))
 	FROM wanted w JOIN file f ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
 END;
 COMMENT ON FUNCTION canopy_summit.want_files(text, text, text, boolean) IS
-	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that nobody has asked for yet, or, if again, all that are not here';
+	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that are wanted, or, if again, all that are not here';
 
 SELECT canopy_summit.define_view('canopy.document_file', obj_description('canopy_summit.document_file'::regclass, 'pg_class'), $view$
 SELECT f.server, canopy_summit.server_environment(f.server) AS environment, f.kind, f.owner_id, f.file_id, f.state, f.reason, f.media_type,
@@ -92,7 +94,7 @@ FROM canopy_summit.document_file f$view$, $notes$
 content: the bytes$notes$);
 
 CREATE FUNCTION @extschema@.canopy_document(pull_id text, document_id text, server name DEFAULT NULL) RETURNS bytea
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

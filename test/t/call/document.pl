@@ -130,7 +130,10 @@ sub fetches_the_older_way
 sub readers
 {
 	my $call = "SELECT octet_length(canopy_document('$pull_id', '$pdf'))";
+	my $parallel = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 	is(scalar sqlstate_of($node, "SET ROLE reads_pii; $call"), undef, 'pii_reader reads the bytes');
+	is( scalar sqlstate_of($node, "SET ROLE reads_pii; SET $parallel = on; $call FROM canopy.pull"),
+		undef, '… also where PostgreSQL would have plans be parallel');
 	is(scalar sqlstate_of($node, "SET ROLE reads; $call"), '42501', 'reader does not');
 	is( $node->safe_psql(
 			'postgres', "SET ROLE reads; SELECT count(*), count(content) FROM canopy.document_file WHERE state = 'here'"
@@ -236,6 +239,19 @@ sub scans
 		'one that is too large is kept out where a scan is required');
 	$node->safe_psql('postgres', 'ALTER SYSTEM RESET canopy_summit.require_scan');
 	$node->reload;
+
+	# One that came before there was a scanner.
+	$node->safe_psql('postgres', "DELETE FROM canopy_summit.document_file WHERE file_id = '$jpeg'");
+	scanner('DEFAULT');
+	serve(proper(CanopyScanner::VIRUS));
+	fetched($jpeg);
+	like(state_of($jpeg), qr/^here\|\|application\/pdf\|not scanned\|/, 'one that nobody has scanned');
+	scanner("'" . $scanner->socket . "'");
+	serve(proper(CanopyScanner::VIRUS));
+	fetched($jpeg);
+	like(state_of($jpeg), qr/^infested\|/, 'is taken out once a scanner knows it');
+	is(scalar sqlstate_of($node, "SELECT canopy_document('$pull_id', '$jpeg')"), '02000', '… and read by nobody');
+	fetched($jpeg);
 	return;
 }
 

@@ -17,7 +17,10 @@ my $node = new_worker_node(conf => <<~"END");
 	canopy_summit.clamd_socket = '${\ $scanner->socket}'
 	END
 
-create_canopy_server($node, $sandbox, options => { download_hosts => 'localhost' });
+create_canopy_server(
+	$node, $sandbox,
+	options => { download_hosts => 'localhost' },
+	mapping => { webhook_secret => 'w' });
 subtest 'the option' => \&option;
 subtest 'kinds of files' => \&kinds;
 subtest 'policy forms' => \&forms;
@@ -77,6 +80,14 @@ sub option
 	$sandbox->clear_log;
 	fetch('user_good', 'true');
 	is_deeply([ asked() ], [], 'those that are here are not asked for again');
+	forget();
+	query($node, sprintf <<~'SQL', $sandbox->pull_id('user_good'));
+		SELECT receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('w', b)), b)
+		FROM convert_to('{"event_type": "COMPLETE", "pull_id": "%s"}', 'UTF8') AS b
+		SQL
+	wait_until(
+		'they come with the webhook that the pull is complete',
+		sub { files_of('user_good') eq 'document|here|clean|' . @types });
 	is( query(
 			$node, "SELECT count(*) FROM canopy.document WHERE state = 'here' AND media_type = mime_type AND size > 0"),
 		scalar @types,
@@ -330,6 +341,18 @@ sub enqueue_documents
 	all_settled($node);
 	is(files_of('user_good_agent') =~ s/.*document\|/document|/sr, "document|here|clean|$documents", 'they come');
 	is(query($node, "SELECT canopy_enqueue_documents('$pull_id')"), 0, 'none for what is here');
+	forget();
+	$sandbox->clear_log;
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	query($node, "SELECT canopy_enqueue_documents('$pull_id')") for 1 .. 2;
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+	all_settled($node);
+	is(scalar(my @sent = asked()), $documents, 'asked for twice, they are sent for once');
+	query($node, "UPDATE canopy_summit.document_file SET state = 'wanted', content = NULL");
+	fetch('user_good_agent', 'true');
+	like(
+		files_of('user_good_agent'), qr/^document\|here\|clean\|$documents$/m,
+		'one whose job was lost is fetched with the pull');
 	is(query($node, q{SELECT canopy_enqueue_documents('of no pull')}), 0, 'nor for what is not known');
 	my @error = sqlstate_of($node, "SELECT canopy_enqueue_documents('$pull_id', 'PHOTOS')");
 	is($error[0], '22023', 'a type that is not one');
