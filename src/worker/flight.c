@@ -128,12 +128,15 @@ flight_answered(Flight *flight)
 	const JobHandler *handler = handler_find(flight->job->operation);
 
 	if (handler->inspect == NULL || flight->job->reconciles != 0)
+	{
 		settle_conclude(flight->worker, flight, RETRY_SUCCEED);
-	else
-		/* Beside the request's time it has half the time after which the claim is taken over. */
-		handler->inspect(&flight->settlement, flight->worker->loop,
-						 flight_time_left(flight) + setting_lease_margin / 2, flight_inspected,
-						 flight);
+		return;
+	}
+	flight->is_answered = true;
+	flight->lane->in_flight--;
+	/* Beside the request's time it has half the time after which the claim is taken over. */
+	handler->inspect(&flight->settlement, flight->worker->loop,
+					 flight_time_left(flight) + setting_lease_margin / 2, flight_inspected, flight);
 }
 
 /* Note what a response says: as the outcome, unless its answer is still to come. */

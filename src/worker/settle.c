@@ -162,7 +162,8 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 			break;
 	}
 	worker->in_flight--;
-	flight->lane->in_flight--;
+	if (!flight->is_answered)
+		flight->lane->in_flight--;
 	old = MemoryContextSwitchTo(worker->context);
 	worker->concluded = lappend(worker->concluded, flight);
 	MemoryContextSwitchTo(old);

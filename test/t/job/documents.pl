@@ -29,6 +29,7 @@ subtest 'what a server answers' => \&answers;
 subtest 'a mapping that goes meanwhile' => \&mapping_goes;
 subtest 'a scanner that is down' => \&scanner_down;
 subtest 'a scanner that does not do what it should' => \&scanner_lies;
+subtest 'a scanner that hangs holds up nobody' => \&scanner_hangs;
 subtest 'asking for more' => \&enqueue_documents;
 done_testing();
 
@@ -329,6 +330,29 @@ sub scanner_lies
 		retry_now();
 		like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, "$how: nothing is lost");
 	}
+	return;
+}
+
+# All connections of a server have brought what the scanner has not given back.
+sub scanner_hangs
+{
+	my $pull_id = $sandbox->pull_id('user_good');
+	my $documents = @{ $sandbox->pull($pull_id)->{documents} };
+	forget();
+	$scanner->lie('hangs');
+	$sandbox->clear_log;
+	query($node, q{ALTER SERVER canopy OPTIONS (ADD max_connections '1')});
+	query($node, "SELECT canopy_enqueue_documents('$pull_id')");
+	wait_until('all are with the scanner', sub { (my @sent = asked()) == $documents });
+	my $job_id = enqueue($node, 'get-carriers');
+	soon_ok('another job is sent meanwhile', sub { job($node, $job_id)->{state} eq 'succeeded' });
+	is( jobs_by_state($node, q{operation ~ 'document' AND state = 'running'}),
+		"running $documents", 'while they wait for their verdict');
+	$scanner->start;
+	wait_until('they are given up', sub { jobs_by_state($node, q{operation ~ 'document'}) !~ /running/ });
+	query($node, q{ALTER SERVER canopy OPTIONS (DROP max_connections)});
+	retry_now();
+	like(files_of('user_good'), qr/^document\|here\|clean\|$documents$/m, 'and come once it scans again');
 	return;
 }
 
