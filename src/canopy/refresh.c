@@ -44,7 +44,7 @@ canopy_summit_refresh_stale(PG_FUNCTION_ARGS)
 		{TEXTOID, INTERVALOID},
 		"SELECT array_agg('get-pull-by-id'::text), array_agg(jsonb_build_object('pullId', s.pull_id)),"
 		" array_agg('fetch ' || s.pull_id) FROM canopy_summit.pull_state s"
-		" WHERE s.server = ANY (ARRAY[$1] || canopy_summit.former_names($1))"
+		" WHERE s.server = ANY ((SELECT ARRAY[$1] || canopy_summit.former_names($1))::text[])"
 		" AND s.is_current AND s.fetched_at < now() - $2"};
 	Interval *age = argument_age(fcinfo, 0, "older_than");
 	Connection *connection = connection_open(argument_name(fcinfo, 1), PROVIDER_CANOPY);
