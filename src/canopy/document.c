@@ -25,6 +25,7 @@
 #include "job/job.h"
 #include "job/settlement.h"
 #include "process/wake.h"
+#include "pull/former.h"
 
 #define NOT_SCANNED "not scanned"
 
@@ -176,9 +177,10 @@ file_store(CanopyFile *file)
 	bool is_here = strcmp(file->state, "here") == 0;
 	Values values = {0};
 
-	statement_run(&statements[FILE_FOLLOW],
-				  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(file->owner_id)},
-				  NULL);
+	if (former_names(server) != NIL)
+		statement_run(&statements[FILE_FOLLOW],
+					  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(file->owner_id)},
+					  NULL);
 	values_add_text(&values, server);
 	values_add_text(&values, file->kind);
 	values_add_text(&values, file->owner_id);

@@ -29,8 +29,6 @@
 #include "process/shared.h"
 #include "process/wake.h"
 
-#define INSPECTIONS_MAX 32                 /* files that are with the scanner at once */
-#define INSPECTED_MAX   (64 * 1024 * 1024) /* bytes of them; one goes in any case */
 #define SCANNER_PAUSE \
 	(60 * 1000) /* ms until a scanner that failed is tried again, and half as much */
 
@@ -38,14 +36,9 @@
 typedef struct Inspection
 {
 	Settlement *settlement;
-	size_t bytes;
 	InspectionDone done;
 	void *argument;
 } Inspection;
-
-/* What is with the scanner now, of this process. */
-static int inspections = 0;
-static size_t inspected_bytes = 0;
 
 static bool scanner_failed = false; /* when this process last asked it */
 
@@ -62,10 +55,7 @@ scanner_note(const char *problem)
 	LWLockRelease(shared->lock);
 }
 
-/*
- * JobHandler.hindrance: the scanner does not listen, which is no verdict yet if it
- * does; or it has so much already that files would only wait for it, in memory.
- */
+/* JobHandler.hindrance: the scanner does not listen.  That it does is no verdict yet. */
 static const char *
 document_hindrance(void)
 {
@@ -73,8 +63,6 @@ document_hindrance(void)
 
 	if (problem != NULL)
 		scanner_note(problem);
-	else if (inspections >= INSPECTIONS_MAX || inspected_bytes >= INSPECTED_MAX)
-		problem = "the virus scanner has enough to do";
 	return problem;
 }
 
@@ -84,8 +72,6 @@ inspection_end(VirusScan *scan, void *argument)
 {
 	Inspection *inspection = argument;
 
-	inspections--;
-	inspected_bytes -= inspection->bytes;
 	scanner_note(scan->problem);
 	inspection->settlement->finding = scan;
 	inspection->done(inspection->argument,
@@ -106,9 +92,7 @@ document_inspect(Settlement *settlement, HttpLoop *loop, int timeout, Inspection
 		return;
 	}
 	inspection = palloc(sizeof(Inspection));
-	*inspection = (Inspection){settlement, answer->received_len, done, argument};
-	inspections++;
-	inspected_bytes += answer->received_len;
+	*inspection = (Inspection){settlement, done, argument};
 	(void) scan_start(loop, answer->received, answer->received_len, timeout, inspection_end,
 					  inspection);
 }

@@ -152,6 +152,19 @@ identity_take_server(Oid server)
 	(void) server_lock(server, ExclusiveLock, true);
 }
 
+/* The name of a server that this transaction has locked; of one that is gone what identity_hold_server() says. */
+static const char *
+held_name(Oid server, const char *name)
+{
+	char *now = OidIsValid(server) ? identity_server_name(server) : NULL;
+	Oid successor;
+
+	if (now != NULL)
+		return now;
+	successor = get_foreign_server_oid(name, true);
+	return OidIsValid(successor) ? identity_hold_server(successor, name) : name;
+}
+
 /*
  * The name that a server has until this transaction ends; if it is gone, `name`,
  * the last known one, and who has that now keeps it.
@@ -159,17 +172,9 @@ identity_take_server(Oid server)
 const char *
 identity_hold_server(Oid server, const char *name)
 {
-	char *now = NULL;
-
 	if (OidIsValid(server))
-	{
 		(void) server_lock(server, ShareLock, true);
-		now = identity_server_name(server);
-	}
-	if (now != NULL)
-		return now;
-	server = get_foreign_server_oid(name, true);
-	return OidIsValid(server) ? identity_hold_server(server, name) : name;
+	return held_name(server, name);
 }
 
 /* canopy_summit.hold_server(server_oid oid, server text, wait boolean) -> text */
@@ -180,6 +185,5 @@ canopy_summit_hold_server(PG_FUNCTION_ARGS)
 
 	if (OidIsValid(server) && !server_lock(server, ShareLock, PG_GETARG_BOOL(2)))
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(
-		cstring_to_text(identity_hold_server(server, text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+	PG_RETURN_TEXT_P(cstring_to_text(held_name(server, text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 }

@@ -1,6 +1,6 @@
 /*
  * kind.h
- *	  The registry of kinds of tasks.
+ *	  The registry of kinds of tasks, and how far tasks are.
  */
 #ifndef CANOPY_SUMMIT_TASK_KIND_H
 #define CANOPY_SUMMIT_TASK_KIND_H
@@ -13,5 +13,6 @@
 
 extern TaskKind *task_kind_find(const char *what);
 extern List *task_kinds_done_here(void);
+extern void task_advance(int64 task_id, int64 done, int64 total);
 
 #endif /* CANOPY_SUMMIT_TASK_KIND_H */

@@ -144,7 +144,7 @@ batch_succeeded(Batch *batch)
 		arguments[2] = JsonbPGetDatum(part->next);
 		(void) statement_run(&move_part, arguments, NULL);
 	}
-	task_advance(part->task_id, part->done, part->total, NULL);
+	task_advance(part->task_id, part->done, part->total);
 }
 
 /* Whether an error goes away by itself. */

@@ -42,10 +42,10 @@ static Statement insert_part = {
 	" VALUES ($1, nextval('canopy_summit.task_part_seq'), '{}', '-infinity', 0)"};
 
 static Statement advance = {
-	4,
-	{INT8OID, INT8OID, INT8OID, JSONBOID},
+	3,
+	{INT8OID, INT8OID, INT8OID},
 	"UPDATE canopy_summit.task SET done = done + $2, total = coalesce($3, total),"
-	" position = coalesce($4, position), updated_at = clock_timestamp(), state = 'running',"
+	" updated_at = clock_timestamp(), state = 'running',"
 	" began_at = coalesce(began_at, now())"
 	" WHERE task_id = $1"};
 
@@ -124,17 +124,16 @@ task_start(const char *what, const char *server, Oid server_oid, Jsonb *args, Oi
 
 /*
  * Note that so much more of a task is done, out of a total unless that is
- * negative, and where it goes on unless that is NULL.  In the transaction of what
- * is done, and last in it: others who work on the task wait for its end.
+ * negative.  In the transaction of what is done, and last in it: others who work on
+ * the task wait for its end.
  */
 void
-task_advance(int64 task_id, int64 done, int64 total, Jsonb *position)
+task_advance(int64 task_id, int64 done, int64 total)
 {
 	Values values = {0};
 
 	values_add_int64(&values, task_id);
 	values_add_int64(&values, done);
 	values_add_unless(&values, total < 0, Int64GetDatum(total));
-	values_add_json(&values, position);
 	(void) statement_run_values(&advance, &values);
 }

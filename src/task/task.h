@@ -4,8 +4,8 @@
  *	  COMMIT, each in a transaction of its own.
  *
  * Rooms above register what kinds there are.  A kind without `batch` has no
- * parts: whoever does its work, such as the handler of a job, notes progress by
- * task_advance() in the transaction of what is done.
+ * parts: whoever does its work, such as the handler of a job, notes in the task's
+ * row how far it is, in the transaction of what is done.
  */
 #ifndef CANOPY_SUMMIT_TASK_TASK_H
 #define CANOPY_SUMMIT_TASK_TASK_H
@@ -34,7 +34,7 @@ typedef struct TaskKind
 	/* Works on a part for some tens of milliseconds.  Inside engine_begin() and a subtransaction: an error undoes it. */
 	void (*batch)(TaskPart *part);
 
-	/* Makes smaller parts of one that failed, by task_add_parts(); false if it is as small as can be.  May be NULL. */
+	/* Makes smaller parts of one that failed, by INSERT; false if it is as small as can be.  May be NULL. */
 	bool (*divide)(TaskPart *part);
 
 	bool leaves_nothing; /* its row goes when it is done */
@@ -43,7 +43,6 @@ typedef struct TaskKind
 extern void task_kind_register(TaskKind *kind);
 extern int64
 task_start(const char *what, const char *server, Oid server_oid, Jsonb *args, Oid role);
-extern void task_advance(int64 task_id, int64 done, int64 total, Jsonb *position);
 extern TimestampTz task_run(TimestampTz now);
 extern void task_register(void);
 

@@ -132,8 +132,12 @@ flight_answered(Flight *flight)
 		settle_conclude(flight->worker, flight, RETRY_SUCCEED);
 		return;
 	}
-	flight->is_answered = true;
-	flight->lane->in_flight--;
+	if (flight->worker->inspected < INSPECTED_MAX)
+	{
+		flight->is_inspected = true;
+		flight->worker->inspected++;
+		flight->lane->in_flight--;
+	}
 	/* Beside the request's time it has half the time after which the claim is taken over. */
 	handler->inspect(&flight->settlement, flight->worker->loop,
 					 flight_time_left(flight) + setting_lease_margin / 2, flight_inspected, flight);

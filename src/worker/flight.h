@@ -31,7 +31,8 @@ typedef struct Flight
 	const HttpResponse
 		*redirect; /* the server's, of an operation that answers with one; NULL = none yet */
 	Settlement settlement;
-	bool is_answered;      /* it holds none of its server's connections any more */
+	bool
+		is_inspected; /* it is among the worker's inspected ones, and in none of its server's places */
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */
 	int tries;             /* to settle it apart from others */

@@ -162,7 +162,9 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 			break;
 	}
 	worker->in_flight--;
-	if (!flight->is_answered)
+	if (flight->is_inspected)
+		worker->inspected--;
+	else
 		flight->lane->in_flight--;
 	old = MemoryContextSwitchTo(worker->context);
 	worker->concluded = lappend(worker->concluded, flight);

@@ -17,7 +17,9 @@
  * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
  * it takes a few times as much while they are sent.
  */
-#define BODIES_MAX (64 * 1024 * 1024)
+/* Answers that are inspected beside the requests that a server may have at once; more wait in their places. */
+#define INSPECTED_MAX 32
+#define BODIES_MAX    (64 * 1024 * 1024)
 
 extern int setting_max_in_flight;
 extern int setting_claim_batch;
@@ -38,7 +40,8 @@ typedef struct Worker
 	List *postponed;       /* of Flight *, whose settling waits for a lock */
 	bool postponed_full;   /* so many that some jobs are not claimed */
 	int in_flight;         /* claimed and not concluded */
-	int64 bytes;           /* of the bodies of jobs that are claimed and not settled */
+	int inspected; /* of these, answered and given to their handlers: their servers' places are free */
+	int64 bytes; /* of the bodies of jobs that are claimed and not settled */
 	bool scan_wanted;
 	TimestampTz scan_at;
 	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */

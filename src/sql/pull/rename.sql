@@ -106,7 +106,7 @@ BEGIN
 		DELETE FROM canopy_summit.account a
 		WHERE a.server = follow_pulls.former AND a.account_identifier = ANY (ARRAY(SELECT m.account_identifier FROM moved m)))
 	SELECT count(*) INTO followed FROM moved m;
-	FOR named IN SELECT t.name, t.key FROM canopy_summit.named_tables() AS t WHERE (t.is_of_pulls OR t.is_derived) AND t.name <> 'pull_state' LOOP
+	FOR named IN SELECT t.name, t.key FROM canopy_summit.named_tables() AS t WHERE t.is_of_pulls AND t.name <> 'pull_state' LOOP
 		EXECUTE format('UPDATE canopy_summit.%I SET server = $1 WHERE server = $2 AND %I = ANY ($3)', named.name, named.key)
 			USING server, former, pulls;
 	END LOOP;
@@ -147,7 +147,7 @@ BEGIN
 			(SELECT string_agg(format('SELECT %I AS key FROM canopy_summit.%I WHERE server = $1', t.key, t.name), ' UNION ')
 				FROM canopy_summit.named_tables() AS t WHERE t.is_of_pulls AND NOT t.is_derived)), 'pull_state')
 	INTO total USING former, size, task_id;
-	FOR named IN SELECT t.name, t.key FROM canopy_summit.named_tables() AS t WHERE NOT t.is_of_pulls AND NOT t.is_derived AND t.name <> 'account' LOOP
+	FOR named IN SELECT t.name, t.key FROM canopy_summit.named_tables() AS t WHERE NOT t.is_of_pulls AND t.name <> 'account' LOOP
 		EXECUTE format(make, format('SELECT DISTINCT %I AS key, 0 AS owner FROM canopy_summit.%I WHERE server = $1', named.key, named.name), named.name)
 		INTO made USING former, size, task_id;
 		total := total + made;
