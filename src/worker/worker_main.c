@@ -170,6 +170,12 @@ worker_take_wakes(Worker *worker, TimestampTz now)
 	slot->rescan_from = DT_NOEND;
 	webhooks = slot->webhooks;
 	slot->webhooks = false;
+	if (slot->number >= setting_workers)
+	{
+		/* There may be fewer workers now: who is left must have the share of one that has gone. */
+		slot->number = Min(slot->number, worker_number(slot->database));
+		worker->scan_wanted |= slot->number < setting_workers;
+	}
 	LWLockRelease(shared->lock);
 	if (webhooks)
 		apply_want(now);
@@ -314,6 +320,12 @@ worker_turn(void *process)
 	MemoryContextReset(worker->turn);
 	MemoryContextSwitchTo(worker->turn);
 	send_collect(worker);
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		worker->scan_wanted = true;
+	}
 	now = GetCurrentTimestamp();
 	worker_take_wakes(worker, now);
 	if (now >= worker->yield_at)
@@ -321,12 +333,6 @@ worker_turn(void *process)
 		if (database_is_wanted())
 			worker_leave(worker, WORKER_YIELDED);
 		worker->yield_at = TimestampTzPlusMilliseconds(now, YIELD_INTERVAL);
-	}
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		worker->scan_wanted = true;
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);

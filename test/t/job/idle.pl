@@ -50,6 +50,7 @@ my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval
 wait_until('the worker disconnects', sub { !worker_pids($node) });
 is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
 server_that_comes();
+fewer_workers();
 done_testing();
 
 # A server is made while the worker looks which ones there are: it looks again before it leaves for want of work.
@@ -67,6 +68,36 @@ sub server_that_comes
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	is(settled($node, $job_id), 'succeeded', 'a job of a server that was made meanwhile is sent');
+	return;
+}
+
+# Of two workers the first has left when one is all there may be: the other has all connections then, and sends.
+sub fewer_workers
+{
+	wait_until('the worker disconnects', sub { !worker_pids($node) });
+	query($node, <<~'SQL');
+		ALTER SYSTEM SET canopy_summit.workers = 2;
+		ALTER SYSTEM SET canopy_summit.max_in_flight = 1;
+		SELECT pg_reload_conf()
+		SQL
+	# Of its only connection the first worker has all.
+	create_canopy_server($node, $sandbox, server => 'narrow', options => { max_connections => 1 });
+	my %held = map { $_ => $sandbox->hold(match => { path => "/pulls/$_" }, times => 1) } qw(first second);
+	enqueue($node, 'get-pull-by-id', { pullId => 'first' }, undef, q{server => 'narrow'});
+	wait_until('the first has something to do', sub { $sandbox->waiting($held{first}) });
+	enqueue($node, 'get-pull-by-id', { pullId => 'second' }, undef, q{server => 'canopy'});
+	wait_until('the second, too', sub { $sandbox->waiting($held{second}) });
+	$sandbox->clear($held{first});
+	wait_until('the first disconnects', sub { worker_pids($node) == 1 });
+	query($node, <<~'SQL');
+		ALTER SYSTEM RESET canopy_summit.workers;
+		ALTER SYSTEM RESET canopy_summit.max_in_flight;
+		ALTER SYSTEM SET canopy_summit.worker_idle_timeout = '1h';
+		SELECT pg_reload_conf()
+		SQL
+	$sandbox->clear($held{second});
+	is( settled($node, enqueue($node, 'get-carriers', {}, undef, q{server => 'canopy'}), 30), 'succeeded',
+		'the second of two workers sends when it is the only one');
 	return;
 }
 
