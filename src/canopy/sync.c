@@ -45,7 +45,7 @@ enum
 	SYNC_ASK,
 	SYNC_PLACE,
 	SYNC_TAKE,
-	SYNC_FAIL,
+	SYNC_HALVE,
 	SYNC_FETCH,
 	SYNC_NEXT,
 	STATEMENT_COUNT
@@ -62,8 +62,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"SELECT canopy_summit.sync_place($1, $2, $3)"},
 	[SYNC_TAKE] = {3, {INT8OID, INT8OID, JSONBOID},
 		"SELECT t.next, t.wanted FROM canopy_summit.sync_take($1, $2, $3) AS t"},
-	[SYNC_FAIL] = {4, {INT8OID, INT8OID, TEXTOID, BOOLOID},
-		"SELECT canopy_summit.sync_fail($1, $2, $3, $4)"},
+	[SYNC_HALVE] = {2, {INT8OID, INT8OID},
+		"SELECT canopy_summit.sync_halve($1, $2)"},
 	[SYNC_FETCH] = {2, {INT8OID, TEXTARRAYOID},
 		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at",
 			"'get-pull-by-id', jsonb_build_object('pullId', w.pull_id), 'fetch ' || w.pull_id, "
@@ -263,7 +263,7 @@ listings_succeeded(List *settlements)
 	}
 }
 
-/* JobHandler.failed: the sync stops, unless the page was only too large. */
+/* JobHandler.failed: the sync has stopped (sync_follow_job()); if the page was only too large, it goes on with a shorter one. */
 static void
 listings_failed(List *settlements)
 {
@@ -273,14 +273,13 @@ listings_failed(List *settlements)
 	{
 		const Settlement *settlement = lfirst(cell);
 		const Job *job = settlement->job;
-		bool is_too_large =
-			settlement->response != NULL && settlement->response->outcome == HTTP_TOO_LARGE;
-		Datum arguments[4] = {Int64GetDatum(job->task_id), Int64GetDatum(job->job_id),
-							  CStringGetTextDatum(settlement->outcome), BoolGetDatum(is_too_large)};
+		Datum arguments[2] = {Int64GetDatum(job->task_id), Int64GetDatum(job->job_id)};
 		Record record;
 		Datum page;
 
-		if (job->task_id == 0 || statement_run(&statements[SYNC_FAIL], arguments, NULL) == 0)
+		if (job->task_id == 0 || settlement->response == NULL ||
+			settlement->response->outcome != HTTP_TOO_LARGE ||
+			statement_run(&statements[SYNC_HALVE], arguments, NULL) == 0)
 			continue;
 		record = statement_record(0);
 		page = record_datum(&record);

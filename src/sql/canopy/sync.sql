@@ -107,20 +107,36 @@ $$;
 COMMENT ON FUNCTION canopy_summit.sync_take(bigint, bigint, jsonb) IS
 	'takes a page of a sync: the parameters of the next one, NULL if it is over, and the pulls that are to be fetched; nothing if the job is not the one that the sync waits for';
 
-CREATE FUNCTION canopy_summit.sync_fail(task_id bigint, job_id bigint, outcome text, is_too_large boolean) RETURNS jsonb
+CREATE FUNCTION canopy_summit.sync_follow_job() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE canopy_summit.task t SET updated_at = clock_timestamp(),
+		state = CASE WHEN NEW.state IN ('failed', 'cancelled') THEN 'failed' ELSE 'running' END::canopy_summit.task_state,
+		problem = CASE WHEN NEW.state IN ('failed', 'cancelled') THEN NEW.outcome END,
+		finished_at = CASE WHEN NEW.state IN ('failed', 'cancelled') THEN now() END
+	WHERE t.task_id = NEW.task_id AND t.state <> 'done' AND (t.position ->> 'job_id')::bigint = NEW.job_id;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.sync_follow_job() IS
+	'trigger: a sync stops when the job that lists its next page has failed or was cancelled, and goes on when that is sent again';
+CREATE TRIGGER sync_follow_job AFTER UPDATE OF state ON canopy_summit.job
+	FOR EACH ROW WHEN (NEW.task_id IS NOT NULL AND NEW.state IS DISTINCT FROM OLD.state
+		AND (NEW.state IN ('failed', 'cancelled') OR OLD.state = 'failed'))
+	EXECUTE FUNCTION canopy_summit.sync_follow_job();
+
+CREATE FUNCTION canopy_summit.sync_halve(task_id bigint, job_id bigint) RETURNS jsonb
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	-- A page that is too large is asked for again, half as long.
-	UPDATE canopy_summit.task t SET updated_at = clock_timestamp(),
-		position = CASE WHEN sync_fail.is_too_large THEN t.position || jsonb_build_object('limit', greatest(1, (t.position ->> 'limit')::integer / 2)) ELSE t.position END,
-		state = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN 'running' ELSE 'failed' END::canopy_summit.task_state,
-		finished_at = CASE WHEN sync_fail.is_too_large AND (t.position ->> 'limit')::integer > 10 THEN NULL ELSE now() END,
-		problem = sync_fail.outcome
-	WHERE t.task_id = sync_fail.task_id AND t.state IN ('waiting', 'running') AND (t.position ->> 'job_id')::bigint = sync_fail.job_id
-	RETURNING CASE t.state WHEN 'running' THEN canopy_summit.sync_page(t.args, t.position) END;
+	UPDATE canopy_summit.task t
+	SET position = t.position || jsonb_build_object('limit', greatest(1, (t.position ->> 'limit')::integer / 2))
+	WHERE t.task_id = sync_halve.task_id AND t.state = 'failed' AND (t.position ->> 'job_id')::bigint = sync_halve.job_id
+	RETURNING CASE WHEN (t.position ->> 'limit')::integer >= 5 THEN canopy_summit.sync_page(t.args, t.position) END;
 END;
-COMMENT ON FUNCTION canopy_summit.sync_fail(bigint, bigint, text, boolean) IS
-	'notes that the page of a sync did not come; parameters of the page that is to be asked for instead, NULL if the sync stops';
+COMMENT ON FUNCTION canopy_summit.sync_halve(bigint, bigint) IS
+	'makes the pages of a sync half as long, after one that was too large; parameters of the one that is to be asked for instead, NULL if they are short enough already';
 
 CREATE FUNCTION canopy_summit.sync_place(task_id bigint, job_id bigint, page jsonb) RETURNS void
 LANGUAGE sql VOLATILE
@@ -144,4 +160,4 @@ COMMENT ON FUNCTION canopy_summit.sync_ask(bigint, jsonb) IS
 	'notes that somebody wants what a sync finds that has begun, and what has come since: {asked: when}; false if it is over by now';
 
 SELECT canopy_summit.allow('fetcher', 'function', 'canopy_sync_pulls');
-SELECT canopy_summit.allow('nobody', 'function', 'sync_page sync_find sync_ask sync_take sync_fail sync_place');
+SELECT canopy_summit.allow('nobody', 'function', 'sync_page sync_find sync_ask sync_take sync_follow_job sync_halve sync_place');

@@ -27,6 +27,7 @@ subtest 'a page that is short' => \&short;
 subtest 'a pull that is gone when it is fetched' => \&vanishes;
 subtest 'a page that fails' => \&fails;
 subtest 'a page that is too large' => \&too_large;
+subtest 'a page whose job is cancelled, retried, or cannot be stored' => \&ended;
 subtest 'a worker that is killed' => \&killed;
 subtest 'who may, and what not' => \&refused;
 done_testing();
@@ -228,6 +229,31 @@ sub too_large
 	like(progress(), qr/^done\|\|/, 'the sync ends');
 	query($node, q{ALTER SYSTEM RESET canopy_summit.max_response_size});
 	$node->reload;
+	return;
+}
+
+# Whatever ends the job of a page ends its sync, and what has that job sent again has the sync go on.
+sub ended
+{
+	my $page = q{SELECT max(job_id) FROM canopy_summit.job WHERE operation = 'get-pulls' AND state = };
+	add_pulls(60);
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	sync();
+	query($node, "SELECT canopy_summit.cancel_job(($page 'queued'))");
+	like(progress(), qr/^failed\|cancelled by \w+\|/, 'a sync whose job is cancelled has failed, and says why');
+	sync();
+	query($node, 'CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE division_by_zero; END$$');
+	query($node, q{CREATE TRIGGER refuse BEFORE INSERT ON canopy_summit.job FOR EACH ROW EXECUTE FUNCTION refuse()});
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+	all_settled($node);
+	query($node, 'DROP FUNCTION refuse CASCADE');
+	like(
+		progress(), qr/^failed\|its answer could not be stored: division_by_zero\|/,
+		'so has one whose page cannot be stored');
+	query($node, "SELECT canopy_summit.retry_job(($page 'failed'))");
+	all_settled($node);
+	like(progress(), qr/^done\|\|/, 'it goes on when that job is sent again');
+	is_deeply([ missing() ], [], '… and finds all');
 	return;
 }
 
