@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -77,16 +79,12 @@ static Statement statements[STATEMENT_COUNT] = {
 	[FILE_NOTE] = {5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 		"UPDATE canopy_summit.document_file SET reason = 'fetched again: ' || $5"
 		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state = 'here'"},
-	[FILES_WANT] = {1, {INT8ARRAYOID},
+	[FILES_WANT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
 		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at", "w.operation, w.params, w.dedupe_key,"
 			" greatest(j.priority, " CppAsString2(FILE_PRIORITY) "), now()")
-		" FROM canopy_summit.job j"
+		" FROM unnest($1, $2) AS u(job_id, which) JOIN canopy_summit.job j ON j.job_id = u.job_id"
 		" CROSS JOIN LATERAL canopy_summit.want_files("
-		"  canopy_summit.server_name(j.server_oid, j.server, j.instance),"
-		"  canopy_summit.download_documents(canopy_summit.server_of(j.server_oid, j.server, j.instance)),"
-		"  j.params ->> 'pullId', false) AS w"
-		" WHERE j.job_id = ANY ($1) AND canopy_summit.download_documents("
-		"  canopy_summit.server_of(j.server_oid, j.server, j.instance)) IS NOT NULL"},
+		"  canopy_summit.server_name(j.server_oid, j.server, j.instance), u.which, j.params ->> 'pullId', false) AS w"},
 };
 /* clang-format on */
 
@@ -206,6 +204,21 @@ file_store(CanopyFile *file)
 	}
 }
 
+/* Which documents a server's option download_documents wants; NULL if it is not set. */
+static char *
+files_wanted(Oid server_oid)
+{
+	ForeignServer *server = GetForeignServerExtended(server_oid, FSV_MISSING_OK);
+	ListCell *cell;
+
+	if (server == NULL)
+		return NULL;
+	foreach(cell, server->options)
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "download_documents") == 0)
+			return defGetString(lfirst(cell));
+	return NULL;
+}
+
 /*
  * Have the files fetched that pulls name, where their server's option
  * download_documents says so: of pulls that these settlements' jobs have fetched.
@@ -214,13 +227,25 @@ void
 documents_want(List *settlements)
 {
 	Datum *jobs = palloc(sizeof(Datum) * list_length(settlements));
-	Datum argument;
+	Datum *which = palloc(sizeof(Datum) * list_length(settlements));
+	Datum arguments[2];
+	int count = 0;
 	ListCell *cell;
 
 	foreach(cell, settlements)
-		jobs[foreach_current_index(cell)] =
-			Int64GetDatum(((Settlement *) lfirst(cell))->job->job_id);
-	argument = statement_array(jobs, NULL, list_length(settlements), INT8OID);
-	if (statement_run(&statements[FILES_WANT], &argument, NULL) > 0)
+	{
+		const Job *job = ((Settlement *) lfirst(cell))->job;
+		const char *wanted = files_wanted(job->server_oid);
+
+		if (wanted == NULL)
+			continue;
+		jobs[count] = Int64GetDatum(job->job_id);
+		which[count++] = CStringGetTextDatum(wanted);
+	}
+	if (count == 0)
+		return;
+	arguments[0] = statement_array(jobs, NULL, count, INT8OID);
+	arguments[1] = statement_array(which, NULL, count, TEXTOID);
+	if (statement_run(&statements[FILES_WANT], arguments, NULL) > 0)
 		wake_at_commit(GetCurrentTimestamp());
 }

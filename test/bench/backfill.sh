@@ -101,6 +101,15 @@ measure_remap() {
 	set_workers 1 backfill
 }
 
+# The same files into a table of their own, by one statement: how many a second.
+insert_files() {
+	local started
+	value "TRUNCATE bench.file"
+	started=$(value "SELECT clock_timestamp()")
+	value "INSERT INTO bench.file SELECT n, pg_read_binary_file('$run_dir/files/document.pdf') FROM generate_series(1, $document_count) n"
+	value "SELECT round($document_count / extract(epoch FROM clock_timestamp() - '$started'))"
+}
+
 measure_documents() {
 	local i started
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
@@ -111,6 +120,9 @@ measure_documents() {
 		started=$(value "SELECT clock_timestamp()")
 		value "SELECT count(canopy_enqueue_documents('d' || n)) FROM generate_series(1, $document_count) n" >/dev/null
 		rate_since "$started" get-document-by-id >>"$run_dir/documents"
+		insert_files >>"$run_dir/inserted"
 	done
 	print_files documents "documents of $document_bytes bytes, MB/s" 0.4 "$document_bytes / 1000000"
+	print_row "backfill: ... of an INSERT of the same files" \
+		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/documents") / $(median "$run_dir/inserted") }")" ""
 }

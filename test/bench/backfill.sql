@@ -30,3 +30,7 @@ BEGIN ATOMIC
         jsonb_build_array(jsonb_build_object('document_id', 'd', 'document_type', 'DECLARATIONS')))))
     FROM generate_series(1, number) n;
 END;
+
+-- Files with nothing about them, kept as ours are.
+CREATE TABLE bench.file (file_id bigint PRIMARY KEY, content bytea);
+ALTER TABLE bench.file ALTER COLUMN content SET STORAGE EXTERNAL;

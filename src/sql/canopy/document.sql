@@ -49,22 +49,17 @@ END;
 COMMENT ON FUNCTION canopy_summit.files_of_pull(text, text) IS
 	'files that a pull names, and how each is asked for; a policy form only once its PDF is available';
 
-CREATE FUNCTION canopy_summit.download_documents(server_oid oid) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT o.option_value FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o
-	WHERE s.oid = download_documents.server_oid AND o.option_name = 'download_documents';
-END;
-COMMENT ON FUNCTION canopy_summit.download_documents(oid) IS 'value of a server''s option download_documents; NULL if it is not set';
-
 CREATE FUNCTION canopy_summit.want_files(server text, which text, pull_id text, again boolean, OUT operation text, OUT params jsonb,
 	OUT dedupe_key text)
 RETURNS SETOF record
-LANGUAGE sql VOLATILE ROWS 10
-BEGIN ATOMIC
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
 	-- Policy forms belong to no pull.
-	SELECT canopy_summit.follow('document_file', 'owner_id', want_files.server, ARRAY[want_files.pull_id, '']);
-	WITH file AS MATERIALIZED (
+	PERFORM canopy_summit.follow('document_file', 'owner_id', want_files.server, ARRAY[want_files.pull_id, '']);
+	RETURN QUERY WITH file AS MATERIALIZED (
 		SELECT f.* FROM canopy_summit.files_of_pull(want_files.server, want_files.pull_id) AS f
 		WHERE CASE WHEN want_files.which ~* '^ *(t|tr|tru|true|y|ye|yes|on|1) *$' THEN f.kind <> 'policy_form'
 				ELSE f.type = ANY (regexp_split_to_array(trim(want_files.which), ' *, *')) END
@@ -83,7 +78,8 @@ BEGIN ATOMIC
 			ELSE CASE f.kind WHEN 'document' THEN 'get-document-by-id' WHEN 'policy_form' THEN 'get-policy-form-by-id' ELSE f.operation END END,
 		f.params, 'file ' || md5(concat_ws(' ', f.kind, f.owner_id, f.file_id))
 	FROM wanted w JOIN file f ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
-END;
+END
+$$;
 COMMENT ON FUNCTION canopy_summit.want_files(text, text, text, boolean) IS
 	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that are wanted, or, if again, all that are not here';
 
@@ -119,4 +115,4 @@ COMMENT ON FUNCTION @extschema@.canopy_document(text, text, name) IS 'the bytes 
 SELECT canopy_summit.allow('fetcher', 'function', 'canopy_fetch_document canopy_enqueue_documents');
 SELECT canopy_summit.allow('pii_reader', 'function', 'canopy_document');
 SELECT canopy_summit.allow('reader', 'function', 'stored_file');
-SELECT canopy_summit.allow('nobody', 'function', 'files_of_pull want_files download_documents');
+SELECT canopy_summit.allow('nobody', 'function', 'files_of_pull want_files');
