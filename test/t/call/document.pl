@@ -266,6 +266,11 @@ sub scanner_lies
 		is($error[0], '58000', "one that answers so: $how");
 		like($error[1], qr/^could not scan a document: the virus scanner /, '… by the message');
 	}
+	# More than its socket takes before anybody reads it.
+	$scanner->lie('dies');
+	serve(proper('x' x 900_000), times => 1);
+	is(scalar sqlstate_of($node, $fetch), '58000', 'one that dies while it is sent more');
+	$sandbox->clear;
 	$scanner->lie('hangs');
 	is(scalar sqlstate_of($node, "SET canopy_summit.http_timeout = '2s'; $fetch"), '58000', 'one that does not answer');
 	my $session = open_session($node);

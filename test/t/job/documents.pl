@@ -215,6 +215,9 @@ sub answers
 			qr/^not available\|server answered 404 NOT_FOUND$/, 'failed 1' ],
 		[   'a route that is not there', %at_api, fault => { kind => 'status', status => 404, body => 'no route' },
 			qr/^here\|/, 'failed 1, succeeded 1' ],
+		[   'an endless download', %at_download,
+			fault => { kind => 'endless', mode => 'chunked' },
+			qr/^refused\|response is too large$/, 'failed 1' ],
 		[   'an HTML page', %at_download,
 			fault => { kind => 'body', body => '<html>log in</html>', content_type => 'text/html' },
 			qr/^refused\|it is neither/, 'succeeded 1' ],
@@ -226,6 +229,7 @@ sub answers
 			qr/^infested\|@{[CanopyScanner::NAME]}$/,
 			'succeeded 1' ]);
 
+	query($node, q{ALTER SYSTEM SET canopy_summit.max_document_size = '1MB'; SELECT pg_reload_conf()});
 	for my $case (@cases)
 	{
 		my ($name, @fault) = @$case;
@@ -234,6 +238,7 @@ sub answers
 		like($is, $state, $name);
 		is($by_state, $jobs, '… and its jobs');
 	}
+	query($node, q{ALTER SYSTEM RESET canopy_summit.max_document_size; SELECT pg_reload_conf()});
 	is($sandbox->listener_state($trap)->{connections}, 0, 'nothing goes where it must not');
 	is( query($node, q{SELECT count(*) FROM canopy.document_file WHERE state <> 'here' AND content IS NOT NULL}), 0,
 		'what is kept out is not here');

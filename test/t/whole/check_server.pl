@@ -160,7 +160,7 @@ sub well
 	is($node->safe_psql('postgres', <<~'SQL'), 'f', 'nothing is written');
 		BEGIN;
 		SELECT pg_current_xact_id_if_assigned() IS NOT NULL FROM
-			(SELECT count(*) FROM canopy_summit.check_server('canopy') OFFSET 0) c;
+			(SELECT count(*) FROM unnest('{canopy,summit}'::name[]) s, canopy_summit.check_server(s) OFFSET 0) c;
 		COMMIT
 		SQL
 	my $system = canopy_with(ca_file => undef);
