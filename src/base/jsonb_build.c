@@ -121,10 +121,12 @@ builder_finish(const JsonBuilder *builder)
 	return JsonbValueToJsonb(builder_value(builder));
 }
 
-/* The same, where the end of the object is still missing. */
+/* The same, where the end of the object is still missing, and its beginning, if it has no members. */
 Jsonb *
 builder_finish_object(JsonBuilder *builder)
 {
+	if (!builder->has_begun)
+		builder_begin_object(builder);
 	builder_end_object(builder);
 	return builder_finish(builder);
 }

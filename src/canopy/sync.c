@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -26,6 +25,7 @@
 #include "engine/statement.h"
 #include "engine/values.h"
 #include "http/transfer.h"
+#include "job/enqueue_as_caller.h"
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
@@ -132,23 +132,14 @@ sync_find(Oid server, Jsonb *args, Jsonb *first_page)
 static int64
 sync_enqueue(const char *server, Jsonb *page)
 {
-	static Statement insert = {3,
-							   {TEXTOID, JSONBOID, INT4OID},
-							   "INSERT INTO canopy_summit.job (server, operation, params, priority)"
-							   " VALUES ($1, 'get-pulls', $2, $3) RETURNING job_id"};
-	Datum arguments[3] = {CStringGetTextDatum(server), JsonbPGetDatum(page),
-						  Int32GetDatum(SYNC_PRIORITY)};
-	int64 job_id;
+	Values values = {0};
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	if (statement_run(&insert, arguments, NULL) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION), errmsg("the job was not inserted"),
-				 errhint("Look for a trigger of canopy_summit.job that is not the extension's.")));
-	job_id = DatumGetInt64(statement_value());
-	SPI_finish();
-	return job_id;
+	values_add_text(&values, server);
+	values_add_text(&values, "get-pulls");
+	values_add_json(&values, page);
+	values_add_json(&values, NULL);
+	values_add_int32(&values, SYNC_PRIORITY);
+	return enqueue_as_caller(&values);
 }
 
 /* Note which job lists the page of a sync.  Inside engine_begin(). */

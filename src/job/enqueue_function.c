@@ -18,18 +18,12 @@
 #include "engine/argument.h"
 #include "engine/statement.h"
 #include "engine/values.h"
+#include "job/enqueue_as_caller.h"
 #include "server/connection.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_enqueue);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_enqueue);
 CONFIDENTIAL_FUNCTION(canopy_summit_enqueue_fetch);
-
-static Statement insert_job = {
-	8,
-	{TEXTOID, TEXTOID, JSONBOID, JSONBOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
-	"INSERT INTO canopy_summit.job (server, operation, params, body, priority, run_at,"
-	" ordering_key, dedupe_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING job_id",
-};
 
 static Statement insert_fetches = {
 	2,
@@ -50,24 +44,14 @@ default_server(const char *setting, const char *name)
 static Datum
 enqueue(FunctionCallInfo fcinfo, const char *server)
 {
-	/* Where each column of the statement but the first is among the arguments. */
+	/* Where each column of the job but the first is among the arguments. */
 	static const int arguments[] = {0, 1, 2, 4, 5, 6, 7};
 	Values values = {0};
-	Datum job_id;
 
 	values_add_text(&values, PG_ARGISNULL(3) ? server : NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < lengthof(arguments); i++)
 		argument_add(&values, fcinfo, arguments[i]);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	(void) statement_run_values(&insert_job, &values);
-	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION), errmsg("the job was not inserted"),
-				 errhint("Look for a trigger of canopy_summit.job that is not the extension's.")));
-	job_id = statement_value();
-	SPI_finish();
-	return job_id;
+	PG_RETURN_INT64(enqueue_as_caller(&values));
 }
 
 /* canopy_enqueue(operation text, params jsonb, body jsonb, server name, priority integer, run_at timestamptz,
