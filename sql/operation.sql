@@ -36,7 +36,7 @@ WHERE (d.classoid, d.objoid) IN (SELECT e.classid, e.objid FROM pg_depend e WHER
 		AND e.refclassid = 'pg_extension'::regclass AND e.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'canopy_summit'))
 	AND m[1] NOT IN (SELECT operation FROM canopy_summit.operation);
 SELECT count(*) > 0 AS some_are_named FROM pg_description d
-WHERE d.description ~ '\mget-monitoring-reconnect-token\M' AND d.objoid = 'canopy.reconnect_needed'::regclass;
+WHERE d.description ~ '\mget-monitoring-events\M' AND d.objoid = 'canopy.monitoring_event'::regclass;
 
 -- The operations that want care, one by one.
 SELECT operation, method, class, concat_ws(' ', CASE WHEN billable THEN 'billable' END, CASE WHEN secret_fields THEN 'secret' END,

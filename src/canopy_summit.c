@@ -16,6 +16,7 @@
 #include "canopy/document.h"
 #include "canopy/document_effect.h"
 #include "canopy/fetch_pull_effect.h"
+#include "canopy/monitoring_effect.h"
 #include "canopy/sync.h"
 #include "engine/instance.h"
 #include "http/clamd.h"
@@ -67,6 +68,7 @@ handlers_register(void)
 	fetch_effect_register();
 	document_effect_register();
 	sync_register();
+	monitoring_effect_register();
 	upload_effect_register();
 }
 

@@ -50,3 +50,10 @@ SELECT * FROM told;
 \echo `:post_webhook a copy of COMPLETE`
 \echo `:post_webhook a forged policy.lapsed`
 SELECT * FROM told;
+
+SELECT canopy_monitor_pull(:'pull_id', every => '1 month') AS job_id;
+
+SELECT operation, canopy_summit.wait_for_job(job_id, '30 s') AS state FROM canopy_summit.job WHERE operation = 'post-monitoring';
+
+\echo `:post_webhook MONITORING_RECONNECT`
+SELECT source, status, every, needs_reconnect FROM canopy.monitoring;

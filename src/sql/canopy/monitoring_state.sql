@@ -22,27 +22,39 @@ CREATE TABLE canopy_summit.monitoring (
 	initial_pull_id canopy_summit.provider_id,
 	latest_pull_id text,
 	latest_at timestamptz NOT NULL,
-	latest_hash bytea NOT NULL
+	latest_hash bytea NOT NULL,
+	status canopy_summit.provider_word,
+	every interval,
+	next_pull_date timestamptz,
+	stop_after_date timestamptz,
+	told_at timestamptz,
+	listing bigint
 );
 CREATE UNIQUE INDEX monitoring_key ON canopy_summit.monitoring (monitoring_id text_pattern_ops, server text_pattern_ops);
 ALTER TABLE canopy_summit.monitoring REPLICA IDENTITY USING INDEX monitoring_key;
-COMMENT ON TABLE canopy_summit.monitoring IS 'monitorings that webhooks have named';
-COMMENT ON COLUMN canopy_summit.monitoring.latest_pull_id IS 'pull of the newest webhook that named it';
+COMMENT ON TABLE canopy_summit.monitoring IS 'monitorings that webhooks have named, and what answers have told of them';
+COMMENT ON COLUMN canopy_summit.monitoring.latest_pull_id IS 'pull of the newest webhook or answer that named it';
+COMMENT ON COLUMN canopy_summit.monitoring.told_at IS 'when the newest answer with its status was asked for; NULL: only webhooks have named it';
+COMMENT ON COLUMN canopy_summit.monitoring.listing IS 'number of the newest canopy_sync_monitorings() that has found it';
 
+-- An event has no id: it is what it says of which pull.
 CREATE TABLE canopy_summit.monitoring_event (
-	webhook_id bigint NOT NULL,
-	ordinal integer NOT NULL,
 	server text NOT NULL,
-	monitoring_id canopy_summit.provider_id,
+	monitoring_id canopy_summit.provider_id NOT NULL,
 	pull_id text NOT NULL,
-	type canopy_summit.provider_word,
+	type canopy_summit.provider_word NOT NULL,
+	changes_hash bytea NOT NULL,
 	changes jsonb,
 	documents jsonb,
-	signed_at timestamptz NOT NULL
+	told_at timestamptz NOT NULL
 );
-CREATE UNIQUE INDEX monitoring_event_key ON canopy_summit.monitoring_event (webhook_id, ordinal);
+CREATE UNIQUE INDEX monitoring_event_key ON canopy_summit.monitoring_event (monitoring_id text_pattern_ops, pull_id text_pattern_ops,
+	type text_pattern_ops, changes_hash, server text_pattern_ops);
 ALTER TABLE canopy_summit.monitoring_event REPLICA IDENTITY USING INDEX monitoring_event_key;
-COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring has found; a webhook names one or a list of them';
+COMMENT ON TABLE canopy_summit.monitoring_event IS 'changes that a monitoring has found, as webhooks and answers tell of them';
+COMMENT ON COLUMN canopy_summit.monitoring_event.pull_id IS 'pull that found it; empty if nothing says';
+COMMENT ON COLUMN canopy_summit.monitoring_event.changes_hash IS 'SHA-256 of changes as text';
+COMMENT ON COLUMN canopy_summit.monitoring_event.told_at IS 'when it was told first';
 
 CREATE TABLE canopy_summit.servicing_action (
 	server text NOT NULL,

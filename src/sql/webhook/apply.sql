@@ -42,7 +42,8 @@ BEGIN
 		INTO about FROM unnest(follow_events.events) AS e WHERE e.server = renamed;
 		PERFORM canopy_summit.follow(n.named, 'pull_id', renamed, about.subjects)
 			FROM (VALUES ('pull_progress'), ('auth_status'), ('reconnect')) AS n(named);
-		PERFORM canopy_summit.follow('monitoring', 'monitoring_id', renamed, about.monitorings);
+		PERFORM canopy_summit.follow(n.named, 'monitoring_id', renamed, about.monitorings || ''::text)
+			FROM (VALUES ('monitoring'), ('monitoring_event')) AS n(named);
 		PERFORM canopy_summit.follow('servicing_action', 'servicing_action_id', renamed, about.servicings);
 		PERFORM canopy_summit.follow('document_validation', 'document_validation_id', renamed, about.validations);
 		PERFORM canopy_summit.follow('policy_status', 'policy_number', renamed, about.subjects);

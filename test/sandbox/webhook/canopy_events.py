@@ -18,13 +18,14 @@ RECONNECT_URL = "https://app.usecanopy.com/c/{}/reconnect?reconnectToken={}"
 class Subject:
     """What an event is about. Lists that the pull lacks are empty, ids that it lacks are made."""
 
-    def __init__(self, pull, ids, monitoring=None, sequence=1, sequence_in="top", action=None):
+    def __init__(self, pull, ids, monitoring=None, sequence=1, sequence_in="top", action=None, begun=None):
         if sequence_in not in SEQUENCE_PLACES:
             raise ValueError("sequence_in is one of " + ", ".join(SEQUENCE_PLACES))
         self.pull = pull
         self.ids = ids
         self.pull_id = pull["pull_id"]
         self.monitoring = monitoring
+        self.begun = begun
         self.sequence = sequence
         self.sequence_in = sequence_in
         self.action = action or {}
@@ -73,7 +74,7 @@ def body(name, subject, variant=None):
     if variant is not None and variant not in kind.variants:
         raise ValueError(f"{name} has the variants {', '.join(kind.variants) or 'none'}")
     if kind.is_of_monitoring and not subject.monitoring:
-        subject.monitoring = subject.invented_monitoring()
+        subject.monitoring = subject.begun or subject.invented_monitoring()
     status, data = kind.make(subject, variant)
     made = envelope(name, subject, status, data)
     if name == "AUTH_STATUS":

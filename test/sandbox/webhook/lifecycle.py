@@ -34,11 +34,11 @@ class Memory:
             known = stored.document if stored and stored.document.get("pull_id") == pull_id else {}
             return {**bare_pull(pull_id, self.state.settings.team_id), **known}
 
-    def monitoring(self, pull_id):
-        """The monitoring that a refreshed pull belongs to, as envelopes show it."""
+    def monitoring(self, pull_id, first=1):
+        """The monitoring that a refreshed pull belongs to, as envelopes show it; with first=0 also the pull it began with."""
         with self.state.lock:
             for monitoring in self.state.monitorings.values():
-                if pull_id in monitoring["pull_ids"][1:]:
+                if pull_id in monitoring["pull_ids"][first:]:
                     return {"initial_pull_id": monitoring["pull_ids"][0], "monitoring_id": monitoring["monitoring_id"]}
             return None
 
@@ -60,7 +60,7 @@ class Imagination:
     def pull(self, pull_id=None):
         return self.known if pull_id is None else bare_pull(pull_id, self.known["team_id"])
 
-    def monitoring(self, pull_id):
+    def monitoring(self, pull_id, first=1):
         return None
 
     def hooks(self):

@@ -191,7 +191,8 @@ class Webhooks:
         pull = self.memory.pull(pull_id)
         self.sequences[pull["pull_id"]] += is_counted
         return canopy_events.Subject(pull, self.ids, self.memory.monitoring(pull["pull_id"]),
-                                     self.sequences[pull["pull_id"]], sequence_in)
+                                     self.sequences[pull["pull_id"]], sequence_in,
+                                     begun=self.memory.monitoring(pull["pull_id"], first=0))
 
     def summit(self, event, variant, spec):
         if variant is not None:

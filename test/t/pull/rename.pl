@@ -428,10 +428,10 @@ sub keys_of
 		  qw(pull_state pull_progress auth_status reconnect)),
 	  "SELECT owner_id FROM canopy_summit.document_file WHERE server = '$server'";
 	my %of = (
-		monitoring => 'monitoring_id',
+		(map { ($_ => 'monitoring_id') } qw(monitoring monitoring_event)),
 		servicing_action => 'servicing_action_id',
 		document_validation => 'document_validation_id',
-		map { ($_ => 'webhook_id') } qw(monitoring_event servicing_status data_update status_event));
+		map { ($_ => 'webhook_id') } qw(servicing_status data_update status_event));
 	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
 	  map { "(SELECT count(DISTINCT $of{$_}) FROM canopy_summit.$_ WHERE server = '$server')" } sort keys %of;
 	return query($node, "SELECT $sql");
@@ -457,6 +457,7 @@ sub twins
 	my %of = (
 		(map { ($_ => 'pull_id') } qw(pull_state pull_version pull policy pull_progress auth_status reconnect)),
 		account => 'account_identifier', document_file => "(owner_id || file_id)", monitoring => 'monitoring_id',
+		monitoring_event => '(monitoring_id || pull_id || type)',
 		servicing_action => 'servicing_action_id', document_validation => 'document_validation_id',
 		policy_status => 'policy_number');
 	return join ' UNION ALL ',

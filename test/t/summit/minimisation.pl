@@ -157,6 +157,7 @@ is_deeply(
 				OR f.oid::regprocedure::text IN (SELECT object FROM canopy_summit.access_rules()
 					WHERE level NOT IN ('admin', 'operator')))
 			-- A pull's id, a server's name and types of documents are no secrets; no HTML fails, nor what is kept.
+			AND f.proname !~ '_monitoring$|_monitor_pull$'
 			AND f.proname NOT IN ('canopy_archive_pull', 'canopy_enqueue_documents', 'former_names', 'server_name',
 				'sanitize_html')
 			AND f.proname NOT LIKE 'stored\_%'

@@ -523,10 +523,10 @@ sub canopy_events
 		canopy('MONITORING_EVENTS', [ { type => 'EXPIRED' } ], monitoring => { monitoring_id => 'array' }),
 		canopy('MONITORING_EVENTS', { events => [] }, monitoring => { monitoring_id => 'empty' }));
 	is( $q->(<<~'SQL'),
-		SELECT monitoring_id, ordinal, pull_id, type, changes::text FROM canopy.monitoring_event
-		WHERE monitoring_id <> 'mon' ORDER BY 1, 2
+		SELECT monitoring_id, pull_id, type, changes::text FROM canopy.monitoring_event
+		WHERE monitoring_id <> 'mon' ORDER BY 1, 2, 3
 		SQL
-		"array|1|pull|EXPIRED|\nlist|1|pull|POLICY_CHANGED|\nlist|2|pull|PREMIUM_CHANGED|[{\"y\": 2}]",
+		"array|pull|EXPIRED|\nlist|pull|POLICY_CHANGED|\nlist|pull|PREMIUM_CHANGED|[{\"y\": 2}]",
 		'each of those that are listed as the API answers');
 	is($q->(<<~'SQL'), 'mon|first', 'the monitoring that was not known');
 		SELECT monitoring_id, initial_pull_id FROM canopy_summit.monitoring WHERE monitoring_id = 'mon'

@@ -9,7 +9,7 @@ use Test::More;
 
 my $shown = demo_output();
 my $lines = () = $shown =~ /\n/g;
-cmp_ok($lines, '<=', 76, 'the demo fits on one screen');
+cmp_ok($lines, '<=', 95, 'the demo fits on one screen');
 
 # The demo's servers are gone, so its statements run against others, with the same data.
 my $sandbox = start_sandbox(seed => 1);
@@ -23,12 +23,13 @@ is($replayed, join("\n", @tables, answers($shown)), 'the demo\'s statements and 
 is_deeply(
 	[ map { /: (.*)/ } answers($shown) ],
 	[   '200 {"outcome":"stored"}', '200 {"outcome":"stored"}', '200 {"outcome":"duplicate"}',
-		'401 {"error":"bad signature"}' ],
-	'two webhooks are stored, and neither a copy nor a forged one');
-my ($before, $after, $still) = map { [ split / *\| */, (split /\n/)[2] ] } @tables[ -3 .. -1 ];
+		'401 {"error":"bad signature"}', '200 {"outcome":"stored"}' ],
+	'three webhooks are stored, and neither a copy nor a forged one');
+my ($before, $after, $still) = map { [ split / *\| */, (split /\n/)[2] ] } @tables[ -6 .. -4 ];
 is_deeply($before, [ ' ABC123456', '', '', '', 0, 0 ], 'nothing is told before');
 is_deeply($after, [ ' ABC123456', 'verified', 'COMPLETE', 'none: it is complete', 2, 0 ], 'the two change the views');
 is_deeply($still, [ @$after[ 0 .. 4 ], 1 ], 'the others change nothing but the count of what was refused');
+like($tables[-1], qr/^ api +\| ACTIVE \| 1 mon \| t/m, 'the account is monitored, and its consumer has to log in');
 
 done_testing();
 

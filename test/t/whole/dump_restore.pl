@@ -277,8 +277,8 @@ sub restores
 	delete $after{'canopy_summit.server_health'};
 	delete @after{
 		(   map { "canopy.$_" }
-			  qw(pull_status reconnect_needed monitoring_event servicing_action data_update document_validation
-			  document_file)),
+			  qw(pull_status reconnect_needed monitoring monitoring_event servicing_action data_update
+			  document_validation document_file)),
 		'summit.status_event' }
 	  if $name eq 'data';
 	is_deeply(

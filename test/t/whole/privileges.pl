@@ -216,6 +216,7 @@ sub fill_tables
 			WHEN atttypid = 'text[]'::regtype THEN quote_literal('{open}')
 			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
 			WHEN atttypid = 'boolean'::regtype THEN 'true'
+			WHEN atttypid = 'interval'::regtype THEN quote_literal('1 month')
 			ELSE 'NUMBER' END, ', ' ORDER BY attnum))
 		FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid JOIN pg_type t ON t.oid = atttypid
 			LEFT JOIN canopy_summit.entities() e ON c.oid = to_regclass('canopy_summit.' || e)
