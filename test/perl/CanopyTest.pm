@@ -44,9 +44,9 @@ sub new_node
 	# What is to wait does so until the test lets it go on, however slow the machine is.
 	$node->append_conf(
 		'postgresql.conf',
-		extension_settings($node)
-		  . "timezone = 'UTC'\n"
-		  . "canopy_summit.http_connect_timeout = 10min\ncanopy_summit.http_timeout = 10min\n");
+		extension_settings($node) . "timezone = 'UTC'\n"
+		  # Its ANALYZE and a DROP EXTENSION, which locks tables after their indexes, can deadlock.
+		  . "autovacuum = off\n" . "canopy_summit.http_connect_timeout = 10min\ncanopy_summit.http_timeout = 10min\n");
 	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
 	$node->start if $options{start} // 1;
 	return $node;
