@@ -8,18 +8,23 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "base/jsonb_build.h"
 #include "engine/argument.h"
+#include "engine/engine.h"
+#include "engine/statement.h"
 #include "engine/values.h"
 #include "job/enqueue_as_caller.h"
 #include "server/connection.h"
 #include "server/provider.h"
+#include "task/task.h"
 
 #define INTERVAL_DAYS 30 /* at least */
 #define LIST_PRIORITY 8  /* of listings: after whatever somebody waits for */
@@ -34,7 +39,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_sync_monitorings);
 /* Enqueue an operation at the server of an argument, as the caller; returns the job's key. */
 static Datum
 monitoring_enqueue(FunctionCallInfo fcinfo, int server, const char *operation, Jsonb *params,
-				   Jsonb *body)
+				   Jsonb *body, const char *ordering_key)
 {
 	Connection *connection = connection_open(argument_name(fcinfo, server), PROVIDER_CANOPY);
 	Values values = {0};
@@ -43,6 +48,9 @@ monitoring_enqueue(FunctionCallInfo fcinfo, int server, const char *operation, J
 	values_add_text(&values, operation);
 	values_add_json(&values, params);
 	values_add_json(&values, body);
+	values_add_unless(&values, true, (Datum) 0);
+	values_add_unless(&values, true, (Datum) 0);
+	values_add_text(&values, ordering_key);
 	PG_RETURN_INT64(enqueue_as_caller(&values));
 }
 
@@ -54,6 +62,13 @@ monitoring_params(FunctionCallInfo fcinfo)
 
 	builder_add_text(&builder, "monitoringId", argument_required(fcinfo, 0, "monitoring_id"));
 	return builder_finish_object(&builder);
+}
+
+/* What keeps changes of one monitoring in order, also if one of them is repeated. */
+static const char *
+monitoring_order(FunctionCallInfo fcinfo)
+{
+	return psprintf("monitoring %s", argument_required(fcinfo, 0, "monitoring_id"));
 }
 
 /* Add argument `every`, if it is not NULL, as an ISO 8601 duration.  Error: 22023. */
@@ -128,7 +143,7 @@ canopy_summit_monitor_pull(PG_FUNCTION_ARGS)
 	body_add_moment(&body, fcinfo, 2, "next_pull_date");
 	body_add_moment(&body, fcinfo, 3, "stop_after_date");
 	return monitoring_enqueue(fcinfo, 4, "post-monitoring", builder_finish_object(&none),
-							  builder_finish_object(&body));
+							  builder_finish_object(&body), NULL);
 }
 
 /* canopy_change_monitoring(monitoring_id text, every interval, next_pull_date timestamptz, stop_after_date timestamptz,
@@ -147,21 +162,22 @@ canopy_summit_change_monitoring(PG_FUNCTION_ARGS)
 	body_add_moment(&body, fcinfo, 3, "stop_after_date");
 	body_add_status(&body, fcinfo, 4);
 	return monitoring_enqueue(fcinfo, 5, "patch-monitoring", monitoring_params(fcinfo),
-							  builder_finish_object(&body));
+							  builder_finish_object(&body), monitoring_order(fcinfo));
 }
 
 /* canopy_stop_monitoring(monitoring_id text, server name) -> bigint: the job */
 Datum
 canopy_summit_stop_monitoring(PG_FUNCTION_ARGS)
 {
-	return monitoring_enqueue(fcinfo, 1, "delete-monitoring", monitoring_params(fcinfo), NULL);
+	return monitoring_enqueue(fcinfo, 1, "delete-monitoring", monitoring_params(fcinfo), NULL,
+							  monitoring_order(fcinfo));
 }
 
 /* canopy_refresh_monitoring(monitoring_id text, server name) -> bigint: the job */
 Datum
 canopy_summit_refresh_monitoring(PG_FUNCTION_ARGS)
 {
-	return monitoring_enqueue(fcinfo, 1, "post-monitoring-refresh", monitoring_params(fcinfo),
+	return monitoring_enqueue(fcinfo, 1, "post-monitoring-refresh", monitoring_params(fcinfo), NULL,
 							  NULL);
 }
 
@@ -169,19 +185,34 @@ canopy_summit_refresh_monitoring(PG_FUNCTION_ARGS)
 Datum
 canopy_summit_sync_monitorings(PG_FUNCTION_ARGS)
 {
+	static Statement place = {3,
+							  {INT8OID, INT8OID, JSONBOID},
+							  "SELECT canopy_summit.sync_place($1, $2, $3)"};
 	Connection *connection = connection_open(argument_name(fcinfo, 0), PROVIDER_CANOPY);
+	Oid role = GetUserId();
 	JsonBuilder params = {0};
+	JsonBuilder args = {0};
 	Values values = {0};
+	Jsonb *page;
+	int64 job_id;
+	int64 task_id;
+	Engine engine;
 
 	builder_add_integer(&params, "limit", LIST_PAGE);
+	page = builder_finish_object(&params);
 	values_add_text(&values, connection->server);
 	values_add_text(&values, "get-monitorings");
-	values_add_json(&values, builder_finish_object(&params));
+	values_add_json(&values, page);
 	values_add_json(&values, NULL);
 	values_add_int32(&values, LIST_PRIORITY);
-	values_add_unless(&values, true, (Datum) 0);
-	values_add_unless(&values, true, (Datum) 0);
-	values_add_text(&values,
-					psprintf("list monitorings " INT64_FORMAT, (int64) GetCurrentTimestamp()));
-	PG_RETURN_INT64(enqueue_as_caller(&values));
+	job_id = enqueue_as_caller(&values);
+	builder_add_integer(&args, "job_id", job_id);
+	engine_begin(&engine);
+	task_id = task_start("monitorings", connection->server, connection->server_oid,
+						 builder_finish_object(&args), role);
+	statement_run(&place,
+				  (Datum[]){Int64GetDatum(task_id), Int64GetDatum(job_id), JsonbPGetDatum(page)},
+				  NULL);
+	engine_end(&engine);
+	PG_RETURN_INT64(job_id);
 }

@@ -23,6 +23,7 @@
 #include "job/job.h"
 #include "job/settlement.h"
 #include "process/wake.h"
+#include "task/task.h"
 
 enum
 {
@@ -37,12 +38,15 @@ static Statement statements[STATEMENT_COUNT] = {
 	[MONITORINGS_TAKE] = {4, {INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID},
 		"SELECT canopy_summit.monitorings_take($1, $2, $3, $4)"},
 	[MONITORINGS_NEXT] = {2, {INT8OID, TEXTOID},
-		JOB_WRITE_AFTER("operation, params, priority, run_at, dedupe_key",
-			"j.operation, j.params || jsonb_build_object('before', $2), j.priority, now(), j.dedupe_key")
-		" FROM canopy_summit.job j WHERE j.job_id = $1"},
+		"WITH page AS (" JOB_WRITE_AFTER("operation, params, priority, run_at, task_id",
+			"j.operation, j.params || jsonb_build_object('before', $2), j.priority, now(), j.task_id")
+		" FROM canopy_summit.job j WHERE j.job_id = $1 RETURNING job_id, task_id, params)"
+		" SELECT canopy_summit.sync_place(p.task_id, p.job_id, p.params) FROM page p"},
 	[EVENTS_KEEP] = {4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID},
 		"SELECT canopy_summit.follow('monitoring_event', 'monitoring_id', $1, ARRAY[canopy_summit.short_id($2)]),"
-		" canopy_summit.keep_monitoring_events(ARRAY[$1], ARRAY[$2], ARRAY[$3 ->> 'latest_pull_id'], ARRAY[$3], ARRAY[$4])"},
+		" canopy_summit.keep_monitoring_events(ARRAY[$1], ARRAY[$2],"
+		" ARRAY[CASE jsonb_typeof($3 -> 'latest_pull_id') WHEN 'string' THEN $3 ->> 'latest_pull_id' END],"
+		" ARRAY[CASE jsonb_typeof($3 -> 'events') WHEN 'array' THEN $3 -> 'events' ELSE '[]' END], ARRAY[$4])"},
 };
 /* clang-format on */
 
@@ -102,15 +106,17 @@ events_succeeded(List *settlements)
 void
 monitoring_effect_register(void)
 {
+	static TaskKind kind = {.what = "monitorings"};
 	static const JobHandler handlers[] = {
 		{.operation = "post-monitoring", .succeeded = monitorings_succeeded},
 		{.operation = "patch-monitoring", .succeeded = monitorings_succeeded},
 		{.operation = "delete-monitoring", .succeeded = monitorings_succeeded},
 		{.operation = "post-monitoring-refresh", .succeeded = monitorings_succeeded},
-		{.operation = "get-monitorings", .succeeded = monitorings_succeeded},
+		{.operation = "get-monitorings", .succeeded = monitorings_succeeded, .takes_lookups = true},
 		{.operation = "get-monitoring-events", .succeeded = events_succeeded},
 	};
 
+	task_kind_register(&kind);
 	for (int i = 0; i < lengthof(handlers); i++)
 		handler_register(&handlers[i]);
 }

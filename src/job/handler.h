@@ -51,6 +51,7 @@ typedef struct JobHandler
 
 	bool stores_answer;         /* its effect does, and job_response need not */
 	bool stores_answer_of_task; /* the same, of a job that is part of a task */
+	bool takes_lookups;         /* its effect is right for look-ups of jobs in doubt, too */
 } JobHandler;
 
 extern void handler_register(const JobHandler *handler);

@@ -36,12 +36,12 @@ effect_keep_answer(Flight *flight)
 		settlement->kept = redact_answer(settlement->kept);
 }
 
-/* Whether the handler of a flight's operation has to do with it: no look-up's, and no quarantined one's. */
+/* Whether the handler of a flight's operation has to do with it: no quarantined one's, and few look-ups'. */
 static bool
 is_handled(const Flight *flight)
 {
-	return flight->job->operation != NULL && flight->job->reconciles == 0 &&
-		   !flight->is_quarantined;
+	return flight->job->operation != NULL && !flight->is_quarantined &&
+		   (flight->job->reconciles == 0 || handler_find(flight->job->operation)->takes_lookups);
 }
 
 /* The settlements of an operation's flights that ended in this state. */

@@ -1,4 +1,4 @@
--- canopy/monitoring.sql: what webhooks tell of monitorings, servicings, edits and documents.
+-- canopy/monitoring.sql: monitorings, and what webhooks tell of them, of servicings, edits and documents.
 -- Replaceable; see webhook/apply.sql.
 
 CREATE FUNCTION @extschema@.canopy_monitor_pull(pull_id text, every interval DEFAULT '30 days', next_pull_date timestamptz DEFAULT NULL,
@@ -32,7 +32,7 @@ CREATE FUNCTION @extschema@.canopy_sync_monitorings(server name DEFAULT NULL) RE
 AS 'MODULE_PATHNAME', 'canopy_summit_sync_monitorings'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION @extschema@.canopy_sync_monitorings(name) IS
-	'lists the server''s monitorings in the background, page by page, and keeps what it says of them; returns the job of the first page';
+	'lists the server''s monitorings in the background, page by page, and keeps what it says of them: see canopy_summit.progress; returns the job of the first page';
 
 CREATE FUNCTION @extschema@.canopy_reconnect_token(monitoring_id text, server name DEFAULT NULL,
 	OUT pull_id text, OUT reconnect_url text, OUT reconnect_token text)
@@ -51,22 +51,26 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	most CONSTANT bigint := 1000000;
 	job canopy_summit.job;
 	entries CONSTANT jsonb := CASE jsonb_typeof(monitorings) WHEN 'array' THEN monitorings ELSE jsonb_build_array(monitorings) END;
+	-- Of a listing, which is a task.
 	number bigint;
 	ids text[];
-	is_new boolean;
+	fresh bigint;
+	last text;
 BEGIN
 	SELECT * INTO job FROM canopy_summit.job j WHERE j.job_id = monitorings_take.job_id;
-	number := substring(job.dedupe_key FROM '^list monitorings ([0-9]{1,18})$');
+	number := job.task_id;
 	-- Not all answers name the monitoring that was asked for, and some say nothing of it.
-	ids := ARRAY(SELECT CASE WHEN e.told ?| '{status,latest_pull_id,pull_id}'
+	ids := ARRAY(SELECT CASE WHEN jsonb_typeof(e.told) = 'object' AND e.told ?| '{status,latest_pull_id,pull_id}'
 			THEN canopy_summit.short_id(coalesce(e.told ->> 'monitoring_id', job.params ->> 'monitoringId')) END
 		FROM jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n) ORDER BY e.n);
-	PERFORM canopy_summit.follow('monitoring', 'monitoring_id', monitorings_take.server, ids);
-	is_new := EXISTS (SELECT FROM unnest(ids) AS i(id) WHERE i.id <> '' AND NOT EXISTS (
+	PERFORM canopy_summit.follow(n.named, 'monitoring_id', monitorings_take.server, ids)
+		FROM (VALUES ('monitoring'), ('reconnect'), ('pull_progress')) AS n(named);
+	SELECT count(DISTINCT i.id) INTO fresh FROM unnest(ids) AS i(id) WHERE i.id <> '' AND NOT EXISTS (
 		SELECT FROM canopy_summit.monitoring m
-		WHERE m.server = monitorings_take.server AND m.monitoring_id = i.id AND m.listing >= number));
+		WHERE m.server = monitorings_take.server AND m.monitoring_id = i.id AND m.listing >= number);
 	INSERT INTO canopy_summit.monitoring AS m (server, monitoring_id, latest_pull_id, latest_at, latest_hash, status, every, next_pull_date,
 		stop_after_date, told_at, listing)
 	SELECT DISTINCT ON (i.id) monitorings_take.server, i.id,
@@ -75,7 +79,7 @@ BEGIN
 		CASE WHEN e.told ->> 'interval' ~ '^P[0-9]' AND e.told ->> 'interval' ~ '^P([0-9]{1,3}Y)?([0-9]{1,4}M)?([0-9]{1,4}W)?([0-9]{1,5}D)?$'
 			THEN (e.told ->> 'interval')::interval END,
 		canopy_summit.time_or_null(e.told ->> 'next_pull_date'), canopy_summit.time_or_null(e.told ->> 'stop_after_date'),
-		CASE WHEN e.told ? 'status' THEN monitorings_take.told_at END, number
+		CASE WHEN e.told ?& '{status,interval}' THEN monitorings_take.told_at END, number
 	FROM unnest(ids) WITH ORDINALITY AS i(id, n) JOIN jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n) ON e.n = i.n
 	WHERE i.id <> ''
 	ORDER BY i.id, i.n
@@ -91,7 +95,19 @@ BEGIN
 			WHERE EXCLUDED.told_at >= coalesce(m.told_at, '-infinity')
 			UNION ALL SELECT m.status, m.every, m.next_pull_date, m.stop_after_date, m.told_at LIMIT 1),
 		listing = greatest(m.listing, EXCLUDED.listing);
-	RETURN CASE WHEN number IS NOT NULL AND is_new THEN entries -> -1 ->> 'monitoring_id' END;
+	IF number IS NULL THEN
+		RETURN NULL;
+	END IF;
+	-- A server that repeats itself ends the listing, and one that never ends is not followed for ever.
+	UPDATE canopy_summit.task t SET done = t.done + fresh, updated_at = clock_timestamp(), began_at = coalesce(t.began_at, now())
+		WHERE t.task_id = number RETURNING CASE WHEN fresh > 0 AND t.done < most THEN (
+			SELECT e.told ->> 'monitoring_id' FROM jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n)
+			WHERE e.told ->> 'monitoring_id' <> '' ORDER BY e.n DESC LIMIT 1) END INTO last;
+	UPDATE canopy_summit.task t SET finished_at = now(),
+		state = CASE WHEN t.done < most THEN 'done' ELSE 'failed' END::canopy_summit.task_state,
+		problem = CASE WHEN t.done >= most THEN 'the server lists more and more' END
+		WHERE t.task_id = number AND last IS NULL;
+	RETURN last;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.monitorings_take(bigint, text, timestamptz, jsonb) IS
@@ -103,23 +119,25 @@ RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.monitoring_event AS v (server, monitoring_id, pull_id, type, changes_hash, changes, documents, told_at)
-	SELECT e.server, e.id, e.pull_id, e.type, e.hash, e.changes, max(e.documents)::jsonb, min(e.told_at)
+	SELECT e.server, e.id, e.pull_id, e.type, e.hash, e.changes,
+		(array_agg(e.documents ORDER BY e.documents DESC NULLS LAST))[1], min(e.told_at)
 	FROM (
 		SELECT t.server, coalesce(canopy_summit.short_id(t.monitoring_id), '') AS id, coalesce(canopy_summit.short_id(t.pull_id), '') AS pull_id,
 			coalesce(canopy_summit.short_id(m.item ->> 'type'), '') AS type,
 			sha256(convert_to(coalesce((m.item -> 'changes')::text, ''), 'UTF8')) AS hash, m.item -> 'changes' AS changes,
-			(m.item -> 'documents')::text AS documents, t.told_at
+			CASE jsonb_typeof(m.item -> 'documents') WHEN 'array' THEN m.item -> 'documents' END AS documents, t.told_at
 		FROM unnest(keep_monitoring_events.servers, keep_monitoring_events.monitorings, keep_monitoring_events.pulls,
 				keep_monitoring_events.data, keep_monitoring_events.told) AS t(server, monitoring_id, pull_id, data, told_at),
 			LATERAL jsonb_array_elements(CASE
 				WHEN jsonb_typeof(t.data -> 'events') = 'array' THEN t.data -> 'events'
 				WHEN jsonb_typeof(t.data) = 'array' THEN t.data
-				ELSE jsonb_build_array(t.data) END) AS m(item)) AS e
+				ELSE jsonb_build_array(t.data) END) AS m(item)
+		WHERE jsonb_typeof(m.item) = 'object' AND m.item ?| '{type,changes}') AS e
 	GROUP BY 1, 2, 3, 4, 5, 6
 	ORDER BY 1, 2, 3, 4, 5
 	ON CONFLICT (monitoring_id, pull_id, type, changes_hash, server) DO UPDATE
-		SET told_at = least(v.told_at, EXCLUDED.told_at), documents = greatest(v.documents::text, EXCLUDED.documents::text)::jsonb
-		WHERE EXCLUDED.told_at < v.told_at OR EXCLUDED.documents::text > coalesce(v.documents::text, '');
+		SET told_at = least(v.told_at, EXCLUDED.told_at), documents = greatest(v.documents, EXCLUDED.documents)
+		WHERE EXCLUDED.told_at < v.told_at OR EXCLUDED.documents > coalesce(v.documents, '[]');
 END;
 COMMENT ON FUNCTION canopy_summit.keep_monitoring_events(text[], text[], text[], jsonb[], timestamptz[]) IS
 	'keeps events of monitorings, each once however often and in whichever form it is told: the first time that it was, and the more documents';
@@ -257,7 +275,7 @@ SELECT m.server, canopy_summit.server_environment(m.server) AS environment, m.mo
 		WHERE r.monitoring_id = m.monitoring_id AND r.server = m.server) AS needs_reconnect, m.told_at
 FROM canopy_summit.monitoring m$view$, $notes$
 monitoring_id: the monitoring
-source: api, as the API names it; team, if only webhooks do: Canopy refreshes all accounts of the team; canopy_sync_monitorings() tells them apart
+source: api, if an answer has told its status; else team, as where Canopy refreshes all accounts of the team: canopy_sync_monitorings() tells them apart
 status: ACTIVE or STOPPED
 every: time between two pulls
 next_pull_date: when the next one comes, if it is ACTIVE
@@ -265,7 +283,7 @@ stop_after_date: it stops after this; NULL if it does not
 initial_pull_id: the pull with which it began; NULL if no webhook has said
 latest_pull_id: the newest pull of the account that is known
 needs_reconnect: whether the consumer has to log in again: see canopy.reconnect_needed
-told_at: when what the API says of it was asked for; NULL if only webhooks name it$notes$);
+told_at: when the newest answer that told its status was asked for$notes$);
 
 SELECT canopy_summit.define_view('canopy.monitoring_event', 'changes of monitored accounts, each once', $view$
 SELECT e.server, canopy_summit.server_environment(e.server) AS environment, nullif(e.monitoring_id, '')::canopy_summit.provider_id AS monitoring_id,

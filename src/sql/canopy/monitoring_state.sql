@@ -1,4 +1,4 @@
--- canopy/monitoring_state.sql: what webhooks have told of monitorings, servicings, edits and documents.
+-- canopy/monitoring_state.sql: what answers have told of monitorings, and webhooks of them, of servicings, edits and documents.
 -- State; see progress_state.sql.
 
 CREATE TABLE canopy_summit.reconnect (
@@ -34,8 +34,8 @@ CREATE UNIQUE INDEX monitoring_key ON canopy_summit.monitoring (monitoring_id te
 ALTER TABLE canopy_summit.monitoring REPLICA IDENTITY USING INDEX monitoring_key;
 COMMENT ON TABLE canopy_summit.monitoring IS 'monitorings that webhooks have named, and what answers have told of them';
 COMMENT ON COLUMN canopy_summit.monitoring.latest_pull_id IS 'pull of the newest webhook or answer that named it';
-COMMENT ON COLUMN canopy_summit.monitoring.told_at IS 'when the newest answer with its status was asked for; NULL: only webhooks have named it';
-COMMENT ON COLUMN canopy_summit.monitoring.listing IS 'number of the newest canopy_sync_monitorings() that has found it';
+COMMENT ON COLUMN canopy_summit.monitoring.told_at IS 'when the newest answer with its status was asked for; NULL: none has told it';
+COMMENT ON COLUMN canopy_summit.monitoring.listing IS 'task of the newest canopy_sync_monitorings() that has found it';
 
 -- An event has no id: it is what it says of which pull.
 CREATE TABLE canopy_summit.monitoring_event (

@@ -43,7 +43,7 @@ BEGIN
 		PERFORM canopy_summit.follow(n.named, 'pull_id', renamed, about.subjects)
 			FROM (VALUES ('pull_progress'), ('auth_status'), ('reconnect')) AS n(named);
 		PERFORM canopy_summit.follow(n.named, 'monitoring_id', renamed, about.monitorings || ''::text)
-			FROM (VALUES ('monitoring'), ('monitoring_event')) AS n(named);
+			FROM (VALUES ('monitoring'), ('monitoring_event'), ('reconnect'), ('pull_progress')) AS n(named);
 		PERFORM canopy_summit.follow('servicing_action', 'servicing_action_id', renamed, about.servicings);
 		PERFORM canopy_summit.follow('document_validation', 'document_validation_id', renamed, about.validations);
 		PERFORM canopy_summit.follow('policy_status', 'policy_number', renamed, about.subjects);

@@ -158,6 +158,16 @@ sub changes
 			qr/^failed server answered 400 $code/, "refused by $code");
 	}
 	is(monitoring('every'), '3 mons', 'what was refused changes nothing');
+
+	my $fault = $sandbox->hold(match => { path => '/monitorings/', method => 'PATCH' }, times => 1);
+	my $change = query($node, "SELECT canopy_change_monitoring('$id', status => 'ACTIVE')");
+	wait_until('a change is on its way', sub { $sandbox->waiting($fault) });
+	my $stop = query($node, "SELECT canopy_stop_monitoring('$id')");
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'other jobs are sent');
+	is(job($node, $stop)->{state}, 'queued', 'a stop waits for the change before it');
+	$sandbox->clear($fault);
+	is(settled($node, $_), 'succeeded', 'both are made') for $change, $stop;
+	is(monitoring('status'), 'STOPPED', '… in their order');
 	return;
 }
 
@@ -216,7 +226,22 @@ sub lists
 	all_settled($node);
 	is(query($node, 'SELECT count(*) FROM canopy.monitoring'), $all, 'the next time likewise');
 	is(jobs_by_state($node, q{operation = 'get-monitorings' AND state <> 'succeeded'}), 'none', 'no page fails');
+	is(listing(), "done|$all|", 'operators see how far it is');
+
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	my $page = query($node, 'SELECT canopy_sync_monitorings()');
+	is(listing(), 'running|0|', 'one that waits');
+	query($node, "SELECT canopy_summit.cancel_job($page), canopy_summit.resume_server('canopy')");
+	like(listing(), qr/^failed\|0\|cancelled by/, '… and is cancelled');
 	return;
+}
+
+# The newest listing: "state|done|problem".
+sub listing
+{
+	return query($node, <<~'SQL');
+		SELECT state, done, problem FROM canopy_summit.progress WHERE what = 'monitorings' ORDER BY task_id DESC LIMIT 1
+		SQL
 }
 
 sub repeats
@@ -227,6 +252,7 @@ sub repeats
 	query($node, 'SELECT canopy_sync_monitorings()');
 	all_settled($node);
 	cmp_ok(scalar(grep { $_->{path} =~ /monitorings\?/ } $sandbox->log), '<=', 3, 'it ends');
+	is(listing(), 'done|2|', '… with what there is');
 	$sandbox->clear;
 	return;
 }
@@ -260,7 +286,7 @@ sub late
 	is( query($node, q{SELECT every, next_pull_date, status FROM canopy.monitoring WHERE monitoring_id = 'x'}),
 		'||ACTIVE', 'what makes no sense is left out');
 	is(query($node, q{SELECT count(*) FROM canopy.monitoring}), 2, '… and costs nothing else');
-	$take->('2026-03-05Z', { monitoring_id => 'z', success => 1 });
+	$take->('2026-03-05Z', { monitoring_id => 'z', success => 1 }, 'status', ['status']);
 	is(monitoring('monitoring_id', q{monitoring_id = 'z'}), '', 'nor is one kept of which it says nothing');
 	return;
 }
@@ -297,6 +323,14 @@ sub events
 	is(query($node, $count), '1|1|ENDORSEMENT', 'the event is kept');
 	like(done($ask), qr/^succeeded/, 'asked once more');
 	is(query($node, $count), '1|1|ENDORSEMENT', '… it is the same');
+	for my $nothing (
+		{ latest_pull_id => 'p' }, { latest_pull_id => { x => 1 }, events => undef },
+		{ events => [ 1, {} ] })
+	{
+		$sandbox->arm(match => { path => '/events' }, times => 1, fault => { kind => 'body', body => $nothing });
+		like(done($ask), qr/^succeeded/, 'an answer without events');
+	}
+	is(query($node, $count), '1|1|ENDORSEMENT', '… tells none');
 	my $event = JSON::PP->new->decode(query($node, <<~"SQL"));
 		SELECT jsonb_build_object('type', type, 'changes', changes, 'documents', documents) FROM canopy.monitoring_event
 		WHERE (monitoring_id, pull_id) = ('$id', '$latest')

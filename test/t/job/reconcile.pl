@@ -341,6 +341,7 @@ sub twins
 	my @two = map { doubtful('post-monitoring', $bodies[$_], (qw(reset lost))[$_]) } 0, 1;
 	look_up(1, @two);
 	is(state_of($two[0]), 'succeeded', 'the monitoring of one pull is found');
+	is(query($node, q{SELECT count(*) FROM canopy.monitoring WHERE every = '2 months'}), 1, '… and kept');
 	is(state_of($two[1]), 'in_doubt', 'that of another is not');
 	return;
 }

@@ -535,7 +535,8 @@ sub definitions
 		CREATE FUNCTION a_body(event text, pull_id text) RETURNS bytea LANGUAGE sql AS $$
 			SELECT convert_to(jsonb_build_object('event_type', event, 'pull_id', pull_id,
 				'monitoring', '{"monitoring_id": "m"}'::jsonb, 'data', '{"servicing_action_id": "a",
-					"document_validation_id": "d", "updates": [{"type": "x"}]}'::jsonb)::text, 'UTF8')
+					"document_validation_id": "d", "type": "RENEWAL",
+					"updates": [{"type": "x"}]}'::jsonb)::text, 'UTF8')
 		$$;
 		CREATE FUNCTION a_policy(status text) RETURNS bytea LANGUAGE sql AS $$
 			SELECT convert_to(format('{"delivery_id": "%1$s", "event": "policy.%1$s",

@@ -162,7 +162,8 @@ sub make_source
 				VALIDATION_COMPLETE,COMPLETE}'::text[]) AS event,
 			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook',
 				'monitoring', '{"monitoring_id": "m"}'::jsonb, 'data', '{"servicing_action_id": "a",
-					"document_validation_id": "d", "updates": [{"type": "x"}]}'::jsonb)::text) AS b(body);
+					"document_validation_id": "d", "type": "RENEWAL",
+					"updates": [{"type": "x"}]}'::jsonb)::text) AS b(body);
 		SELECT receive_webhook('summit',
 			jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
 		FROM unnest('{first,other}'::text[]) AS p,

@@ -60,7 +60,8 @@ sub fill
 				VALIDATION_COMPLETE}'::text[]) AS event,
 			LATERAL (SELECT jsonb_build_object('event_type', event, 'pull_id', 'from webhook',
 				'monitoring', '{"monitoring_id": "m"}'::jsonb,
-				'data', '{"servicing_action_id": "a", "document_validation_id": "d"}'::jsonb)::text) AS b(body);
+				'data', '{"servicing_action_id": "a", "document_validation_id": "d", "type": "RENEWAL"}'::jsonb)::text
+			) AS b(body);
 		SELECT receive_webhook('summit',
 			jsonb_build_object('x-summit-signature', sign_webhook('w', body, 'summit')), convert_to(body, 'UTF8'))
 		FROM (VALUES ('{"delivery_id": "d", "event": "policy.submitted", "occurred_at": "2026-01-02T03:04:05Z",
