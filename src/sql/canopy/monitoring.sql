@@ -137,7 +137,7 @@ BEGIN ATOMIC
 	ORDER BY 1, 2, 3, 4, 5
 	ON CONFLICT (monitoring_id, pull_id, type, changes_hash, server) DO UPDATE
 		SET told_at = least(v.told_at, EXCLUDED.told_at), documents = greatest(v.documents, EXCLUDED.documents)
-		WHERE EXCLUDED.told_at < v.told_at OR EXCLUDED.documents > coalesce(v.documents, '[]');
+		WHERE EXCLUDED.told_at < v.told_at OR coalesce(EXCLUDED.documents > v.documents, v.documents IS NULL);
 END;
 COMMENT ON FUNCTION canopy_summit.keep_monitoring_events(text[], text[], text[], jsonb[], timestamptz[]) IS
 	'keeps events of monitorings, each once however often and in whichever form it is told: the first time that it was, and the more documents';

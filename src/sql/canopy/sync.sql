@@ -121,7 +121,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.sync_follow_job() IS
-	'trigger: a sync stops when the job that lists its next page has failed or was cancelled, and goes on when that is sent again';
+	'trigger: a task that lists page by page, of pulls or monitorings, stops when the job of its next page has failed or was cancelled, and goes on when that is sent again';
 CREATE TRIGGER sync_follow_job AFTER UPDATE OF state ON canopy_summit.job
 	FOR EACH ROW WHEN (NEW.task_id IS NOT NULL AND NEW.state IS DISTINCT FROM OLD.state
 		AND (NEW.state IN ('failed', 'cancelled') OR OLD.state = 'failed'))
@@ -147,7 +147,7 @@ BEGIN ATOMIC
 			|| jsonb_build_object('job_id', sync_place.job_id)
 	WHERE t.task_id = sync_place.task_id;
 END;
-COMMENT ON FUNCTION canopy_summit.sync_place(bigint, bigint, jsonb) IS 'notes which job lists the page that a sync is at';
+COMMENT ON FUNCTION canopy_summit.sync_place(bigint, bigint, jsonb) IS 'notes which job lists the page that such a task is at';
 
 CREATE FUNCTION canopy_summit.sync_ask(task_id bigint, asked jsonb) RETURNS boolean
 LANGUAGE sql VOLATILE

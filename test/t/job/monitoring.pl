@@ -193,7 +193,7 @@ sub refreshes
 sub loses
 {
 	my $id = monitored();
-	$sandbox->arm(match => { path => '/refresh' }, times => 1, fault => { kind => 'reset', at => 'after_effect' });
+	$sandbox->arm(match => { path => '/refresh' }, times => 1, fault => { kind => 'reset' });
 	$sandbox->clear_log;
 	my $job_id = query($node, "SELECT canopy_refresh_monitoring('$id')");
 	is(settled($node, $job_id), 'in_doubt', 'it may have been refreshed');
@@ -349,7 +349,10 @@ sub events
 	is(query($node, $count), '1|1|ENDORSEMENT', 'a webhook that tells of it makes no other');
 	is( query($node, q{SELECT told_at < now() - interval '4 min', documents FROM canopy.monitoring_event}),
 		't|[{"document_id": "d"}]', '… but tells when it was, and of documents');
-	$tell->('1 min', type => 'RENEWAL');
+	$tell->('1 min', type => 'RENEWAL', documents => undef);
+	$tell->('30 s', type => 'RENEWAL', documents => []);
+	is( query($node, q{SELECT documents FROM canopy.monitoring_event WHERE type = 'RENEWAL'}),
+		'[]', 'none of them is more than nothing said');
 	is(query($node, $count), '2|2|ENDORSEMENT', 'another event is another row');
 	return;
 }
