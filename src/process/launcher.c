@@ -177,9 +177,10 @@ database_serve(DatabaseSlot *slot, TimestampTz now, bool *crowded)
 		int count;
 		int index = worker_slot_find(slot->database, &count);
 
-		if (count >= (slot->probe ? 1 : setting_workers))
+		if (count >= setting_workers)
 		{
 			slot->wanted = false;
+			slot->probe = false;
 			slot->run_at = DT_NOEND;
 			break;
 		}
@@ -200,6 +201,13 @@ database_serve(DatabaseSlot *slot, TimestampTz now, bool *crowded)
 		}
 		if (*crowded)
 			break;
+		/* One of them looks; if it finds work, it calls the others. */
+		if (slot->probe)
+		{
+			slot->wanted = false;
+			slot->run_at = DT_NOEND;
+			break;
+		}
 	}
 	now = slot->database == InvalidOid ? DT_NOEND
 		  : slot->wanted               ? slot->not_before

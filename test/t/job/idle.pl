@@ -19,7 +19,7 @@ my $node = new_worker_node(conf => <<~'END');
 	max_wal_senders = 0
 	END
 my $seconds = scaled(150);
-my $scans = int($seconds / 60) + 1; # which the worker makes in that time, each with three chores
+my $scans = int($seconds / 60) + 1; # which the worker makes in that time, each with four chores
 
 create_canopy_server($node, $sandbox);
 is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'a worker works');
@@ -50,6 +50,7 @@ my $due = enqueue($node, 'get-carriers', {}, undef, q{run_at => now() + interval
 wait_until('the worker disconnects', sub { !worker_pids($node) });
 is(settled($node, $due, 15), 'succeeded', 'so does one that becomes due');
 server_that_comes();
+more_workers();
 fewer_workers();
 done_testing();
 
@@ -68,6 +69,23 @@ sub server_that_comes
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 	is(settled($node, $job_id), 'succeeded', 'a job of a server that was made meanwhile is sent');
+	return;
+}
+
+# While one works, the setting is raised: another comes at once, with its share of what the first has left.
+sub more_workers
+{
+	my $fault = $sandbox->hold(match => { path => 'carriers' });
+	enqueue($node, 'get-carriers') for 1 .. 24;
+	wait_until('one has all connections of a server', sub { $sandbox->waiting($fault) == 16 });
+	query($node, 'ALTER SYSTEM SET canopy_summit.workers = 2');
+	$node->reload;
+	soon_ok('a second one comes', sub { worker_pids($node) == 2 });
+	soon_ok('… and sends', sub { $sandbox->waiting($fault) == 24 });
+	$sandbox->clear($fault);
+	all_settled($node, 'run_at <= now()');
+	query($node, 'ALTER SYSTEM RESET canopy_summit.workers');
+	$node->reload;
 	return;
 }
 
@@ -114,7 +132,7 @@ sub quiet
 	my ($after, @after) = (measure(), map { ticks($_) } @pids);
 
 	cmp_ok(
-		$after->{transactions} - $before->{transactions}, '<=', $what eq 'connected' ? 4 * $scans : 0,
+		$after->{transactions} - $before->{transactions}, '<=', $what eq 'connected' ? 5 * $scans : 0,
 		"$what: no transaction but a scan a minute, and its chores");
 	is($after->{wal} - $before->{wal}, 0, "$what: no WAL");
 	cmp_ok($after[$_] - $before[$_], '<=', 2 + $scans, "$what: no processor time") for 0 .. $#pids;
