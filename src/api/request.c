@@ -19,6 +19,7 @@
 #include "base/base64.h"
 #include "base/coerce.h"
 #include "base/jsonb_get.h"
+#include "base/word_list.h"
 #include "http/transfer.h"
 #include "http/url.h"
 #include "server/connection.h"
@@ -131,19 +132,6 @@ scalar_to_text(const JsonbValue *value)
 	return TextDatumGetCString(datum);
 }
 
-/* Whether `value` is one of the words in a list separated by commas. */
-static bool
-is_listed(const char *value, const char *list)
-{
-	size_t len = strlen(value);
-
-	for (const char *word = list; word != NULL;
-		 word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
-		if (strcspn(word, ",") == len && strncmp(word, value, len) == 0)
-			return true;
-	return false;
-}
-
 /* Refuse what is unknown, of the wrong type or not an allowed value. */
 static void
 params_check_given(const Operation *operation, Jsonb *given, bool in_body)
@@ -162,7 +150,7 @@ params_check_given(const Operation *operation, Jsonb *given, bool in_body)
 		if (!type_fits(param->type, &walk.value))
 			param_refuse(operation, param->name,
 						 psprintf("must be of type %s", param_type_name(param->type)), in_body);
-		if (param->values != NULL && !is_listed(scalar_to_text(&walk.value), param->values))
+		if (param->values != NULL && !word_is_listed(scalar_to_text(&walk.value), param->values))
 			param_refuse(operation, param->name, psprintf("must be one of: %s", param->values),
 						 in_body);
 	}

@@ -8,51 +8,24 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "base/jsonb_build.h"
+#include "canopy/enqueue_operation.h"
+#include "canopy/listing.h"
 #include "engine/argument.h"
-#include "engine/engine.h"
-#include "engine/statement.h"
-#include "engine/values.h"
-#include "job/enqueue_as_caller.h"
-#include "server/connection.h"
-#include "server/provider.h"
-#include "task/task.h"
 
 #define INTERVAL_DAYS 30 /* at least */
-#define LIST_PRIORITY 8  /* of listings: after whatever somebody waits for */
-#define LIST_PAGE     100
 
 PG_FUNCTION_INFO_V1(canopy_summit_monitor_pull);
 PG_FUNCTION_INFO_V1(canopy_summit_change_monitoring);
 PG_FUNCTION_INFO_V1(canopy_summit_stop_monitoring);
 PG_FUNCTION_INFO_V1(canopy_summit_refresh_monitoring);
 PG_FUNCTION_INFO_V1(canopy_summit_sync_monitorings);
-
-/* Enqueue an operation at the server of an argument, as the caller; returns the job's key. */
-static Datum
-monitoring_enqueue(FunctionCallInfo fcinfo, int server, const char *operation, Jsonb *params,
-				   Jsonb *body, const char *ordering_key)
-{
-	Connection *connection = connection_open(argument_name(fcinfo, server), PROVIDER_CANOPY);
-	Values values = {0};
-
-	values_add_text(&values, connection->server);
-	values_add_text(&values, operation);
-	values_add_json(&values, params);
-	values_add_json(&values, body);
-	values_add_unless(&values, true, (Datum) 0);
-	values_add_unless(&values, true, (Datum) 0);
-	values_add_text(&values, ordering_key);
-	PG_RETURN_INT64(enqueue_as_caller(&values));
-}
 
 /* Parameters that name the monitoring of the first argument. */
 static Jsonb *
@@ -132,7 +105,6 @@ body_add_status(JsonBuilder *body, FunctionCallInfo fcinfo, int number)
 Datum
 canopy_summit_monitor_pull(PG_FUNCTION_ARGS)
 {
-	JsonBuilder none = {0};
 	JsonBuilder body = {0};
 
 	builder_add_text(&body, "pull_id", argument_required(fcinfo, 0, "pull_id"));
@@ -142,8 +114,8 @@ canopy_summit_monitor_pull(PG_FUNCTION_ARGS)
 	body_add_every(&body, fcinfo, 1);
 	body_add_moment(&body, fcinfo, 2, "next_pull_date");
 	body_add_moment(&body, fcinfo, 3, "stop_after_date");
-	return monitoring_enqueue(fcinfo, 4, "post-monitoring", builder_finish_object(&none),
-							  builder_finish_object(&body), NULL);
+	PG_RETURN_INT64(enqueue_operation(argument_name(fcinfo, 4), "post-monitoring", NULL,
+									  builder_finish_object(&body), NULL));
 }
 
 /* canopy_change_monitoring(monitoring_id text, every interval, next_pull_date timestamptz, stop_after_date timestamptz,
@@ -161,58 +133,34 @@ canopy_summit_change_monitoring(PG_FUNCTION_ARGS)
 	body_add_moment(&body, fcinfo, 2, "next_pull_date");
 	body_add_moment(&body, fcinfo, 3, "stop_after_date");
 	body_add_status(&body, fcinfo, 4);
-	return monitoring_enqueue(fcinfo, 5, "patch-monitoring", monitoring_params(fcinfo),
-							  builder_finish_object(&body), monitoring_order(fcinfo));
+	PG_RETURN_INT64(enqueue_operation(argument_name(fcinfo, 5), "patch-monitoring",
+									  monitoring_params(fcinfo), builder_finish_object(&body),
+									  monitoring_order(fcinfo)));
 }
 
 /* canopy_stop_monitoring(monitoring_id text, server name) -> bigint: the job */
 Datum
 canopy_summit_stop_monitoring(PG_FUNCTION_ARGS)
 {
-	return monitoring_enqueue(fcinfo, 1, "delete-monitoring", monitoring_params(fcinfo), NULL,
-							  monitoring_order(fcinfo));
+	PG_RETURN_INT64(enqueue_operation(argument_name(fcinfo, 1), "delete-monitoring",
+									  monitoring_params(fcinfo), NULL, monitoring_order(fcinfo)));
 }
 
 /* canopy_refresh_monitoring(monitoring_id text, server name) -> bigint: the job */
 Datum
 canopy_summit_refresh_monitoring(PG_FUNCTION_ARGS)
 {
-	return monitoring_enqueue(fcinfo, 1, "post-monitoring-refresh", monitoring_params(fcinfo), NULL,
-							  NULL);
+	PG_RETURN_INT64(enqueue_operation(argument_name(fcinfo, 1), "post-monitoring-refresh",
+									  monitoring_params(fcinfo), NULL, NULL));
 }
 
 /* canopy_sync_monitorings(server name) -> bigint: the job that lists the first of them (monitoring_effect.c) */
 Datum
 canopy_summit_sync_monitorings(PG_FUNCTION_ARGS)
 {
-	static Statement place = {3,
-							  {INT8OID, INT8OID, JSONBOID},
-							  "SELECT canopy_summit.sync_place($1, $2, $3)"};
-	Connection *connection = connection_open(argument_name(fcinfo, 0), PROVIDER_CANOPY);
-	Oid role = GetUserId();
 	JsonBuilder params = {0};
-	JsonBuilder args = {0};
-	Values values = {0};
-	Jsonb *page;
-	int64 job_id;
-	int64 task_id;
-	Engine engine;
 
-	builder_add_integer(&params, "limit", LIST_PAGE);
-	page = builder_finish_object(&params);
-	values_add_text(&values, connection->server);
-	values_add_text(&values, "get-monitorings");
-	values_add_json(&values, page);
-	values_add_json(&values, NULL);
-	values_add_int32(&values, LIST_PRIORITY);
-	job_id = enqueue_as_caller(&values);
-	builder_add_integer(&args, "job_id", job_id);
-	engine_begin(&engine);
-	task_id = task_start("monitorings", connection->server, connection->server_oid,
-						 builder_finish_object(&args), role);
-	statement_run(&place,
-				  (Datum[]){Int64GetDatum(task_id), Int64GetDatum(job_id), JsonbPGetDatum(page)},
-				  NULL);
-	engine_end(&engine);
-	PG_RETURN_INT64(job_id);
+	builder_add_integer(&params, "limit", LISTING_PAGE);
+	PG_RETURN_INT64(listing_start(argument_name(fcinfo, 0), "monitorings", "get-monitorings",
+								  builder_finish_object(&params)));
 }

@@ -14,7 +14,9 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
+#include "canopy/listing.h"
 #include "canopy/monitoring_effect.h"
 #include "engine/identity.h"
 #include "engine/statement.h"
@@ -22,13 +24,11 @@
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
-#include "process/wake.h"
 #include "task/task.h"
 
 enum
 {
 	MONITORINGS_TAKE,
-	MONITORINGS_NEXT,
 	EVENTS_KEEP,
 	STATEMENT_COUNT
 };
@@ -37,11 +37,6 @@ enum
 static Statement statements[STATEMENT_COUNT] = {
 	[MONITORINGS_TAKE] = {4, {INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID},
 		"SELECT canopy_summit.monitorings_take($1, $2, $3, $4)"},
-	[MONITORINGS_NEXT] = {2, {INT8OID, TEXTOID},
-		"WITH page AS (" JOB_WRITE_AFTER("operation, params, priority, run_at, task_id",
-			"j.operation, j.params || jsonb_build_object('before', $2), j.priority, now(), j.task_id")
-		" FROM canopy_summit.job j WHERE j.job_id = $1 RETURNING job_id, task_id, params)"
-		" SELECT canopy_summit.sync_place(p.task_id, p.job_id, p.params) FROM page p"},
 	[EVENTS_KEEP] = {4, {TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID},
 		"SELECT canopy_summit.follow('monitoring_event', 'monitoring_id', $1, ARRAY[canopy_summit.short_id($2)]),"
 		" canopy_summit.keep_monitoring_events(ARRAY[$1], ARRAY[$2],"
@@ -55,6 +50,7 @@ static void
 monitorings_take(const Settlement *settlement)
 {
 	const Job *job = settlement->job;
+	JsonBuilder next = {0};
 	Values values = {0};
 	Record record;
 	Datum last;
@@ -68,8 +64,8 @@ monitorings_take(const Settlement *settlement)
 	last = record_datum(&record);
 	if (record.isnull)
 		return;
-	statement_run(&statements[MONITORINGS_NEXT], (Datum[]){Int64GetDatum(job->job_id), last}, NULL);
-	wake_at_commit(GetCurrentTimestamp());
+	builder_add_text(&next, "before", TextDatumGetCString(last));
+	listing_go_on(job, builder_finish_object(&next));
 }
 
 /* JobHandler.succeeded */
