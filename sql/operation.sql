@@ -65,9 +65,9 @@ END
 $$;
 SELECT pg_temp.outcome(format('SELECT canopy_call(%L)', operation))
 FROM unnest(ARRAY[NULL, '', 'no-such', 'GET-HEALTH', 'get-health']) AS operation;
-SELECT class, count(*), min(regexp_replace(pg_temp.outcome(format('SELECT canopy_call(%L)', operation)), '"[^"]*"', '"…"', 'g')) AS outcome,
+SELECT class, billable, count(*), min(regexp_replace(pg_temp.outcome(format('SELECT canopy_call(%L)', operation)), '"[^"]*"', '"…"', 'g')) AS outcome,
 	count(DISTINCT regexp_replace(pg_temp.outcome(format('SELECT canopy_call(%L)', operation)), '"[^"]*"', '"…"', 'g')) AS outcomes
-FROM canopy_summit.operation WHERE provider = 'canopy' GROUP BY class ORDER BY class;
+FROM canopy_summit.operation WHERE provider = 'canopy' GROUP BY class, billable ORDER BY class, billable;
 SELECT pg_temp.outcome(format('SELECT canopy_call(%L)', operation)) FROM canopy_summit.operation WHERE provider = 'summit' ORDER BY operation LIMIT 1;
 
 -- Parameters are checked before anything is sent: missing, unknown, of another type, of another value.

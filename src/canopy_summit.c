@@ -18,10 +18,13 @@
 #include "canopy/fetch_pull_effect.h"
 #include "canopy/monitoring_effect.h"
 #include "canopy/sync.h"
+#include "canopy/webhook_admin.h"
 #include "engine/instance.h"
 #include "http/clamd.h"
+#include "job/billable.h"
 #include "job/reconcile.h"
 #include "job/retention.h"
+#include "job/secret.h"
 #include "process/database_list.h"
 #include "process/launcher.h"
 #include "process/receiver_launch.h"
@@ -55,6 +58,7 @@ settings_define(void)
 	receiver_launch_settings();
 	inbox_settings();
 	receiver_settings();
+	billable_settings();
 	worker_settings();
 	upload_settings();
 	document_settings();
@@ -69,6 +73,7 @@ handlers_register(void)
 	document_effect_register();
 	sync_register();
 	monitoring_effect_register();
+	webhook_admin_register();
 	upload_effect_register();
 }
 
@@ -78,6 +83,7 @@ chores_register(void)
 {
 	reconcile_register();
 	retention_register();
+	secret_register();
 	apply_register();
 	task_register();
 }

@@ -88,15 +88,19 @@ operation_find(const char *name, Provider provider)
 void
 operation_check_right(const Operation *operation)
 {
-	if ((operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE ||
-		 (operation->flags & OPERATION_SECRET)) &&
-		!privilege_is_admin())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for operation \"%s\"", operation->name),
-				 errhint("It %s, which needs level admin of canopy_summit.grant_access().",
-						 operation->class == OPERATION_SAFE ? "returns secrets"
-															: "changes something at the server")));
+	const char *reason = NULL;
+
+	if (operation->class == OPERATION_IDEMPOTENT || operation->class == OPERATION_UNSAFE)
+		reason = "changes something at the server";
+	else if (operation->flags & OPERATION_SECRET)
+		reason = "returns secrets";
+	else if (operation->flags & OPERATION_BILLABLE)
+		reason = "costs money";
+	if (reason != NULL && !privilege_is_admin())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for operation \"%s\"", operation->name),
+						errhint("It %s, which needs level admin of canopy_summit.grant_access().",
+								reason)));
 }
 
 /* The parameters as a JSON array of {name, in, type, required, values, secret}. */
@@ -154,14 +158,24 @@ canopy_summit_operations(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The names of the operations of a class, or with a flag unless it is 0, as text[]. */
+/*
+ * Whether a request that may have left, and whose answer is lost, may be sent again: its effect
+ * is the same, and it costs nothing.
+ */
+bool
+operation_may_repeat(const Operation *operation)
+{
+	return operation->class != OPERATION_UNSAFE && !(operation->flags & OPERATION_BILLABLE);
+}
+
+/* The names of the operations that may not, as text[]. */
 Datum
-operation_names(OperationClass class, int flag)
+operations_not_repeated(void)
 {
 	List *names = NIL;
 
 	for (int i = 0; i < operation_count; i++)
-		if (flag != 0 ? operation_table[i].flags & flag : operation_table[i].class == class)
+		if (!operation_may_repeat(&operation_table[i]))
 			names = lappend(names, unconstify(char *, operation_table[i].name));
 	return statement_texts(names);
 }

@@ -108,7 +108,8 @@ extern const int operation_count;
 extern const Operation *operation_lookup(const char *name);
 extern void operation_check_right(const Operation *operation);
 extern const Operation *operation_find(const char *name, Provider provider);
-extern Datum operation_names(OperationClass class, int flag);
+extern bool operation_may_repeat(const Operation *operation);
+extern Datum operations_not_repeated(void);
 extern const char *param_type_name(ParamType type);
 
 #endif /* CANOPY_SUMMIT_API_OPERATION_H */

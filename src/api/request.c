@@ -18,6 +18,7 @@
 #include "api/request.h"
 #include "base/base64.h"
 #include "base/coerce.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "base/word_list.h"
 #include "http/transfer.h"
@@ -439,6 +440,19 @@ request_check(const Operation *operation, Jsonb *params, Jsonb *body)
 	params_check(operation, body, true);
 }
 
+/* Parameters with argument `confirm` of a function among them, unless it is NULL. */
+Jsonb *
+request_confirm(Jsonb *params, const char *confirm)
+{
+	JsonBuilder builder = {0};
+
+	if (confirm == NULL)
+		return params;
+	builder_add_text(&builder, "confirm", confirm);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(params),
+											  JsonbPGetDatum(builder_finish_object(&builder))));
+}
+
 /* A destructive operation wants the id of what it destroys a second time, as "confirm".  Error: 22023. */
 void
 request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params)
@@ -454,7 +468,7 @@ request_check_confirmation(const Connection *connection, const Operation *operat
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("operation \"%s\" is destructive and not confirmed", operation->name),
-				 errhint("Pass the id of what is to be destroyed as parameter \"confirm\" too.")));
+				 errhint("Pass the id of what is to be destroyed as \"confirm\", too.")));
 }
 
 /*
@@ -487,8 +501,7 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 	request->allow_private_addresses = connection->allow_private_addresses;
 	request->connect_timeout = connection->connect_timeout;
 	request->timeout = connection->timeout;
-	request->once =
-		operation->class == OPERATION_UNSAFE && operation->auth != OPERATION_AUTH_CLIENT;
+	request->once = !operation_may_repeat(operation) && operation->auth != OPERATION_AUTH_CLIENT;
 	request->max_size =
 		(size_t) (is_file ? setting_max_document_size : setting_max_response_size) * 1024;
 	return request;

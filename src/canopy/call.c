@@ -33,6 +33,14 @@ call_check(const Operation *operation)
 			 errdetail(
 				 "It changes something at the server, and a lost response would leave its outcome unknown."),
 			 errhint("Enqueue it with canopy_enqueue().")));
+	if (operation->flags & OPERATION_BILLABLE)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("operation \"%s\" cannot be called synchronously", operation->name),
+			 errdetail(
+				 "It is billable, and what has been sent would not count if this transaction were rolled back."),
+			 errhint("Enqueue it with canopy_enqueue().")));
 	operation_check_right(operation);
 	if ((operation->flags & OPERATION_PERSONAL) && !privilege_reads_pii())
 		ereport(
@@ -43,7 +51,7 @@ call_check(const Operation *operation)
 				 "Its answer holds personal data, which needs level pii_reader of canopy_summit.grant_access().")));
 }
 
-/* canopy_call(operation text, params jsonb, body jsonb, server name) -> jsonb */
+/* canopy_call(operation text, params jsonb, body jsonb, server name, confirm text) -> jsonb */
 static Datum
 canopy_summit_call_confidential(PG_FUNCTION_ARGS)
 {
@@ -59,6 +67,8 @@ canopy_summit_call_confidential(PG_FUNCTION_ARGS)
 	if (operation->class != OPERATION_SAFE)
 		PreventCommandIfReadOnly("canopy_call()");
 	connection = connection_open(argument_name(fcinfo, 3), PROVIDER_CANOPY);
+	if (!PG_ARGISNULL(4))
+		params = request_confirm(params, text_to_cstring(PG_GETARG_TEXT_PP(4)));
 	request_check(operation, params, body);
 	request_check_confirmation(connection, operation, params);
 	PG_RETURN_JSONB_P(answer_json(call_operation(connection, operation, params, body)));

@@ -12,8 +12,10 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
+#include "api/request.h"
 #include "base/confidential.h"
 #include "engine/argument.h"
 #include "engine/statement.h"
@@ -51,11 +53,14 @@ enqueue(FunctionCallInfo fcinfo, const char *server)
 	values_add_text(&values, PG_ARGISNULL(3) ? server : NameStr(*PG_GETARG_NAME(3)));
 	for (int i = 0; i < lengthof(arguments); i++)
 		argument_add(&values, fcinfo, arguments[i]);
+	if (PG_NARGS() > 8 && !PG_ARGISNULL(8) && !PG_ARGISNULL(1))
+		values.values[2] = JsonbPGetDatum(
+			request_confirm(PG_GETARG_JSONB_P(1), text_to_cstring(PG_GETARG_TEXT_PP(8))));
 	PG_RETURN_INT64(enqueue_as_caller(&values));
 }
 
 /* canopy_enqueue(operation text, params jsonb, body jsonb, server name, priority integer, run_at timestamptz,
- * ordering_key text, dedupe_key text) -> bigint */
+ * ordering_key text, dedupe_key text, confirm text) -> bigint */
 static Datum
 canopy_summit_canopy_enqueue_confidential(PG_FUNCTION_ARGS)
 {

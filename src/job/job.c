@@ -132,16 +132,16 @@ static Statement statements[STATEMENT_COUNT] = {
 	[JOB_EPOCHS] = {0, {0},
 		"SELECT epoch, min(lease_until) FROM canopy_summit.job WHERE state = 'running' GROUP BY epoch"},
 	/*
-	 * $3 are the operations that must not be repeated, $4 those whose repeats are
-	 * counted.  A job that loses its worker again and again is what ends it.
+	 * $3 are the operations that must not be repeated.  A job that loses its worker again and
+	 * again is what ends it.
 	 */
-	[JOB_RECOVER] = {4, {INT8OID, BOOLOID, TEXTARRAYOID, TEXTARRAYOID},
+	[JOB_RECOVER] = {3, {INT8OID, BOOLOID, TEXTARRAYOID},
 		"WITH lost AS ("
 		" UPDATE canopy_summit.job j"
 		" SET state = e.state::canopy_summit.job_state,"
 		" finished_at = CASE WHEN e.state = 'failed' THEN now() END,"
 		" run_at = least(j.run_at, now()), fence = j.fence + 1, epoch = NULL, lease_until = NULL,"
-		" attempts = j.attempts + (j.operation = ANY ($4))::integer, outcome = 'the worker that sent it was lost',"
+		" outcome = 'the worker that sent it was lost',"
 		" outcome_code = 'worker_lost',"
 		JOB_KEEPS("j", "e.state")
 		" FROM (SELECT job_id, fence, operation FROM canopy_summit.job"
@@ -380,9 +380,7 @@ job_recover(int64 own_epoch, TimestampTz now, TimestampTz *next_lease)
 		bool alive = epoch == own_epoch || epoch_is_alive(epoch);
 		bool turns =
 			alive && shared_worker_turns(epoch, TimestampTzPlusMilliseconds(now, -WORKER_STUCK));
-		Datum arguments[4] = {Int64GetDatum(epoch), BoolGetDatum(alive),
-							  operation_names(OPERATION_UNSAFE, 0),
-							  operation_names(OPERATION_SAFE, OPERATION_BILLABLE)};
+		Datum arguments[3] = {Int64GetDatum(epoch), BoolGetDatum(alive), operations_not_repeated()};
 
 		if (epoch == own_epoch)
 			continue;

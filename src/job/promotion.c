@@ -30,7 +30,7 @@ instance_notice_promotion(void)
 		" outcome = 'the server was promoted: sent after canopy_summit.arm()'"
 		" WHERE state = 'queued' AND instance = $1 AND operation = ANY ($2)";
 	int timeline = (int) GetWALInsertionTimeLine();
-	Datum arguments[3] = {Int64GetDatum(instance_current()), operation_names(OPERATION_UNSAFE, 0),
+	Datum arguments[3] = {Int64GetDatum(instance_current()), operations_not_repeated(),
 						  Int64GetDatum(instance_disarmed(instance_current()))};
 	Record known = {.isnull = true};
 

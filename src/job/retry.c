@@ -3,8 +3,8 @@
  *	  The table of outcomes: what an attempt that ended so means for its job.
  *
  * Pure.  The API's error code decides before the status does; an operation that
- * is neither safe, idempotent nor keyed is only repeated if the server cannot
- * have acted on it.
+ * is billable, or neither safe, idempotent nor keyed, is only repeated if the server
+ * cannot have acted on it.
  */
 #include "postgres.h"
 
@@ -90,7 +90,7 @@ RetryAction
 retry_decide(const Operation *operation, const HttpResponse *response, const char *code,
 			 bool has_answer)
 {
-	bool repeatable = operation->class != OPERATION_UNSAFE;
+	bool repeatable = operation_may_repeat(operation);
 	bool is_success = response->status >= 200 && response->status <= 299;
 	RetryAction action;
 

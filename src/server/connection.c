@@ -9,9 +9,11 @@
 
 #include "access/reloptions.h"
 #include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
@@ -341,6 +343,27 @@ connection_webhook(const char *name)
 		mapping_options(source->server_oid, source->role, &options, &is_public))
 		option_read(options, OPTION_FOR_WEBHOOKS, source);
 	return source;
+}
+
+/*
+ * The file of the secrets that a server's webhooks are verified with; NULL if there is none, or
+ * the mapping is not the current role's to see.
+ */
+const char *
+connection_webhook_secret_file(const char *name)
+{
+	WebhookSource *source = webhook_source_read(name);
+	List *options = NIL;
+	ListCell *cell;
+	bool is_public;
+
+	if (!OidIsValid(source->role) || !has_privs_of_role(GetUserId(), source->role) ||
+		!mapping_options(source->server_oid, source->role, &options, &is_public))
+		return NULL;
+	foreach(cell, options)
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "webhook_secret_file") == 0)
+			return defGetString(lfirst(cell));
+	return NULL;
 }
 
 /* Which servers functions take when they are given none, and how long a request may take. */

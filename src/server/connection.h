@@ -71,5 +71,6 @@ extern void connection_check_mapping(const Connection *connection);
 extern void connection_authenticate(Connection *connection);
 extern Oid connection_webhook_role(const char *server);
 extern WebhookSource *connection_webhook(const char *server);
+extern const char *connection_webhook_secret_file(const char *server);
 
 #endif /* CANOPY_SUMMIT_SERVER_CONNECTION_H */

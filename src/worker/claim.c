@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"
+#include "job/billable.h"
 #include "job/job.h"
 #include "job/throttle.h"
 #include "process/shared.h"
@@ -91,11 +92,29 @@ typedef struct Claim
 	Job *job;
 } Claim;
 
+/* Take those out of claims that are not claimed any more, since so many billable ones were sent today. */
+static List *
+claims_count(Worker *worker, List *claims, List *jobs)
+{
+	ListCell *excess;
+	ListCell *cell;
+
+	foreach(excess, billable_count(jobs))
+		foreach(cell, claims)
+			if (((Claim *) lfirst(cell))->job == lfirst(excess))
+			{
+				claims = foreach_delete_current(claims, cell);
+				worker->next_due = DT_NOBEGIN; /* it may be the next one */
+			}
+	return claims;
+}
+
 /* Claim for every lane; returns a List of Claim *, which outlives the transaction. */
 List *
 worker_claim(Worker *worker, TimestampTz now)
 {
 	List *claims = NIL;
+	List *jobs = NIL;
 	List *servers = NIL;
 	Load claimed = {0};
 	ListCell *cell;
@@ -117,9 +136,11 @@ worker_claim(Worker *worker, TimestampTz now)
 			claim->job = lfirst(job);
 			claims = lappend(claims, claim);
 			MemoryContextSwitchTo(old);
+			jobs = lappend(jobs, claim->job);
 		}
 		servers = lappend_oid(servers, lane->server_oid);
 	}
+	claims = claims_count(worker, claims, jobs);
 	if (worker->next_due <= now)
 		worker->next_due = job_next_due(servers, now);
 	return claims;

@@ -246,8 +246,7 @@ postponed_excess(Worker *worker, const Lane *lane)
 static bool
 may_give_back(const Job *job)
 {
-	return job->operation == NULL || (job->operation->class != OPERATION_UNSAFE &&
-									  !(job->operation->flags & OPERATION_BILLABLE));
+	return job->operation == NULL || operation_may_repeat(job->operation);
 }
 
 /*

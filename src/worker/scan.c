@@ -10,6 +10,7 @@
 
 #include "credential/credential.h"
 #include "http/socket.h"
+#include "job/billable.h"
 #include "job/job.h"
 #include "job/promotion.h"
 #include "process/chore.h"
@@ -40,6 +41,7 @@ worker_scan(Worker *worker, TimestampTz now)
 	credential_forget_all();
 	socket_sweep();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
+	billable_bring_forward(now);
 	lanes_read(worker);
 	worker->scan_wanted = false;
 	chores_want_at_scan(now);

@@ -16,6 +16,7 @@
 #include "api/operation.h"
 #include "credential/credential.h"
 #include "http/transfer.h"
+#include "job/billable.h"
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/retry.h"
@@ -194,6 +195,7 @@ settle_batch(Worker *worker, List *flights)
 		if (((Flight *) lfirst(cell))->settlement.accepted)
 			accepted = lappend(accepted, lfirst(cell));
 	effect_apply(accepted);
+	billable_give_back(settlements);
 }
 
 /* Give up on the effect of a flight: its job fails, its answer is kept. */

@@ -46,6 +46,10 @@ sub worker_at
 {
 	my ($moment, %with) = @_;
 	my ($node, $sandbox) = @with{qw(node sandbox)};
+	# What is left of the moment before would take the connections that this one is to have.
+	wait_until('nothing is under way', sub { query($node, <<~'SQL') == 0 });
+		SELECT count(*) FROM canopy_summit.job WHERE state = 'running' OR (state = 'queued' AND run_at <= now())
+		SQL
 	my $fault = $sandbox->hold(match => $with{match});
 	my $here = q{SELECT pid FROM canopy_summit.worker_status WHERE in_flight > 0};
 	my $gate;

@@ -2,12 +2,12 @@
 -- Replaceable.
 
 CREATE FUNCTION @extschema@.canopy_call(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
-	server name DEFAULT NULL)
+	server name DEFAULT NULL, confirm text DEFAULT NULL)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'canopy_summit_call'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.canopy_call(text, jsonb, jsonb, name) IS
-	'calls a safe or idempotent operation of view canopy_summit.operation and returns its answer, unwrapped; files come as {content_type, base64}';
+COMMENT ON FUNCTION @extschema@.canopy_call(text, jsonb, jsonb, name, text) IS
+	'calls a safe or idempotent operation of view canopy_summit.operation that costs nothing, and returns its answer, unwrapped; files come as {content_type, base64}; a destructive one wants the id of what it destroys a second time, in confirm';
 CREATE FUNCTION @extschema@.canopy_fetch_pull(INOUT pull_id text, with_property_data boolean DEFAULT NULL,
 	server name DEFAULT NULL, OUT version integer, OUT changed boolean, OUT status text)
 AS 'MODULE_PATHNAME', 'canopy_summit_fetch_pull'

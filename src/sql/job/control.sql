@@ -105,6 +105,12 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION canopy_summit.wait_for_job(bigint, interval) IS
 	'waits until a job is neither queued nor running, at most so long, and returns its state then';
 
+CREATE FUNCTION canopy_summit.take_secret(job_id bigint) RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_take_secret'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION canopy_summit.take_secret(bigint) IS
+	'the secret that the answer to a job has brought, such as the signing secret of a new webhook: once, to the role that enqueued it, within an hour';
+
 CREATE FUNCTION canopy_summit.explain_job(job_id bigint) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -185,6 +191,7 @@ COMMENT ON FUNCTION canopy_summit.apply_retention() IS
 	'has deleted what the rules of canopy_summit.retention_rule let go; returns a task_id, NULL if there is nothing to do or it is being done; workers do this by themselves';
 
 SELECT canopy_summit.allow('fetcher', 'function', 'wait_for_job');
+SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.job_secret');
 SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm apply_retention wait_for_job explain_job');
-SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.server_hold canopy_summit.retention_rule');
+SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.server_hold canopy_summit.billable_day canopy_summit.retention_rule');
 SELECT canopy_summit.allow('operator admin', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE');

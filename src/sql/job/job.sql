@@ -21,12 +21,12 @@ COMMENT ON FUNCTION canopy_summit.sends_secrets(text) IS 'whether params or body
 
 CREATE FUNCTION @extschema@.canopy_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
-	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL)
+	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL, confirm text DEFAULT NULL)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'canopy_summit_canopy_enqueue'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.canopy_enqueue(text, jsonb, jsonb, name, integer, timestamptz, text, text) IS
-	'has an operation of Canopy Connect sent after COMMIT; returns its job_id; the answer comes to canopy_summit.job_answer';
+COMMENT ON FUNCTION @extschema@.canopy_enqueue(text, jsonb, jsonb, name, integer, timestamptz, text, text, text) IS
+	'has an operation of Canopy Connect sent after COMMIT; returns its job_id; the answer comes to canopy_summit.job_answer; a destructive one wants the id of what it destroys a second time, in confirm';
 
 CREATE FUNCTION @extschema@.summit_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,

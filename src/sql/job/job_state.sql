@@ -118,6 +118,17 @@ CREATE UNIQUE INDEX job_response_key ON canopy_summit.job_response (job_id);
 ALTER TABLE canopy_summit.job_response REPLICA IDENTITY USING INDEX job_response_key;
 COMMENT ON TABLE canopy_summit.job_response IS 'answers of succeeded jobs, out of their envelope, secret fields redacted';
 
+-- Not dumped, and no level reads it: whoever enqueued the job takes it.
+CREATE TABLE canopy_summit.job_secret (
+	job_id bigint NOT NULL,
+	secret text NOT NULL,
+	instance bigint NOT NULL,
+	received_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX job_secret_key ON canopy_summit.job_secret (job_id);
+COMMENT ON TABLE canopy_summit.job_secret IS 'secrets that answers have brought, until canopy_summit.take_secret() or an hour has passed';
+COMMENT ON COLUMN canopy_summit.job_secret.instance IS 'canopy_summit.instance() to which it was told';
+
 -- A hold keeps jobs queued: of a whole server, or of one role whose credential was refused.
 CREATE TABLE canopy_summit.server_hold (
 	server text NOT NULL,
@@ -152,6 +163,23 @@ CREATE TABLE canopy_summit.instance_state (
 );
 COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
 
+CREATE TABLE canopy_summit.billable_day (
+	instance bigint NOT NULL,
+	server_oid oid NOT NULL,
+	day date NOT NULL,
+	server text NOT NULL,
+	sent bigint NOT NULL,
+	put_off_at integer
+);
+CREATE UNIQUE INDEX billable_day_key ON canopy_summit.billable_day (instance, server_oid, day);
+ALTER TABLE canopy_summit.billable_day REPLICA IDENTITY USING INDEX billable_day_key;
+COMMENT ON TABLE canopy_summit.billable_day IS 'billable requests by server and day (UTC), counted before they are sent; what is known to have had no effect is not among them';
+COMMENT ON COLUMN canopy_summit.billable_day.instance IS 'canopy_summit.instance() that sent them';
+COMMENT ON COLUMN canopy_summit.billable_day.server_oid IS 'which server that is, whatever it is called by now';
+COMMENT ON COLUMN canopy_summit.billable_day.server IS 'its name when the last was counted';
+COMMENT ON COLUMN canopy_summit.billable_day.sent IS 'requests that have, or may have, reached the server';
+COMMENT ON COLUMN canopy_summit.billable_day.put_off_at IS 'the limit by which some were put off until the next day; NULL: none were';
+
 CREATE TABLE canopy_summit.retention_rule (
 	what text NOT NULL PRIMARY KEY CHECK (what IN ('job', 'job_response', 'webhook', 'task')),
 	keep interval NOT NULL CHECK (keep >= interval '0')
@@ -165,4 +193,5 @@ SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_response', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.server_hold', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.billable_day', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.retention_rule', '');

@@ -70,7 +70,10 @@ SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
 	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem,
-	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem, s.dropped_at
+	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem,
+	CASE s.fdwname WHEN 'canopy_api' THEN coalesce(b.sent, 0) END AS billable_today,
+	CASE s.fdwname WHEN 'canopy_api' THEN nullif(pg_catalog.current_setting('canopy_summit.billable_daily_limit')::integer, -1) END AS billable_limit,
+	s.dropped_at
 FROM (SELECT f.oid, f.srvname, w.fdwname, NULL::timestamptz AS dropped_at
 		FROM pg_catalog.pg_foreign_server f
 			JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
@@ -81,6 +84,8 @@ FROM (SELECT f.oid, f.srvname, w.fdwname, NULL::timestamptz AS dropped_at
 	CROSS JOIN LATERAL canopy_summit.server_queue(s.srvname::text, false) AS o
 	LEFT JOIN canopy_summit.server_counters() AS c ON c.server = s.srvname::text
 	LEFT JOIN canopy_summit.receivers() AS r ON true
+	LEFT JOIN canopy_summit.billable_day AS b ON b.instance = canopy_summit.instance() AND b.server_oid = s.oid
+		AND b.day = (pg_catalog.now() AT TIME ZONE 'UTC')::date
 	LEFT JOIN LATERAL (
 		SELECT pg_catalog.string_agg(CASE h.owner WHEN '' THEN h.reason ELSE h.owner || ': ' || h.reason END, '; ' ORDER BY h.owner) AS held
 		FROM canopy_summit.server_hold h
@@ -103,6 +108,8 @@ refused_webhooks: deliveries that were not stored: forged, too large, or nothing
 encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
 webhook_problem: why the receiver answers 503 to deliveries of this server, or to all
 scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked
+billable_today: billable requests that were sent since midnight UTC, those included whose answer was lost
+billable_limit: canopy_summit.billable_daily_limit; NULL: there is none
 dropped_at: when the server was dropped, whose rows are here; a new server of that name has them$notes$);
 
 SELECT canopy_summit.define_view('canopy_summit.job_stats', 'jobs by server, operation and state, of those that retention has left; reads the whole table', $view$

@@ -160,12 +160,12 @@ subtest 'hints that are statements' => sub {
 
 # With its query, credentials and answer, each of which is somebody's.
 subtest 'a query' => sub {
-	my $enrich = q{SELECT canopy_call('get-property-data', '{"address": "1 Canary Street"}')};
+	my $enrich = q{SELECT canopy_call('get-carriers', '{"public_alias": "1 Canary Street"}')};
 	for my $status (400, 401, 404, 500)
 	{
 		$sandbox->arm(fault => { kind => 'status', status => $status, body => { message => 'canary' } });
 		my ($error) = attempts($node, $enrich);
-		like($error->{message}, qr/^could not call operation "get-property-data": server answered $status$/, 'message');
+		like($error->{message}, qr/^could not call operation "get-carriers": server answered $status$/, 'message');
 		push @shown, $error;
 	}
 	is(scalar(my @sent = grep { $_->{path} =~ /Canary/ } $sandbox->log), 4, 'the canary was sent');

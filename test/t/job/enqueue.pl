@@ -114,14 +114,29 @@ sub rights
 	is($error[0], '42501', 'a fetcher enqueues nothing unsafe');
 	like($error[3], qr/level admin/, 'the hint says who may');
 	is(sqlstate_of($node, "SET ROLE has_admin; SELECT $monitor"), undef, 'an admin does');
-	my $delete = q{canopy_enqueue('delete-widgetId', '{"widgetId": "a"%s}', run_at => 'infinity')};
+	my $delete = q{canopy_enqueue('delete-widgetId', '{"widgetId": "a"}', run_at => 'infinity'%s)};
 	is( scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ''), '22023',
 		'nor anything destructive unconfirmed');
-	is( scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ', "confirm": "b"'), '22023',
+	is( scalar sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, q{, confirm => 'b'}), '22023',
 		'or with another confirmation');
-	is(sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, ', "confirm": "a"'), undef, 'but confirmed');
-	is( scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT ' . sprintf $delete, ', "confirm": "a"'), '42501',
+	is( sqlstate_of($node, 'SET ROLE has_admin; SELECT ' . sprintf $delete, q{, confirm => 'a'}), undef,
+		'but confirmed');
+	is( scalar sqlstate_of($node, 'SET ROLE has_fetcher; SELECT ' . sprintf $delete, q{, confirm => 'a'}), '42501',
 		'a fetcher not at all');
+	my $team = $sandbox->team_id;
+	is( scalar sqlstate_of($node, q{SET ROLE has_admin; SELECT canopy_enqueue('delete-team', confirm => 'other')}),
+		'22023', 'of the team its id');
+	is( sqlstate_of(
+			$node, "SET ROLE has_admin; SELECT canopy_enqueue('delete-team', confirm => '$team', run_at => 'infinity')"
+		),
+		undef,
+		'… which confirms it');
+	is( scalar sqlstate_of($node, q{SELECT canopy_enqueue('get-carriers', confirm => 'a')}),
+		'22023', 'what destroys nothing is not confirmed');
+	is( scalar sqlstate_of($node, q{SELECT canopy_call('delete-widgetId', '{"widgetId": "a"}', confirm => 'b')}),
+		'22023', 'called likewise: not with another confirmation');
+	is( scalar sqlstate_of($node, q{SELECT canopy_call('delete-widgetId', '{"widgetId": "a"}', confirm => 'a')}),
+		'02000', '… but confirmed it is sent');
 	query($node, <<~"SQL");
 		CREATE SERVER summit FOREIGN DATA WRAPPER summit_api
 		OPTIONS (base_url 'https://localhost:1', auth_url 'https://localhost:1', environment 'sandbox');

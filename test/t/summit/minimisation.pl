@@ -107,7 +107,8 @@ my %refusals = (
 	store_pull => [
 		q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
 		q{SELECT canopy_store_pull('{"pull_id": "refused", "status": "SUCCESS", "email": "CANARY"}')} ],
-	call => [q{SELECT canopy_call('get-property-data', '{"adress": "CANARY"}')}],
+	call => [q{SELECT canopy_call('get-carriers', '{"publik_alias": "CANARY"}')}],
+	register_webhook => [q{SELECT canopy_register_webhook('http://CANARY', '{COMPLETE}')}],
 	connect_link => [q{SELECT canopy_connect_link('alias', '{"mail": "CANARY@example.com"}')}],
 	receive_webhook => [q{SELECT receive_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
 	verify_webhook => [q{SELECT verify_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
@@ -158,7 +159,8 @@ is_deeply(
 					WHERE level NOT IN ('admin', 'operator')))
 			-- A pull's id, a server's name and types of documents are no secrets; no HTML fails, nor what is kept.
 			AND f.proname !~ '_monitoring$|_monitor_pull$'
-			AND f.proname NOT IN ('canopy_archive_pull', 'canopy_enqueue_documents', 'former_names', 'server_name',
+			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook',
+				'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names', 'server_name',
 				'sanitize_html')
 			AND f.proname NOT LIKE 'stored\_%'
 		SQL

@@ -11,7 +11,8 @@ my @truth = (
 	(   map { "canopy_summit.$_" }
 		  qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
 		  task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action
-		  servicing_status data_update document_validation document_file dropped_server policy_status status_event)),
+		  billable_day servicing_status data_update document_validation document_file dropped_server policy_status
+		  status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
@@ -48,6 +49,7 @@ dump_with(schema => '--schema-only', '--file', "$dumps/schema");
 dump_with(rows => '--data-only', '--disable-triggers', '--file', "$dumps/rows");
 my $dump = slurp_file("$dumps/plain");
 ok(index($dump, $sandbox->client_secret) < 0, 'a dump does not hold a secret that is in a file');
+unlike($dump, qr/secret of a job/, 'nor one that an answer has brought');
 ok(index($dump, $inline_secret) >= 0, 'it holds one that is in a user mapping');
 is(scalar(() = $dump =~ /^COPY (?:canopy_)?summit\./mg), scalar @truth, 'it holds the tables of truth and no others');
 
@@ -171,6 +173,8 @@ sub make_source
 				"occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "%s"}}}', p)) AS b(body);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'strange', 'd', 'here', '\\x00ff');
+		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
+		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());
 		INSERT INTO canopy_summit.dropped_server VALUES (E'dropped\\t', now());
 		CREATE TABLE lease (lease_id integer PRIMARY KEY, certificate jsonb);
 		CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW
@@ -273,6 +277,7 @@ sub restores
 		WHERE t.state = 'running'
 		SQL
 	my %after = fingerprints($name);
+	is(delete $after{'canopy_summit.job_secret'}, '0 ', "$name: no secret is");
 	delete @after{qw(canopy_summit.task canopy_summit.progress)};
 	# Which jobs are this instance's, and which servers there are, is another matter.
 	delete $after{'canopy_summit.server_health'};

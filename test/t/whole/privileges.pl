@@ -389,6 +389,7 @@ sub readers
 		SQL
 		<<~'END' =~ s/\n$//r, 'tables are read where nothing in them is personal');
 			fetcher|table summit.upload_warning
+			operator|table canopy_summit.billable_day
 			operator|table canopy_summit.job_attempt
 			operator|table canopy_summit.retention_rule
 			operator|table canopy_summit.server_hold

@@ -1,0 +1,211 @@
+/*
+ * billable.c
+ *	  What billable requests may be sent a day, by server.
+ *
+ * A claim counts before it sends, in its own transaction, so that neither a crash nor
+ * another worker can have more sent than the limit.  What is over it is put off until the
+ * next day (UTC).  A count is given back where the request is known not to have had an
+ * effect: it never left, or its job is queued again, which a billable one is only then.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "api/operation.h"
+#include "engine/instance.h"
+#include "engine/statement.h"
+#include "http/transfer.h"
+#include "job/billable.h"
+#include "job/job.h"
+#include "job/settlement.h"
+
+int setting_billable_daily_limit;
+
+enum
+{
+	DAY_OPEN,
+	DAY_ADD,
+	DAY_GIVE_BACK,
+	JOB_PUT_OFF,
+	JOB_BRING_FORWARD,
+	STATEMENT_COUNT
+};
+
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	/* Locks the row until the transaction ends; others who count wait as long. */
+	[DAY_OPEN] = {4, {INT8OID, OIDOID, DATEOID, TEXTOID},
+		"INSERT INTO canopy_summit.billable_day AS d (instance, server_oid, day, server, sent)"
+		" VALUES ($1, $2, $3, $4, 0)"
+		" ON CONFLICT (instance, server_oid, day) DO UPDATE SET server = EXCLUDED.server"
+		" RETURNING d.sent"},
+	[DAY_ADD] = {5, {INT8OID, OIDOID, DATEOID, INT8OID, INT4OID},
+		"UPDATE canopy_summit.billable_day SET sent = sent + $4, put_off_at = coalesce($5, put_off_at)"
+		" WHERE instance = $1 AND server_oid = $2 AND day = $3"},
+	[DAY_GIVE_BACK] = {3, {INT8OID, OIDOID, DATEOID},
+		"UPDATE canopy_summit.billable_day SET sent = sent - 1"
+		" WHERE instance = $1 AND server_oid = $2 AND day = $3"},
+	[JOB_PUT_OFF] = {3, {INT8ARRAYOID, TIMESTAMPTZOID, INT4OID},
+		"UPDATE canopy_summit.job SET state = 'queued', run_at = $2, epoch = NULL, lease_until = NULL,"
+		" first_sent_at = NULL, outcome_code = 'billable_limit',"
+		" outcome = 'canopy_summit.billable_daily_limit is ' || $3 || ': it goes the next day (UTC)'"
+		" WHERE job_id = ANY ($1)"},
+	[JOB_BRING_FORWARD] = {4, {INT8OID, DATEOID, INT4OID, TIMESTAMPTZOID},
+		"WITH changed AS (UPDATE canopy_summit.billable_day SET put_off_at = NULL"
+		"  WHERE instance = $1 AND day = $2 AND put_off_at <> $3 RETURNING server_oid)"
+		" UPDATE canopy_summit.job j SET run_at = $4 FROM changed c"
+		" WHERE j.state = 'queued' AND j.instance = $1 AND j.server_oid = c.server_oid AND j.run_at > $4"
+		" AND j.outcome_code = 'billable_limit'"},
+};
+/* clang-format on */
+
+/* The day of a moment, in UTC: both count from 2000-01-01. */
+static DateADT
+utc_day(TimestampTz moment)
+{
+	return (DateADT) (moment / USECS_PER_DAY);
+}
+
+static bool
+is_billable(const Job *job)
+{
+	return job->operation != NULL && job->operation->flags & OPERATION_BILLABLE;
+}
+
+/* By servers, so that whoever counts locks their rows in the same order; those of one stay in theirs. */
+static int
+server_compare(const ListCell *left, const ListCell *right)
+{
+	const Job *a = lfirst(left);
+	const Job *b = lfirst(right);
+
+	if (a->server_oid != b->server_oid)
+		return a->server_oid < b->server_oid ? -1 : 1;
+	return a->job_id < b->job_id ? -1 : a->job_id > b->job_id;
+}
+
+/* Queue jobs again for the day after. */
+static void
+put_off(List *jobs, DateADT day)
+{
+	Datum *ids = palloc(sizeof(Datum) * list_length(jobs));
+	ListCell *cell;
+
+	foreach(cell, jobs)
+		ids[foreach_current_index(cell)] = Int64GetDatum(((Job *) lfirst(cell))->job_id);
+	(void) statement_run(&statements[JOB_PUT_OFF],
+						 (Datum[]){statement_array(ids, NULL, list_length(jobs), INT8OID),
+								   TimestampTzGetDatum((day + 1) * USECS_PER_DAY),
+								   Int32GetDatum(setting_billable_daily_limit)},
+						 NULL);
+}
+
+/* Count the billable jobs of one server; those over the limit are put off and returned. */
+static List *
+server_count(List *jobs)
+{
+	const Job *first = linitial(jobs);
+	DateADT day = utc_day(first->claimed_at);
+	Datum key[] = {Int64GetDatum(instance_current()), ObjectIdGetDatum(first->server_oid),
+				   DateADTGetDatum(day)};
+	int64 room = list_length(jobs);
+	List *excess;
+
+	(void) statement_run(&statements[DAY_OPEN],
+						 (Datum[]){key[0], key[1], key[2], CStringGetTextDatum(first->server)},
+						 NULL);
+	if (setting_billable_daily_limit >= 0)
+		room = Max(0, setting_billable_daily_limit - DatumGetInt64(statement_value()));
+	excess = list_copy_tail(jobs, (int) Min(room, list_length(jobs)));
+	(void) statement_run(&statements[DAY_ADD],
+						 (Datum[]){key[0], key[1], key[2],
+								   Int64GetDatum(list_length(jobs) - list_length(excess)),
+								   Int32GetDatum(setting_billable_daily_limit)},
+						 excess != NIL ? NULL : "    n");
+	if (excess != NIL)
+		put_off(excess, day);
+	return excess;
+}
+
+/*
+ * Count those of these claimed jobs that are billable (a List of Job *), each on the day of
+ * its claim.  Returns those that are over the limit: they are not claimed any more.
+ */
+List *
+billable_count(List *jobs)
+{
+	List *billable = NIL;
+	List *excess = NIL;
+	List *of_server = NIL;
+	ListCell *cell;
+
+	foreach(cell, jobs)
+		if (is_billable(lfirst(cell)))
+			billable = lappend(billable, lfirst(cell));
+	list_sort(billable, server_compare);
+	foreach(cell, billable)
+	{
+		of_server = lappend(of_server, lfirst(cell));
+		if (lnext(billable, cell) == NULL || ((Job *) lfirst(lnext(billable, cell)))->server_oid !=
+												 ((Job *) lfirst(cell))->server_oid)
+		{
+			excess = list_concat(excess, server_count(of_server));
+			of_server = NIL;
+		}
+	}
+	return excess;
+}
+
+/* Whether a request is known to have had no effect. */
+static bool
+is_not_billed(const Settlement *settlement)
+{
+	return settlement->state == JOB_QUEUED || settlement->response == NULL ||
+		   !settlement->response->was_sent;
+}
+
+/* Give back what was counted for attempts that ended without an effect: a List of Settlement *. */
+void
+billable_give_back(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		const Settlement *settlement = lfirst(cell);
+		const Job *job = settlement->job;
+
+		if (settlement->accepted && is_billable(job) && is_not_billed(settlement))
+			(void) statement_run(&statements[DAY_GIVE_BACK],
+								 (Datum[]){Int64GetDatum(instance_current()),
+										   ObjectIdGetDatum(job->server_oid),
+										   DateADTGetDatum(utc_day(job->claimed_at))},
+								 NULL);
+	}
+}
+
+/* Have jobs sent that were put off by another limit than there is now. */
+void
+billable_bring_forward(TimestampTz now)
+{
+	(void) statement_run(&statements[JOB_BRING_FORWARD],
+						 (Datum[]){Int64GetDatum(instance_current()), DateADTGetDatum(utc_day(now)),
+								   Int32GetDatum(setting_billable_daily_limit),
+								   TimestampTzGetDatum(now)},
+						 NULL);
+}
+
+void
+billable_settings(void)
+{
+	DefineCustomIntVariable("canopy_summit.billable_daily_limit",
+							"Most billable requests that are sent to a server in a day (UTC).",
+							"-1 means no limit, 0 that nothing billable is sent.",
+							&setting_billable_daily_limit, -1, -1, INT_MAX, PGC_SUSET, 0, NULL,
+							NULL, NULL);
+}
