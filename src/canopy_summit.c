@@ -15,8 +15,10 @@
 #include "api/request.h"
 #include "canopy/document.h"
 #include "canopy/document_effect.h"
+#include "canopy/enrichment_effect.h"
 #include "canopy/fetch_pull_effect.h"
 #include "canopy/monitoring_effect.h"
+#include "canopy/servicing_effect.h"
 #include "canopy/sync.h"
 #include "canopy/webhook_admin.h"
 #include "engine/instance.h"
@@ -73,6 +75,8 @@ handlers_register(void)
 	document_effect_register();
 	sync_register();
 	monitoring_effect_register();
+	servicing_effect_register();
+	enrichment_effect_register();
 	webhook_admin_register();
 	upload_effect_register();
 }

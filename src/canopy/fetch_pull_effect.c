@@ -1,6 +1,7 @@
 /*
  * fetch_pull_effect.c
- *	  A pull fetched by job: what the job asks for, and how its answer is stored.
+ *	  A pull fetched by job, or checked: what the job asks for, and how its answer is
+ *	  stored.
  */
 #include "postgres.h"
 
@@ -68,10 +69,14 @@ fetch_succeeded(List *settlements)
 void
 fetch_effect_register(void)
 {
-	static const JobHandler handler = {.operation = "get-pull-by-id",
-									   .fill = fetch_fill,
-									   .succeeded = fetch_succeeded,
-									   .stores_answer = true};
+	static const JobHandler fetch = {.operation = "get-pull-by-id",
+									 .fill = fetch_fill,
+									 .succeeded = fetch_succeeded,
+									 .stores_answer = true};
+	static const JobHandler check = {.operation = "post-pull-policy-check",
+									 .succeeded = fetch_succeeded,
+									 .stores_answer = true};
 
-	handler_register(&handler);
+	handler_register(&fetch);
+	handler_register(&check);
 }

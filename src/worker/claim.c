@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "credential/credential.h"
+#include "credential/pull_jwt.h"
 #include "job/billable.h"
 #include "job/job.h"
 #include "job/throttle.h"
@@ -35,6 +36,16 @@ cursor_advance(ClaimCursor *cursor, const Job *job)
 		return;
 	cursor->run_at[p] = job->run_at;
 	cursor->job_id[p] = job->job_id;
+}
+
+/* Give a job the token of its pull, in its own memory. */
+static void
+claim_add_token(Job *job)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(job));
+
+	job->params = pull_jwt_add(job->server_oid, job->params);
+	MemoryContextSwitchTo(old);
 }
 
 /* Claim what a lane has room for; returns the jobs. */
@@ -78,6 +89,8 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 		cursor_advance(&lane->cursor, job);
 		credential_read(credential_find(job->server_oid, job->owner_oid, job->server, job->owner),
 						now);
+		if (job->operation != NULL && job->operation->auth == OPERATION_AUTH_PULL_JWT)
+			claim_add_token(job);
 		claimed->jobs++;
 		claimed->bytes += job_bytes(job);
 	}

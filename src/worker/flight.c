@@ -16,7 +16,9 @@
 #include "api/failure.h"
 #include "api/operation.h"
 #include "api/request.h"
+#include "base/jsonb_get.h"
 #include "credential/credential.h"
+#include "credential/pull_jwt.h"
 #include "credential/token.h"
 #include "http/transfer.h"
 #include "job/handler.h"
@@ -63,6 +65,9 @@ flight_is_refused(Flight *flight)
 			 flight->started_at > job->first_sent_at + JOB_KEY_LIFE)
 		flight_refuse(flight, RETRY_IN_DOUBT, "key_expired",
 					  "the Idempotency-Key is older than a day");
+	else if (job->operation->auth == OPERATION_AUTH_PULL_JWT &&
+			 json_text_field(job->params, PULL_JWT_PARAM) == NULL)
+		flight_refuse(flight, RETRY_FAIL, "no_pull_jwt", "no token of its pull is known");
 	else if (hindrance != NULL)
 		flight_refuse(flight, RETRY_OUTAGE, "hindered", hindrance);
 	else

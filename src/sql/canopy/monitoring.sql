@@ -1,4 +1,4 @@
--- canopy/monitoring.sql: monitorings, and what webhooks tell of them, of servicings, edits and documents.
+-- canopy/monitoring.sql: monitorings, and what webhooks tell of them, of edits and documents.
 -- Replaceable; see webhook/apply.sql.
 
 CREATE FUNCTION @extschema@.canopy_monitor_pull(pull_id text, every interval DEFAULT '30 days', next_pull_date timestamptz DEFAULT NULL,
@@ -180,35 +180,6 @@ END;
 COMMENT ON FUNCTION canopy_summit.apply_monitoring(canopy_summit.inbox_event[]) IS
 	'the monitoring that any event names; MONITORING_EVENTS: a change; MONITORING_RECONNECT: the consumer has to log in';
 
-CREATE FUNCTION canopy_summit.apply_servicing(events canopy_summit.inbox_event[]) RETURNS void
-LANGUAGE sql VOLATILE STRICT
-BEGIN ATOMIC
-	INSERT INTO canopy_summit.servicing_status (webhook_id, server, servicing_action_id, status, previous_status, is_manual,
-		validation_error_type, document_id, signed_at)
-	SELECT e.webhook_id, e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'),
-		coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'), e.payload #>> '{data,previous_status}',
-		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}', e.signed_at
-	FROM unnest(apply_servicing.events) AS e
-	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
-	ON CONFLICT (webhook_id) DO NOTHING;
-
-	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, original_pull_id, status, is_manual,
-		validation_error_type, document_id, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, n.id) e.server, n.id, e.subject,
-		e.payload #>> '{data,original_pull_id}', coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'),
-		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}',
-		e.signed_at, e.content_hash
-	FROM unnest(apply_servicing.events) AS e,
-		LATERAL canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}') AS n(id)
-	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
-	ORDER BY e.server, n.id, e.signed_at DESC, e.content_hash DESC
-	ON CONFLICT (servicing_action_id, server) DO UPDATE SET pull_id = EXCLUDED.pull_id, original_pull_id = EXCLUDED.original_pull_id,
-		status = EXCLUDED.status, is_manual = EXCLUDED.is_manual, validation_error_type = EXCLUDED.validation_error_type,
-		document_id = EXCLUDED.document_id, signed_at = EXCLUDED.signed_at, content_hash = EXCLUDED.content_hash
-	WHERE canopy_summit.is_newer(EXCLUDED.signed_at, EXCLUDED.content_hash, a.signed_at, a.content_hash);
-END;
-COMMENT ON FUNCTION canopy_summit.apply_servicing(canopy_summit.inbox_event[]) IS 'SERVICING_*: an action''s newest state, and its history';
-
 CREATE FUNCTION canopy_summit.apply_updates(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
@@ -295,18 +266,6 @@ type: what kind of change, such as RENEWAL, CANCELED (with one L) or CLAIM_OPENE
 changes: what changed, as Canopy describes it
 documents: documents that came with it
 told_at: when Canopy told first, by a webhook or by the answer to get-monitoring-events$notes$);
-
-SELECT canopy_summit.define_view('canopy.servicing_action', 'servicing actions as their webhooks say they are now', $view$
-SELECT a.server, canopy_summit.server_environment(a.server) AS environment, a.servicing_action_id, a.pull_id, a.original_pull_id, a.status,
-	a.is_manual, a.validation_error_type, a.document_id, a.signed_at
-FROM canopy_summit.servicing_action a$view$, $notes$
-servicing_action_id: the action
-pull_id: the pull of type SERVICING
-original_pull_id: the pull whose policy is serviced
-status: how far it is, such as WAITING_FOR_CONSUMER_CONFIRMATION or VERIFIED
-validation_error_type: why it was refused, such as INVALID_VIN; NULL if it was not
-document_id: the declarations page that came of it, once it is VERIFIED
-signed_at: when Canopy told the newest of it$notes$);
 
 SELECT canopy_summit.define_view('canopy.data_update', 'what consumers have edited', $view$
 SELECT u.webhook_id, u.ordinal, u.server, canopy_summit.server_environment(u.server) AS environment, u.pull_id, u.type, u.data, u.signed_at

@@ -1,4 +1,4 @@
--- canopy/monitoring_state.sql: what answers have told of monitorings, and webhooks of them, of servicings, edits and documents.
+-- canopy/monitoring_state.sql: what answers have told of monitorings, and webhooks of them, of edits and documents.
 -- State; see progress_state.sql.
 
 CREATE TABLE canopy_summit.reconnect (
@@ -56,38 +56,6 @@ COMMENT ON COLUMN canopy_summit.monitoring_event.pull_id IS 'pull that found it;
 COMMENT ON COLUMN canopy_summit.monitoring_event.changes_hash IS 'SHA-256 of changes as text';
 COMMENT ON COLUMN canopy_summit.monitoring_event.told_at IS 'when it was told first';
 
-CREATE TABLE canopy_summit.servicing_action (
-	server text NOT NULL,
-	servicing_action_id canopy_summit.provider_id NOT NULL,
-	pull_id text NOT NULL,
-	original_pull_id canopy_summit.provider_id,
-	status canopy_summit.provider_word,
-	is_manual boolean,
-	validation_error_type canopy_summit.provider_word,
-	document_id canopy_summit.provider_id,
-	signed_at timestamptz NOT NULL,
-	content_hash bytea NOT NULL
-);
-CREATE UNIQUE INDEX servicing_action_key ON canopy_summit.servicing_action (servicing_action_id text_pattern_ops, server text_pattern_ops);
-ALTER TABLE canopy_summit.servicing_action REPLICA IDENTITY USING INDEX servicing_action_key;
-COMMENT ON TABLE canopy_summit.servicing_action IS 'newest state of each servicing action';
-COMMENT ON COLUMN canopy_summit.servicing_action.is_manual IS 'Canopy''s team has taken over';
-
-CREATE TABLE canopy_summit.servicing_status (
-	webhook_id bigint NOT NULL,
-	server text NOT NULL,
-	servicing_action_id canopy_summit.provider_id NOT NULL,
-	status canopy_summit.provider_word,
-	previous_status canopy_summit.provider_word,
-	is_manual boolean,
-	validation_error_type canopy_summit.provider_word,
-	document_id canopy_summit.provider_id,
-	signed_at timestamptz NOT NULL
-);
-CREATE UNIQUE INDEX servicing_status_key ON canopy_summit.servicing_status (webhook_id);
-ALTER TABLE canopy_summit.servicing_status REPLICA IDENTITY USING INDEX servicing_status_key;
-COMMENT ON TABLE canopy_summit.servicing_status IS 'history of servicing actions, one a webhook';
-
 CREATE TABLE canopy_summit.data_update (
 	webhook_id bigint NOT NULL,
 	ordinal integer NOT NULL,
@@ -117,7 +85,5 @@ COMMENT ON TABLE canopy_summit.document_validation IS 'verdicts on uploaded docu
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.reconnect', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.monitoring', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.monitoring_event', '');
-SELECT pg_catalog.pg_extension_config_dump('canopy_summit.servicing_action', '');
-SELECT pg_catalog.pg_extension_config_dump('canopy_summit.servicing_status', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.data_update', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.document_validation', '');

@@ -9,7 +9,7 @@ SELECT canopy_summit.allow('pii_reader fetcher ingest operator', 'schema', 'cano
 SELECT canopy_summit.allow('fetcher', 'schema', 'summit');
 SELECT canopy_summit.allow('admin', 'schema', 'canopy summit canopy_summit');
 SELECT canopy_summit.allow('nobody', 'function', 'grant_access');
-SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.hold_key');
+SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.hold_key canopy_summit.pull_jwt');
 
 CREATE FUNCTION canopy_summit.access_levels(OUT level text, OUT includes text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6

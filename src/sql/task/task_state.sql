@@ -39,7 +39,7 @@ CREATE INDEX task_open ON canopy_summit.task (instance, task_id) WHERE state IN 
 -- What has not begun is not started twice; what has may have gone past what is new.
 CREATE UNIQUE INDEX task_waiting ON canopy_summit.task (instance, what, args) WHERE state = 'waiting';
 COMMENT ON TABLE canopy_summit.task IS 'work that takes long, and how far it is';
-COMMENT ON COLUMN canopy_summit.task.what IS 'kind of task: remap, rename, retention, sync, monitorings';
+COMMENT ON COLUMN canopy_summit.task.what IS 'kind of task: remap, rename, retention, sync, monitorings, servicings';
 COMMENT ON COLUMN canopy_summit.task.args IS 'what it was started with';
 COMMENT ON COLUMN canopy_summit.task.done IS 'how much is done, in the units of the kind: pulls, rows';
 COMMENT ON COLUMN canopy_summit.task.total IS 'how much there is to do; NULL: not known';

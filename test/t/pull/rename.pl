@@ -404,7 +404,8 @@ sub named_tables
 			JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
 			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
 			JOIN pg_attribute a ON a.attrelid = c.oid
-		WHERE c.relkind = 'r' AND a.attname IN ('server', 'server_oid') GROUP BY c.oid HAVING count(*) = 1 ORDER BY 1
+		WHERE c.relkind = 'r' AND a.attname IN ('server', 'server_oid') GROUP BY c.oid
+		HAVING array_agg(a.attname) = '{server}' ORDER BY 1
 		SQL
 }
 
@@ -429,8 +430,8 @@ sub keys_of
 	  "SELECT owner_id FROM canopy_summit.document_file WHERE server = '$server'";
 	my %of = (
 		(map { ($_ => 'monitoring_id') } qw(monitoring monitoring_event)),
-		servicing_action => 'servicing_action_id',
-		document_validation => 'document_validation_id',
+		(map { ($_ => 'servicing_action_id') } qw(servicing_action servicing_answer)),
+		document_validation => 'document_validation_id', enrichment => 'job_id',
 		map { ($_ => 'webhook_id') } qw(servicing_status data_update status_event));
 	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
 	  map { "(SELECT count(DISTINCT $of{$_}) FROM canopy_summit.$_ WHERE server = '$server')" } sort keys %of;
@@ -458,7 +459,8 @@ sub twins
 		(map { ($_ => 'pull_id') } qw(pull_state pull_version pull policy pull_progress auth_status reconnect)),
 		account => 'account_identifier', document_file => "(owner_id || file_id)", monitoring => 'monitoring_id',
 		monitoring_event => '(monitoring_id || pull_id || type)',
-		servicing_action => 'servicing_action_id', document_validation => 'document_validation_id',
+		servicing_action => 'servicing_action_id', servicing_answer => '(servicing_action_id || status)',
+		enrichment => 'job_id', document_validation => 'document_validation_id',
 		policy_status => 'policy_number');
 	return join ' UNION ALL ',
 	  map { "SELECT '$_ ' || $of{$_} FROM canopy_summit.$_ GROUP BY $of{$_} HAVING count(DISTINCT server) > 1" }

@@ -108,7 +108,25 @@ my %refusals = (
 		q{SELECT canopy_store_pull('{"policies": "CANARY"}')},
 		q{SELECT canopy_store_pull('{"pull_id": "refused", "status": "SUCCESS", "email": "CANARY"}')} ],
 	call => [q{SELECT canopy_call('get-carriers', '{"publik_alias": "CANARY"}')}],
+	(   map { ($_ => ["SELECT canopy_$_('CANARY', 'CANARY', 'CANARY', 'CANARY', 'CANARY')"]) }
+		  qw(add_mortgagee edit_mortgagee)),
+	remove_mortgagee => [q{SELECT canopy_remove_mortgagee('CANARY', 'CANARY')}],
+	add_vehicle => [ <<~'SQL' ],
+		SELECT canopy_add_vehicle('CANARY', '{"vin": "CANARY"}', 'CANARY', 'CANARY', 'CANARY', true, '{}', 'CANARY',
+			1, 1, '{}', 'CANARY', 'CANARY', true, true, '2026-01-01', '{}')
+		SQL
+	create_servicing =>
+	  [q{SELECT canopy_create_servicing('p', '[{"type": "ADD_MORTGAGEE", "payload": {"name": "CANARY"}}]')}],
 	register_webhook => [q{SELECT canopy_register_webhook('http://CANARY', '{COMPLETE}')}],
+	enrich_property => [qq{SELECT canopy_enrich_property('CANARY', $nowhere)}],
+	enrich_driver_license => [ <<~'SQL' ],
+		SELECT canopy_enrich_driver_license('CANARY', 'CANARY', '1980-01-01', 'CANARY', 'CANARY', 'CANARY', 'CANARY')
+		SQL
+	(   map { ($_ => ["SELECT canopy_$_('CANARY', 'CANARY', 'CANARY', 'CANARY', 'CANARY', 'CANARY')"]) }
+		  qw(enrich_driving_record enrich_household)),
+	check_policies => [q{SELECT canopy_check_policies('p', '{"vehicle": {"VIN_MISMATCH": ["CANARY"]}}')}],
+	change_policy_check_settings =>
+	  [q{SELECT canopy_change_policy_check_settings('{"vehicle": {"VIN_MISMATCH": ["CANARY"]}}')}],
 	connect_link => [q{SELECT canopy_connect_link('alias', '{"mail": "CANARY@example.com"}')}],
 	receive_webhook => [q{SELECT receive_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
 	verify_webhook => [q{SELECT verify_webhook('canopy', '{"a": "CANARY"}', 'CANARY')}],
@@ -159,9 +177,9 @@ is_deeply(
 					WHERE level NOT IN ('admin', 'operator')))
 			-- A pull's id, a server's name and types of documents are no secrets; no HTML fails, nor what is kept.
 			AND f.proname !~ '_monitoring$|_monitor_pull$'
-			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook',
-				'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names', 'server_name',
-				'sanitize_html')
+			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook', 'canopy_sync_servicings',
+				'canopy_confirm_servicing', 'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names',
+				'server_name', 'sanitize_html')
 			AND f.proname NOT LIKE 'stored\_%'
 		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');

@@ -157,7 +157,7 @@ sub ends
 	my $all = join ' UNION ALL ', map { <<~"SQL" } @effects;
 		SELECT '$_ '
 			|| (to_jsonb(t) - '{webhook_id,policy_status_id,upload_id,signed_at,last_event_at,policies_at,completed_at,
-				error_at,first_event_at,logged_in_at,data_at,latest_at}'::text[])::text AS x
+				error_at,first_event_at,logged_in_at,data_at,latest_at,status_at}'::text[])::text AS x
 		FROM canopy_summit.$_ t
 		SQL
 	return (

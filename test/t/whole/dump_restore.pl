@@ -11,8 +11,8 @@ my @truth = (
 	(   map { "canopy_summit.$_" }
 		  qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
 		  task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action
-		  billable_day servicing_status data_update document_validation document_file dropped_server policy_status
-		  status_event)),
+		  servicing_answer enrichment billable_day servicing_status data_update document_validation document_file
+		  dropped_server policy_status status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
@@ -49,7 +49,7 @@ dump_with(schema => '--schema-only', '--file', "$dumps/schema");
 dump_with(rows => '--data-only', '--disable-triggers', '--file', "$dumps/rows");
 my $dump = slurp_file("$dumps/plain");
 ok(index($dump, $sandbox->client_secret) < 0, 'a dump does not hold a secret that is in a file');
-unlike($dump, qr/secret of a job/, 'nor one that an answer has brought');
+unlike($dump, qr/secret of a (?:job|pull)/, 'nor one that an answer has brought');
 ok(index($dump, $inline_secret) >= 0, 'it holds one that is in a user mapping');
 is(scalar(() = $dump =~ /^COPY (?:canopy_)?summit\./mg), scalar @truth, 'it holds the tables of truth and no others');
 
@@ -175,6 +175,10 @@ sub make_source
 		VALUES ('canopy', 'document', 'strange', 'd', 'here', '\\x00ff');
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());
+		INSERT INTO canopy_summit.pull_jwt VALUES (3, 1, 'pull', 'secret of a pull', now());
+		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by, date_of_birth, answer)
+		VALUES (1, 'canopy', 'property', now(), 'x', '1980-02-29', '{"a": "\\\\N"}');
+		INSERT INTO canopy_summit.servicing_answer VALUES ('canopy', 'a', 'QUEUED', NULL, now());
 		INSERT INTO canopy_summit.dropped_server VALUES (E'dropped\\t', now());
 		CREATE TABLE lease (lease_id integer PRIMARY KEY, certificate jsonb);
 		CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW
@@ -277,13 +281,16 @@ sub restores
 		WHERE t.state = 'running'
 		SQL
 	my %after = fingerprints($name);
-	is(delete $after{'canopy_summit.job_secret'}, '0 ', "$name: no secret is");
+	is_deeply(
+		[ delete @after{qw(canopy_summit.job_secret canopy_summit.pull_jwt)} ], [ '0 ', '0 ' ],
+		"$name: no secret is");
 	delete @after{qw(canopy_summit.task canopy_summit.progress)};
 	# Which jobs are this instance's, and which servers there are, is another matter.
 	delete $after{'canopy_summit.server_health'};
 	delete @after{
 		(   map { "canopy.$_" }
-			  qw(pull_status reconnect_needed monitoring monitoring_event servicing_action data_update
+			  qw(pull_status reconnect_needed monitoring monitoring_event servicing_action servicing_status enrichment
+			  data_update
 			  document_validation document_file)),
 		'summit.status_event' }
 	  if $name eq 'data';

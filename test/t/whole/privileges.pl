@@ -135,7 +135,9 @@ sub canaries
 	my $database = 'canaries';
 	# What is shown to all: what users of ours upload, whose texts are checked, and the engine's own words; of these
 	# operators see more.
-	my @files = map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256);
+	my @files = (
+		(map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256)),
+		map { "canopy.enrichment.$_" } qw(asked_by kind problem));
 	my @shown = map { "summit.upload_status.$_" }
 	  qw(insurer_name last_outcome lease_id policy_type property_id source_table tenant_id unit_id);
 	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
@@ -206,6 +208,8 @@ sub fill_tables
 			WHEN t.typname = 'file_kind' THEN quote_literal('document')
 			WHEN t.typname = 'file_state' THEN quote_literal('here')
 			WHEN attname = 'drift' THEN quote_literal('{}')
+			WHEN attname = 'details' THEN 'jsonb_build_array(jsonb_build_object(''item'', CANARY, ''status'', CANARY, '
+				|| '''actual'', CANARY, ''expected'', CANARY))'
 			WHEN atttypid = 'jsonb'::regtype THEN 'to_jsonb(CANARY::text)'
 			WHEN t.typname = 'personal_date' THEN quote_literal('1942-04-24')
 			WHEN t.typname = 'personal_integer' THEN '424242'

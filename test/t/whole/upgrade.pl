@@ -71,6 +71,9 @@ sub fill
 		VALUES ('canopy', 'document', 'upgraded', 'd', 'here', '\x00ff');
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
+		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by)
+		VALUES (1, 'canopy', 'property', now(), 'x');
+		INSERT INTO canopy_summit.servicing_answer VALUES ('canopy', 'a', 'QUEUED', NULL, now());
 		INSERT INTO canopy_summit.data_update VALUES (0, 1, 'canopy', 'from webhook', 'DRIVER_ADDED', '{}', now());
 		SQL
 	# The tables that a dump holds, and some that it need not.

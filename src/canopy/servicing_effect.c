@@ -1,0 +1,111 @@
+/*
+ * servicing_effect.c
+ *	  What answers to jobs tell of servicing actions, kept in the transaction that
+ *	  settles them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "api/answer.h"
+#include "base/jsonb_build.h"
+#include "base/jsonb_get.h"
+#include "canopy/listing.h"
+#include "canopy/servicing_effect.h"
+#include "credential/pull_jwt.h"
+#include "engine/identity.h"
+#include "engine/statement.h"
+#include "engine/values.h"
+#include "job/handler.h"
+#include "job/job.h"
+#include "job/settlement.h"
+#include "task/task.h"
+
+enum
+{
+	SERVICING_CREATED,
+	SERVICINGS_TAKE,
+	STATEMENT_COUNT
+};
+
+/* clang-format off */
+static Statement statements[STATEMENT_COUNT] = {
+	[SERVICING_CREATED] = {4, {INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID},
+		"SELECT canopy_summit.servicing_created($1, $2, $3, $4)"},
+	[SERVICINGS_TAKE] = {4, {INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID},
+		"SELECT canopy_summit.servicings_take($1, $2, $3, $4)"},
+};
+/* clang-format on */
+
+/* Run a statement about what one answer tells. */
+static void
+tell(Statement *statement, const Settlement *settlement)
+{
+	const Job *job = settlement->job;
+	Values values = {0};
+
+	values_add_int64(&values, job->job_id);
+	values_add_text(&values, identity_hold_server(job->server_oid, job->server));
+	values_add_time(&values, settlement->started_at);
+	values_add_json(&values, settlement->answer->json);
+	statement_run_values(statement, &values);
+}
+
+/* JobHandler.succeeded: of post-servicings. */
+static void
+servicings_created(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		const Settlement *settlement = lfirst(cell);
+		const char *pull_id = json_text_field(settlement->answer->json, "pull_id");
+		const char *pull_jwt = json_text_field(settlement->answer->json, "pull_jwt");
+
+		tell(&statements[SERVICING_CREATED], settlement);
+		if (pull_id != NULL && pull_jwt != NULL)
+			pull_jwt_keep(settlement->job->server_oid, pull_id, pull_jwt);
+	}
+}
+
+/* JobHandler.succeeded: of get-servicings and get-servicing; of a listing, ask for the next page. */
+static void
+servicings_told(List *settlements)
+{
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		const Settlement *settlement = lfirst(cell);
+		JsonBuilder next = {0};
+		Record record;
+		int64 offset;
+
+		tell(&statements[SERVICINGS_TAKE], settlement);
+		record = statement_record(0);
+		offset = record_int64(&record);
+		if (record.isnull)
+			continue;
+		builder_add_integer(&next, "offset", offset);
+		listing_go_on(settlement->job, builder_finish_object(&next));
+	}
+}
+
+/* From _PG_init(). */
+void
+servicing_effect_register(void)
+{
+	static TaskKind kind = {.what = "servicings"};
+	static const JobHandler handlers[] = {
+		{.operation = "post-servicings", .succeeded = servicings_created},
+		{.operation = "get-servicings", .succeeded = servicings_told, .takes_lookups = true},
+		{.operation = "get-servicing", .succeeded = servicings_told},
+	};
+
+	task_kind_register(&kind);
+	for (int i = 0; i < lengthof(handlers); i++)
+		handler_register(&handlers[i]);
+}
