@@ -311,7 +311,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT UNSUPPORTED_INSURER; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, false, .secret = true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"insurerName", PARAM_BODY, TYPE_TEXT, true},
 			{"insurerUsername", PARAM_BODY, TYPE_TEXT, true, .secret = true},
 			{"insurerPassword", PARAM_BODY, TYPE_TEXT, false, .secret = true},
@@ -345,7 +345,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, false, .secret = true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"mfaValue", PARAM_BODY, TYPE_TEXT, false, .secret = true},
 		},
 	},
@@ -355,7 +355,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, false, .secret = true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"optionKey", PARAM_BODY, TYPE_TEXT, false},
 		},
 	},
@@ -410,7 +410,7 @@ const Operation operation_table[] = {
 		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
-			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, false, .secret = true},
+			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
 			{"servicing_action_id", PARAM_BODY, TYPE_TEXT, true},
 			{"is_confirmed", PARAM_BODY, TYPE_BOOLEAN, true},
 		},

@@ -166,6 +166,13 @@ param_value(Jsonb *given, const OperationParam *param)
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
 
+/* Whether workers add a parameter that is not given: the token of a pull, as far as it is known. */
+static bool
+is_added(const Operation *operation, const OperationParam *param)
+{
+	return operation->auth == OPERATION_AUTH_PULL_JWT && param->place == PARAM_HEADER;
+}
+
 /* Check parameters or body fields as a whole. */
 static void
 params_check(const Operation *operation, Jsonb *given, bool in_body)
@@ -178,7 +185,7 @@ params_check(const Operation *operation, Jsonb *given, bool in_body)
 		params_check_given(operation, given, in_body);
 	for (const OperationParam *param = operation->params; param->name != NULL; param++)
 		if (param->required && (param->place == PARAM_BODY) == in_body &&
-			param_value(given, param) == NULL)
+			param_value(given, param) == NULL && !is_added(operation, param))
 			param_refuse(operation, param->name, "is missing", in_body);
 }
 

@@ -58,9 +58,9 @@ static void
 check_birth(const char *text)
 {
 	const char *const hint = "Write MM/DD/YYYY.";
-	int month;
-	int day;
-	int year;
+	int month = 0;
+	int day = 0;
+	int year = 0;
 	int end = 0;
 	pg_time_t now = timestamptz_to_time_t(GetCurrentTransactionStartTimestamp());
 	struct pg_tm *today = pg_gmtime(&now);

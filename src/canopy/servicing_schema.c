@@ -243,9 +243,9 @@ check_number(const char *place, JsonbValue *value, const Field *field)
 static void
 check_date(const char *place, JsonbValue *value)
 {
-	int year;
-	int month;
-	int day;
+	int year = 0;
+	int month = 0;
+	int day = 0;
 	const char *text = value->type == jbvString ? word_of(value) : "";
 
 	if (strlen(text) != 10 || strspn(text, "0123456789-") != 10 ||

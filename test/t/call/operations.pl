@@ -15,7 +15,10 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $api = $json->decode(slurp_file(in_checkout('test/sandbox/data/canopy-api.json')));
 my $operations = $api->{operations};
 my @names = sort keys %$operations;
-my @callable = grep { $operations->{$_}{method} ne 'POST' } @names;
+# What changes something goes by job, and so does what costs money.
+my %by_job =
+  map { ($_ => 1) } grep { $operations->{$_}{method} eq 'POST' || $operations->{$_}{path} =~ m{/enrich/} } @names;
+my @callable = grep { !$by_job{$_} } @names;
 # The description says so in words.
 my @deprecated = qw(get-document-by-id get-policy-form-by-id);
 my @destructive = qw(delete-team delete-webhook delete-widgetId);
@@ -43,6 +46,7 @@ is(scalar @names, 54, 'the API has 54 operations');
 documented();
 sent_as_documented($_) for qw(canopy pair);
 unsafe_refused();
+errors_answered();
 input_refused();
 levels_needed();
 confirmation_needed();
@@ -150,17 +154,47 @@ sub request_is
 	return;
 }
 
-# Whatever may not be repeated is refused with a hint, and not sent.
+# Whatever may not be repeated, or costs money, is refused with a hint, and not sent.
 sub unsafe_refused
 {
 	$sandbox->clear_log;
-	for my $name (grep { $operations->{$_}{method} eq 'POST' } @names)
+	for my $name (sort keys %by_job)
 	{
 		my $error = attempts([ $name => call_sql($name, 'canopy') ])->{$name};
 		is($error->{sqlstate}, '0A000', "$name is not called synchronously");
 		like($error->{hint}, qr/canopy_enqueue/, "$name: the hint names the other way");
 	}
 	is(scalar $sandbox->log, 0, 'none of them was sent');
+	return;
+}
+
+# Each error that is documented is one of a SQLSTATE, whose message names operation, status and code.
+sub errors_answered
+{
+	my %of_code = (
+		(map { ($_ => '02000') } qw(NOT_FOUND NO_PROPERTY_DATA)),
+		(map { ($_ => '28000') } qw(UNAUTHORIZED INCORRECT_API_KEY_TYPE)),
+		map { ($_ => '42501') } qw(FORBIDDEN SUBSCRIPTION_INACTIVE));
+	my %of_status = (400 => '22023', 401 => '28000', 403 => '42501', 404 => '02000', 409 => '22023', 500 => '08006');
+
+	for my $name (@callable)
+	{
+		my $responses = $operations->{$name}{responses};
+		for my $status (grep { $responses->{$_}{errors} } sort keys %$responses)
+		{
+			for my $code (@{ $responses->{$status}{errors} })
+			{
+				$sandbox->clear;
+				$sandbox->arm(fault => { kind => 'status', status => $status, body => { error => $code } });
+				my $error = attempts([ $name => call_sql($name, 'canopy') ])->{$name};
+				is( "$error->{sqlstate} $error->{message}",
+					($of_code{$code} // $of_status{$status})
+					  . qq{ could not call operation "$name": server answered $status $code},
+					"$name: $status $code");
+			}
+		}
+	}
+	$sandbox->clear;
 	return;
 }
 
