@@ -107,6 +107,9 @@ retry_decide(const Operation *operation, const HttpResponse *response, const cha
 			   : operation->class == OPERATION_SAFE ? RETRY_FAIL
 													: RETRY_AGAIN;
 	action = response_action(response->status, code);
+	/* It is the pull's token then, and not the role's credential, that does not do. */
+	if (action == RETRY_CREDENTIAL && operation->auth == OPERATION_AUTH_PULL_JWT)
+		action = RETRY_FAIL;
 	if (action == RETRY_CONFLICT && operation->class != OPERATION_KEYED)
 		action = RETRY_FAIL;
 	if (!repeatable && action == RETRY_AGAIN && !was_refused(response->status))

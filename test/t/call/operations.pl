@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use CanopyJobs;
 use CanopyTest;
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
@@ -24,7 +25,7 @@ my @deprecated = qw(get-document-by-id get-policy-form-by-id);
 my @destructive = qw(delete-team delete-webhook delete-widgetId);
 
 my $sandbox = start_sandbox();
-my $node = new_node();
+my $node = new_worker_node();
 my $pdf = "%PDF-1.4\n\0\xff" x 100;
 create_canopy_server($node, $sandbox, role => 'PUBLIC', options => { download_hosts => 'localhost' });
 create_canopy_server(
@@ -47,6 +48,7 @@ documented();
 sent_as_documented($_) for qw(canopy pair);
 unsafe_refused();
 errors_answered();
+errors_of_jobs();
 input_refused();
 levels_needed();
 confirmation_needed();
@@ -191,6 +193,48 @@ sub errors_answered
 					($of_code{$code} // $of_status{$status})
 					  . qq{ could not call operation "$name": server answered $status $code},
 					"$name: $status $code");
+			}
+		}
+	}
+	$sandbox->clear;
+	return;
+}
+
+# Those of operations that go by job are the outcomes of jobs, once: none is sent again, nor holds up others for a token
+# of a pull that does not do.
+sub errors_of_jobs
+{
+	for my $name (sort keys %by_job)
+	{
+		my $responses = $operations->{$name}{responses};
+		my %given = given ($operations->{$name});
+		my $body = $given{body};
+		$body->{documents} =
+		  [ { content_type => 'application/pdf', base64 => encode_base64($pdf, ''), name => 'a.pdf' } ]
+		  if $body->{documents};
+		for my $status (grep { $responses->{$_}{errors} } sort keys %$responses)
+		{
+			for my $code (@{ $responses->{$status}{errors} })
+			{
+				my $state =
+					$status >= 500 ? 'in_doubt'
+				  : $code =~ /^(UNAUTHORIZED|INCORRECT_API_KEY_TYPE)$/
+				  && $operations->{$name}{security} eq 'basic' ? 'queued'
+				  : 'failed';
+				$sandbox->clear;
+				$sandbox->arm(fault => { kind => 'status', status => $status, body => { error => $code } });
+				(my $call = call_sql($name, 'canopy', undef, $body)) =~ s/^canopy_call/canopy_enqueue/;
+				my $job_id = query($node, "SELECT $call");
+				my $outcome = wait_until(
+					"$name: $status $code",
+					sub { query($node, "SELECT outcome_code FROM canopy_summit.job WHERE job_id = $job_id") });
+				is($outcome, $code, "$name: $status $code");
+				my $job = job($node, $job_id);
+				is( "$job->{state} $job->{outcome}", "$state server answered $status $code",
+					"$name: $status $code is the job's outcome");
+				is(scalar @{ $job->{sends} }, 1, "$name: $status $code is not sent again");
+				query($node, "SELECT canopy_summit.cancel_job($job_id), canopy_summit.resume_server('canopy')")
+				  if $state eq 'queued';
 			}
 		}
 	}
