@@ -18,6 +18,7 @@
 #include "server/provider.h"
 
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
+PG_FUNCTION_INFO_V1(canopy_summit_may_repeat);
 
 static const char *const class_names[] = {
 	[OPERATION_SAFE] = "safe",
@@ -166,6 +167,15 @@ bool
 operation_may_repeat(const Operation *operation)
 {
 	return operation->class != OPERATION_UNSAFE && !(operation->flags & OPERATION_BILLABLE);
+}
+
+/* canopy_summit.may_repeat(operation text) -> boolean */
+Datum
+canopy_summit_may_repeat(PG_FUNCTION_ARGS)
+{
+	const Operation *operation = operation_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_BOOL(operation != NULL && operation_may_repeat(operation));
 }
 
 /* The names of the operations that may not, as text[]. */

@@ -22,21 +22,23 @@ typedef struct Use
 {
 	int paragraph;
 	const char *use;
-	const char *words; /* how they begin, with blanks between; NULL = none */
+	const char *words; /* with blanks between; NULL = none */
 } Use;
 
 static const Use uses[] = {
 	{1, "functions of a government agency", "government enforcement"},
-	{2, "motor vehicle safety, theft, emissions and recalls", "safety theft emission recall"},
-	{3, "verifying what a person has submitted to a business", "verif"},
+	{2, "motor vehicle safety, theft, emissions and recalls",
+	 "safety theft emissions recall recalls"},
+	{3, "verifying what a person has submitted to a business", "verification verify verifying"},
 	{4, "legal proceedings", "litigation court subpoena judgment"},
-	{5, "research that names nobody", "research statistic"},
+	{5, "research that names nobody", "research statistics"},
 	{6, "insurance: claims, antifraud, rating and underwriting",
-	 "insur claim antifraud rating underwrit"},
-	{7, "notice to owners of towed vehicles", "tow impound"},
-	{8, "licensed private investigation for a permitted use", "investigat"},
-	{9, "employers of commercial drivers", "employer cdl"},
-	{10, "private toll roads", "toll"},
+	 "insurance insurer claim claims antifraud rating underwriting"},
+	{7, "notice to owners of towed vehicles", "towed towing impounded"},
+	{8, "licensed private investigation for a permitted use",
+	 "investigation investigations investigator"},
+	{9, "employers of commercial drivers", "employer employers cdl"},
+	{10, "private toll roads", "toll tolls"},
 	{11, "individual records, with the state's consent rules", NULL},
 	{12, "bulk distribution, with express consent", NULL},
 	{13, "a request with the person's written consent", "consent"},
@@ -66,19 +68,19 @@ words_of(const char *text)
 	return words.data;
 }
 
-/* Whether one of the words begins like one of a use. */
+/* Whether one of the words is one of a use. */
 static bool
 has_word_of(const char *words, const Use *use)
 {
-	const char *stem = use->words;
+	const char *word = use->words;
 
-	while (stem != NULL && *stem != '\0')
+	while (word != NULL && *word != '\0')
 	{
-		int len = strcspn(stem, " ");
+		int len = strcspn(word, " ");
 
-		if (strstr(words, psprintf(" %.*s", len, stem)) != NULL)
+		if (strstr(words, psprintf(" %.*s ", len, word)) != NULL)
 			return true;
-		stem += len + strspn(stem + len, " ");
+		word += len + strspn(word + len, " ");
 	}
 	return false;
 }

@@ -46,9 +46,13 @@ param_refuse(const char *name, const char *problem, const char *hint)
 static const char *
 param_text(Jsonb *params, const char *name)
 {
-	const char *text = json_text_field(params, name);
+	JsonbValue *value = JB_ROOT_IS_OBJECT(params) ? member_value(&params->root, name) : NULL;
+	const char *text;
 
-	if (text != NULL && text[strspn(text, " \t\r\n")] == '\0')
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	if (text[strspn(text, " \t\r\n")] == '\0')
 		param_refuse(name, "is blank", "Leave it out, or say what it is.");
 	return text;
 }

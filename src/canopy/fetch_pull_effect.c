@@ -9,8 +9,10 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "api/answer.h"
+#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "canopy/document.h"
 #include "canopy/fetch_pull_effect.h"
@@ -65,6 +67,43 @@ fetch_succeeded(List *settlements)
 	documents_want(settlements);
 }
 
+/* Fetch the pull of a check whose answer does not have it. */
+static void
+check_fetch(const Job *job)
+{
+	JsonBuilder params = {0};
+	JobSpec fetch = {.server_oid = job->server_oid,
+					 .owner_oid = job->owner_oid,
+					 .server = job->server,
+					 .operation = "get-pull-by-id",
+					 .owner = job->owner,
+					 .priority = job->priority,
+					 .run_at = GetCurrentTimestamp()};
+
+	builder_add_text(&params, "pullId", json_text_field(job->params, "pullId"));
+	fetch.params = builder_finish_object(&params);
+	(void) job_insert(&fetch);
+}
+
+/* Store checked pulls: not every answer has to have one (operation post-pull-policy-check). */
+static void
+check_succeeded(List *settlements)
+{
+	List *answered = NIL;
+	ListCell *cell;
+
+	foreach(cell, settlements)
+	{
+		const Settlement *settlement = lfirst(cell);
+
+		if (json_text_field(settlement->answer->json, "pull_id") != NULL)
+			answered = lappend(answered, lfirst(cell));
+		else
+			check_fetch(settlement->job);
+	}
+	fetch_succeeded(answered);
+}
+
 /* From _PG_init(). */
 void
 fetch_effect_register(void)
@@ -74,7 +113,7 @@ fetch_effect_register(void)
 									 .succeeded = fetch_succeeded,
 									 .stores_answer = true};
 	static const JobHandler check = {.operation = "post-pull-policy-check",
-									 .succeeded = fetch_succeeded,
+									 .succeeded = check_succeeded,
 									 .stores_answer = true};
 
 	handler_register(&fetch);

@@ -150,6 +150,14 @@ look_up(Statement *statement, const char *key, const char *server)
 	return found;
 }
 
+/* Whether a server says that it has no such thing. */
+static bool
+says_missing(const Failure *failure)
+{
+	return failure->code != NULL && (strcmp(failure->code, "NOT_FOUND") == 0 ||
+									 strcmp(failure->code, "INVALID_STATUS") == 0);
+}
+
 /* One thing of the API by its id, as a parameter of this name; NULL if the server does not have it. */
 static Jsonb *
 ask_for(Connection *connection, const char *operation_name, const char *param, const char *id)
@@ -161,18 +169,24 @@ ask_for(Connection *connection, const char *operation_name, const char *param, c
 
 	builder_add_text(&params, param, id);
 	answer = call_try(connection, operation, builder_finish_object(&params), NULL, &failure);
-	if (answer == NULL && !(failure->code != NULL && strcmp(failure->code, "NOT_FOUND") == 0))
+	if (answer == NULL && !says_missing(failure))
 		failure_raise(connection, operation, failure);
 	return answer ? answer->json : NULL;
 }
 
-/* The id of the carrier of a pull that is stored, or else of one that the server has; NULL if neither says. */
+/*
+ * The id of the carrier of a pull that is stored, or else of one that the server has; NULL if it
+ * does not say.  Error: 02000 neither has it.
+ */
 static const char *
 carrier_of(Connection *connection, const char *pull_id)
 {
 	const char *carrier = look_up(&find_carrier, pull_id, connection->server);
 	Jsonb *pull = carrier ? NULL : ask_for(connection, "get-pull-by-id", "pullId", pull_id);
 
+	if (carrier == NULL && pull == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("pull \"%s\" does not exist", pull_id),
+						errhint("SELECT pull_id FROM canopy_list_pulls();")));
 	return pull ? json_text_field(pull, "insurance_provider_name") : carrier;
 }
 

@@ -14,8 +14,10 @@
 #include "base/jsonb_get.h"
 #include "canopy/listing.h"
 #include "canopy/servicing_effect.h"
+#include "canopy/servicing_schema.h"
 #include "credential/pull_jwt.h"
 #include "engine/identity.h"
+#include "engine/new_row.h"
 #include "engine/statement.h"
 #include "engine/values.h"
 #include "job/handler.h"
@@ -53,7 +55,20 @@ tell(Statement *statement, const Settlement *settlement)
 	statement_run_values(statement, &values);
 }
 
-/* JobHandler.succeeded: of post-servicings. */
+/* JobHandler.fill: refuse what carriers do not know, however it is enqueued. */
+static void
+servicing_fill(NewRow *row, const Connection *connection)
+{
+	Jsonb *body = new_row_is_null(row, "body") ? NULL : new_row_json(row, "body");
+	JsonbValue *actions =
+		body && JB_ROOT_IS_OBJECT(body) ? member_value(&body->root, "servicing_actions") : NULL;
+
+	/* One that is not there is refused with the other fields. */
+	if (actions != NULL)
+		servicing_check_actions(JsonbValueToJsonb(actions));
+}
+
+/* JobHandler.succeeded: of post-servicings, and of others whose answer has the token of a pull. */
 static void
 servicings_created(List *settlements)
 {
@@ -100,8 +115,15 @@ servicing_effect_register(void)
 {
 	static TaskKind kind = {.what = "servicings"};
 	static const JobHandler handlers[] = {
-		{.operation = "post-servicings", .succeeded = servicings_created},
-		{.operation = "get-servicings", .succeeded = servicings_told, .takes_lookups = true},
+		{.operation = "post-servicings", .fill = servicing_fill, .succeeded = servicings_created},
+		/* These may have actions, too, and bring the token of a pull. */
+		{.operation = "post-consent-and-connect", .succeeded = servicings_created},
+		{.operation = "post-reconnect-token", .succeeded = servicings_created},
+		{.operation = "post-policy-search", .succeeded = servicings_created},
+		{.operation = "get-servicings",
+		 .succeeded = servicings_told,
+		 .stores_answer_of_task = true,
+		 .takes_lookups = true},
 		{.operation = "get-servicing", .succeeded = servicings_told},
 	};
 

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -66,7 +68,11 @@ static const Field vehicle_fields[] = {
 	 .words = "PRIVATE_PASSENGER,ANTIQUE_AUTO,BOAT,COMMERCIAL_AUTO,MOTORCYCLE_OR_ATV,"
 			  "RV_MOTORHOME_OR_TRAILER,MOBILE_HOME,SNOWMOBILE,GOLF_CART"},
 	{"model_year", FIELD_WHOLE, .least = 1886, .most = 2999},
-	{"vin", FIELD_VIN},
+	{"vin", FIELD_VIN, .when = "type",
+	 .is_in = "PRIVATE_PASSENGER,COMMERCIAL_AUTO,MOTORCYCLE_OR_ATV"},
+	/* Boats, old cars and carts have other numbers. */
+	{"vin", FIELD_TEXT, .when = "type",
+	 .is_in = "ANTIQUE_AUTO,BOAT,RV_MOTORHOME_OR_TRAILER,MOBILE_HOME,SNOWMOBILE,GOLF_CART"},
 	{"make", FIELD_TEXT},
 	{"model", FIELD_TEXT},
 	{NULL}};
@@ -142,7 +148,7 @@ static const Field ownership_fields[] = {{"type", FIELD_WORD, .words = "OWN,LEAS
 static const Field add_vehicle_fields[] = {
 	POLICY,
 	{"vehicle", FIELD_OBJECT, .fields = vehicle_fields},
-	{"replacing_vin", FIELD_VIN, .optional = true},
+	{"replacing_vin", FIELD_TEXT, .optional = true},
 	{"registered_owner_full_name", FIELD_TEXT},
 	{"registered_co_owner_full_name", FIELD_TEXT, .optional = true},
 	{"registered_state", FIELD_WORD,
@@ -228,11 +234,13 @@ check_number(const char *place, JsonbValue *value, const Field *field)
 
 	if (value->type != jbvNumeric)
 		refuse(place, "must be a number");
-	amount =
-		DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	amount = DatumGetFloat8(
+		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
 	if (field->type == FIELD_WHOLE &&
 		(!coerce_value(COLUMN_BIGINT, value, &number, &isnull) || isnull))
 		refuse(place, "must be a whole number");
+	if (isinf(amount))
+		refuse(place, "is too large");
 	if (amount < field->least || (field->most != 0 && amount > field->most))
 		refuse(place, field->most != 0
 						  ? psprintf("must be between %lld and %lld", (long long) field->least,
@@ -319,10 +327,10 @@ check_object(const char *place, JsonbValue *value, const Field *fields)
 		JsonbValue *member = member_value(object, field->name);
 		const char *inner = psprintf("%s.%s", place, field->name);
 
-		if (member == NULL && !field->optional && applies(field, object))
+		if (!applies(field, object))
+			continue;
+		if (member == NULL && !field->optional)
 			refuse(inner, "is missing");
-		if (member != NULL && !applies(field, object))
-			refuse(inner, psprintf("is only for %s %s", field->when, field->is_in));
 		if (member != NULL)
 			check_value(inner, member, field);
 	}
@@ -332,10 +340,10 @@ check_object(const char *place, JsonbValue *value, const Field *fields)
 		const char *name = pnstrdup(walk.key.val.string.val, walk.key.val.string.len);
 		const Field *field = fields;
 
-		while (field->name != NULL && strcmp(field->name, name) != 0)
+		while (field->name != NULL && (strcmp(field->name, name) != 0 || !applies(field, object)))
 			field++;
 		if (field->name == NULL)
-			refuse(place, psprintf("has an unknown field \"%s\"", name));
+			refuse(place, psprintf("has a field \"%s\" that is unknown, or not for it", name));
 	}
 }
 

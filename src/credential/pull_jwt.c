@@ -31,14 +31,16 @@ enum
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
 	[JWT_KEEP] = {4, {INT8OID, OIDOID, TEXTOID, TEXTOID},
-		"WITH old AS (DELETE FROM canopy_summit.pull_jwt WHERE received_at < now() - " KEPT " AND pull_id <> $3)"
+		"WITH id AS (SELECT canopy_summit.short_id($3) AS pull_id),"
+		" old AS (DELETE FROM canopy_summit.pull_jwt o USING id WHERE o.received_at < now() - " KEPT " AND o.pull_id <> id.pull_id)"
 		" INSERT INTO canopy_summit.pull_jwt (instance, server_oid, pull_id, pull_jwt, received_at)"
-		" VALUES ($1, $2, $3, $4, now())"
+		" SELECT $1, $2, id.pull_id, $4, now() FROM id"
 		" ON CONFLICT (pull_id, server_oid, instance) DO UPDATE"
 		" SET pull_jwt = EXCLUDED.pull_jwt, received_at = EXCLUDED.received_at"},
 	[JWT_FIND] = {3, {INT8OID, OIDOID, TEXTOID},
 		"SELECT pull_jwt FROM canopy_summit.pull_jwt"
-		" WHERE instance = $1 AND server_oid = $2 AND pull_id = $3"},
+		" WHERE instance = $1 AND server_oid = $2 AND pull_id = canopy_summit.short_id($3)"
+		" AND received_at > now() - " KEPT},
 };
 /* clang-format on */
 

@@ -48,7 +48,9 @@ static Statement statements[STATEMENT_COUNT] = {
 		"UPDATE canopy_summit.billable_day SET sent = sent + $4, put_off_at = coalesce($5, put_off_at)"
 		" WHERE instance = $1 AND server_oid = $2 AND day = $3"},
 	[DAY_GIVE_BACK] = {3, {INT8OID, OIDOID, DATEOID},
-		"UPDATE canopy_summit.billable_day SET sent = sent - 1"
+		"UPDATE canopy_summit.billable_day SET sent = sent - 1,"
+		/* No limit is that one: who was put off for want of room is brought forward. */
+		" put_off_at = CASE WHEN put_off_at IS NOT NULL THEN -2 END"
 		" WHERE instance = $1 AND server_oid = $2 AND day = $3"},
 	[JOB_PUT_OFF] = {3, {INT8ARRAYOID, TIMESTAMPTZOID, INT4OID},
 		"UPDATE canopy_summit.job SET state = 'queued', run_at = $2, epoch = NULL, lease_until = NULL,"
@@ -57,10 +59,12 @@ static Statement statements[STATEMENT_COUNT] = {
 		" WHERE job_id = ANY ($1)"},
 	[JOB_BRING_FORWARD] = {4, {INT8OID, DATEOID, INT4OID, TIMESTAMPTZOID},
 		"WITH changed AS (UPDATE canopy_summit.billable_day SET put_off_at = NULL"
-		"  WHERE instance = $1 AND day = $2 AND put_off_at <> $3 RETURNING server_oid)"
-		" UPDATE canopy_summit.job j SET run_at = $4 FROM changed c"
-		" WHERE j.state = 'queued' AND j.instance = $1 AND j.server_oid = c.server_oid AND j.run_at > $4"
-		" AND j.outcome_code = 'billable_limit'"},
+		"  WHERE instance = $1 AND day = $2 AND put_off_at <> $3 RETURNING server_oid),"
+		/* One that somebody has locked goes the next day. */
+		" put_off AS (SELECT q.job_id FROM canopy_summit.job q, changed c"
+		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server_oid = c.server_oid AND q.run_at > $4"
+		"  AND q.outcome_code = 'billable_limit' FOR UPDATE OF q SKIP LOCKED)"
+		" UPDATE canopy_summit.job j SET run_at = $4 FROM put_off p WHERE j.job_id = p.job_id"},
 };
 /* clang-format on */
 
@@ -71,21 +75,17 @@ utc_day(TimestampTz moment)
 	return (DateADT) (moment / USECS_PER_DAY);
 }
 
-static bool
-is_billable(const Job *job)
-{
-	return job->operation != NULL && job->operation->flags & OPERATION_BILLABLE;
-}
-
-/* By servers, so that whoever counts locks their rows in the same order; those of one stay in theirs. */
+/* In the order in which they are to be sent. */
 static int
-server_compare(const ListCell *left, const ListCell *right)
+job_compare(const ListCell *left, const ListCell *right)
 {
 	const Job *a = lfirst(left);
 	const Job *b = lfirst(right);
 
-	if (a->server_oid != b->server_oid)
-		return a->server_oid < b->server_oid ? -1 : 1;
+	if (a->priority != b->priority)
+		return a->priority < b->priority ? -1 : 1;
+	if (a->run_at != b->run_at)
+		return a->run_at < b->run_at ? -1 : 1;
 	return a->job_id < b->job_id ? -1 : a->job_id > b->job_id;
 }
 
@@ -132,61 +132,73 @@ server_count(List *jobs)
 	return excess;
 }
 
-/*
- * Count those of these claimed jobs that are billable (a List of Job *), each on the day of
- * its claim.  Returns those that are over the limit: they are not claimed any more.
- */
-List *
-billable_count(List *jobs)
-{
-	List *billable = NIL;
-	List *excess = NIL;
-	List *of_server = NIL;
-	ListCell *cell;
-
-	foreach(cell, jobs)
-		if (is_billable(lfirst(cell)))
-			billable = lappend(billable, lfirst(cell));
-	list_sort(billable, server_compare);
-	foreach(cell, billable)
-	{
-		of_server = lappend(of_server, lfirst(cell));
-		if (lnext(billable, cell) == NULL || ((Job *) lfirst(lnext(billable, cell)))->server_oid !=
-												 ((Job *) lfirst(cell))->server_oid)
-		{
-			excess = list_concat(excess, server_count(of_server));
-			of_server = NIL;
-		}
-	}
-	return excess;
-}
-
 /* Whether a request is known to have had no effect. */
 static bool
 is_not_billed(const Settlement *settlement)
 {
-	return settlement->state == JOB_QUEUED || settlement->response == NULL ||
-		   !settlement->response->was_sent;
+	return settlement->accepted && settlement->job->costs &&
+		   (settlement->state == JOB_QUEUED || settlement->response == NULL ||
+			!settlement->response->was_sent);
 }
 
-/* Give back what was counted for attempts that ended without an effect: a List of Settlement *. */
-void
-billable_give_back(List *settlements)
+/* Give back what was counted for an attempt that ended without an effect. */
+static void
+give_back(const Job *job)
 {
+	(void) statement_run(&statements[DAY_GIVE_BACK],
+						 (Datum[]){Int64GetDatum(instance_current()),
+								   ObjectIdGetDatum(job->server_oid),
+								   DateADTGetDatum(utc_day(job->claimed_at))},
+						 NULL);
+}
+
+/* The servers that have something to count, in the order in which everybody locks their rows. */
+static List *
+servers_of(List *jobs, List *settlements)
+{
+	List *servers = NIL;
 	ListCell *cell;
 
+	foreach(cell, jobs)
+		if (((Job *) lfirst(cell))->costs)
+			servers = list_append_unique_oid(servers, ((Job *) lfirst(cell))->server_oid);
 	foreach(cell, settlements)
-	{
-		const Settlement *settlement = lfirst(cell);
-		const Job *job = settlement->job;
+		if (is_not_billed(lfirst(cell)))
+			servers =
+				list_append_unique_oid(servers, ((Settlement *) lfirst(cell))->job->server_oid);
+	list_sort(servers, list_oid_cmp);
+	return servers;
+}
 
-		if (settlement->accepted && is_billable(job) && is_not_billed(settlement))
-			(void) statement_run(&statements[DAY_GIVE_BACK],
-								 (Datum[]){Int64GetDatum(instance_current()),
-										   ObjectIdGetDatum(job->server_oid),
-										   DateADTGetDatum(utc_day(job->claimed_at))},
-								 NULL);
+/*
+ * Count claimed jobs that cost (a List of Job *), each on the day of its claim, and give back
+ * what was counted for attempts without an effect (a List of Settlement *).  Returns the jobs
+ * that are over the limit: they are not claimed any more.
+ */
+List *
+billable_count(List *jobs, List *settlements)
+{
+	List *excess = NIL;
+	ListCell *server;
+	ListCell *cell;
+
+	foreach(server, servers_of(jobs, settlements))
+	{
+		List *here = NIL;
+
+		foreach(cell, settlements)
+			if (is_not_billed(lfirst(cell)) &&
+				((Settlement *) lfirst(cell))->job->server_oid == lfirst_oid(server))
+				give_back(((Settlement *) lfirst(cell))->job);
+		foreach(cell, jobs)
+			if (((Job *) lfirst(cell))->costs &&
+				((Job *) lfirst(cell))->server_oid == lfirst_oid(server))
+				here = lappend(here, lfirst(cell));
+		list_sort(here, job_compare);
+		if (here != NIL)
+			excess = list_concat(excess, server_count(here));
 	}
+	return excess;
 }
 
 /* Have jobs sent that were put off by another limit than there is now. */

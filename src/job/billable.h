@@ -15,8 +15,7 @@ extern int setting_billable_daily_limit;
 extern void billable_settings(void);
 
 /* The caller is inside engine_begin() */
-extern List *billable_count(List *jobs);
-extern void billable_give_back(List *settlements);
+extern List *billable_count(List *jobs, List *settlements);
 extern void billable_bring_forward(TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_JOB_BILLABLE_H */

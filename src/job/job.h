@@ -46,6 +46,7 @@ typedef struct Job
 	int priority;
 	bool has_ordering_key;
 	bool has_dedupe_key;
+	bool costs;       /* it is billable, and can be sent: it counts */
 	int64 reconciles; /* 0 = none */
 	int64 task_id;    /* of what it is a part; 0 = none */
 } Job;

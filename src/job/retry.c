@@ -56,11 +56,15 @@ response_action(int status, const char *code)
 	}
 }
 
-/* Whether the server says that it has not acted on the request. */
+/*
+ * Whether the server says that it has not acted on the request.  What stands before it may say
+ * so of a request that it has passed on, which is not good enough where that costs.
+ */
 static bool
-was_refused(int status)
+was_refused(const Operation *operation, int status)
 {
-	return status == 408 || status == 425 || status == 429 || status == 503;
+	return status == 425 || status == 429 ||
+		   (!(operation->flags & OPERATION_BILLABLE) && (status == 408 || status == 503));
 }
 
 /* What a transfer without a whole response means. */
@@ -112,7 +116,7 @@ retry_decide(const Operation *operation, const HttpResponse *response, const cha
 		action = RETRY_FAIL;
 	if (action == RETRY_CONFLICT && operation->class != OPERATION_KEYED)
 		action = RETRY_FAIL;
-	if (!repeatable && action == RETRY_AGAIN && !was_refused(response->status))
+	if (!repeatable && action == RETRY_AGAIN && !was_refused(operation, response->status))
 		return RETRY_IN_DOUBT;
 	return action;
 }

@@ -50,12 +50,16 @@ static Statement statements[STATEMENT_COUNT] = {
 		"SELECT state::text FROM canopy_summit.job WHERE job_id = $1 AND owner_oid = $2"
 		" AND instance = canopy_summit.instance()"},
 	[SECRETS_FORGET] = {1, {TIMESTAMPTZOID},
-		"WITH old AS (DELETE FROM canopy_summit.job_secret WHERE received_at <= $1 - " KEPT ")"
+		"WITH old AS (SELECT job_id FROM canopy_summit.job_secret WHERE received_at <= $1 - " KEPT
+		"  FOR UPDATE SKIP LOCKED),"
+		" gone AS (DELETE FROM canopy_summit.job_secret s USING old WHERE s.job_id = old.job_id)"
 		" SELECT min(received_at) + " KEPT " FROM canopy_summit.job_secret WHERE received_at > $1 - " KEPT},
 };
 /* clang-format on */
 
-static Chore forget = {.name = "forgetting secrets that nobody took", .at_scan = true};
+static Chore forget = {.name = "forgetting secrets that nobody took",
+					   .at_scan = true,
+					   .gives_way = true};
 
 /* Keep the secrets of answers, in the transaction that settles their jobs: a List of Settlement *. */
 void

@@ -15,6 +15,8 @@
 
 #include "process/database.h"
 
+#define AUTO_EXPLAIN_PARAMETERS "auto_explain.log_parameter_max_length"
+
 /*
  * Whether somebody waits to drop, rename, move or copy this database: then its
  * lock, which every session takes when it connects, cannot be had.
@@ -85,4 +87,7 @@ session_settings(void)
 
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	/* From PostgreSQL 16 it would write what goes into our statements, secrets included, into the log. */
+	if (GetConfigOption(AUTO_EXPLAIN_PARAMETERS, true, false) != NULL)
+		SetConfigOption(AUTO_EXPLAIN_PARAMETERS, "0", PGC_SUSET, PGC_S_OVERRIDE);
 }

@@ -38,13 +38,21 @@ cursor_advance(ClaimCursor *cursor, const Job *job)
 	cursor->job_id[p] = job->job_id;
 }
 
-/* Give a job the token of its pull, in its own memory. */
+/* Read what a claimed job is sent with, and whether it costs then. */
 static void
-claim_add_token(Job *job)
+claim_prepare(Job *job, TimestampTz now)
 {
-	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(job));
+	Credential *credential =
+		credential_find(job->server_oid, job->owner_oid, job->server, job->owner);
+	MemoryContext old;
 
-	job->params = pull_jwt_add(job->server_oid, job->params);
+	credential_read(credential, now);
+	if (job->operation == NULL)
+		return;
+	job->costs = job->operation->flags & OPERATION_BILLABLE && credential->connection != NULL;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(job));
+	if (job->operation->auth == OPERATION_AUTH_PULL_JWT)
+		job->params = pull_jwt_add(job->server_oid, job->params);
 	MemoryContextSwitchTo(old);
 }
 
@@ -87,10 +95,7 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 		Job *job = lfirst(cell);
 
 		cursor_advance(&lane->cursor, job);
-		credential_read(credential_find(job->server_oid, job->owner_oid, job->server, job->owner),
-						now);
-		if (job->operation != NULL && job->operation->auth == OPERATION_AUTH_PULL_JWT)
-			claim_add_token(job);
+		claim_prepare(job, now);
 		claimed->jobs++;
 		claimed->bytes += job_bytes(job);
 	}
@@ -107,12 +112,12 @@ typedef struct Claim
 
 /* Take those out of claims that are not claimed any more, since so many billable ones were sent today. */
 static List *
-claims_count(Worker *worker, List *claims, List *jobs)
+claims_count(Worker *worker, List *claims, List *jobs, List *settlements)
 {
 	ListCell *excess;
 	ListCell *cell;
 
-	foreach(excess, billable_count(jobs))
+	foreach(excess, billable_count(jobs, settlements))
 		foreach(cell, claims)
 			if (((Claim *) lfirst(cell))->job == lfirst(excess))
 			{
@@ -122,9 +127,12 @@ claims_count(Worker *worker, List *claims, List *jobs)
 	return claims;
 }
 
-/* Claim for every lane; returns a List of Claim *, which outlives the transaction. */
+/*
+ * Claim for every lane, after these settlements of the same transaction; returns a List of
+ * Claim *, which outlives it.
+ */
 List *
-worker_claim(Worker *worker, TimestampTz now)
+worker_claim(Worker *worker, List *settlements, TimestampTz now)
 {
 	List *claims = NIL;
 	List *jobs = NIL;
@@ -133,7 +141,10 @@ worker_claim(Worker *worker, TimestampTz now)
 	ListCell *cell;
 
 	if (worker->is_leaving)
+	{
+		(void) billable_count(NIL, settlements);
 		return NIL;
+	}
 	foreach(cell, worker->lanes)
 	{
 		Lane *lane = lfirst(cell);
@@ -153,7 +164,7 @@ worker_claim(Worker *worker, TimestampTz now)
 		}
 		servers = lappend_oid(servers, lane->server_oid);
 	}
-	claims = claims_count(worker, claims, jobs);
+	claims = claims_count(worker, claims, jobs, settlements);
 	if (worker->next_due <= now)
 		worker->next_due = job_next_due(servers, now);
 	return claims;

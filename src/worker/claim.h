@@ -12,7 +12,7 @@
 
 #include "worker/worker.h"
 
-extern List *worker_claim(Worker *worker, TimestampTz now);
+extern List *worker_claim(Worker *worker, List *settlements, TimestampTz now);
 extern void claims_send(Worker *worker, List *claims);
 
 #endif /* CANOPY_SUMMIT_WORKER_CLAIM_H */

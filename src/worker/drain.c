@@ -87,15 +87,18 @@ flights_free(Worker *worker, List *flights)
 	list_free(flights);
 }
 
-/* Settle what has ended, without waiting long for anybody. */
-static void
+/* Settle what has ended, without waiting long for anybody; returns the settlements. */
+static List *
 worker_settle(Worker *worker, List *flights)
 {
+	List *settlements;
+
 	if (flights == NIL)
-		return;
+		return NIL;
 	lock_patience(true);
-	settle_batch(worker, flights);
+	settlements = settle_batch(worker, flights);
 	lock_patience(false);
+	return settlements;
 }
 
 /* Settle and claim in one transaction, then send. */
@@ -104,6 +107,7 @@ worker_work(Worker *worker, TimestampTz now)
 {
 	List *settled = worker->concluded;
 	List *volatile claims = NIL;
+	List *volatile settlements = NIL;
 	ErrorData *volatile error = NULL;
 	volatile bool is_settling = true;
 
@@ -114,13 +118,13 @@ worker_work(Worker *worker, TimestampTz now)
 	PG_TRY();
 	{
 		work_begin("settling jobs");
-		worker_settle(worker, settled);
+		settlements = worker_settle(worker, settled);
 		is_settling = false;
 		pgstat_report_activity(STATE_RUNNING, "claiming jobs");
 		if (worker->scan_wanted || worker->catalogs_changed || worker->scan_at <= now ||
 			worker->next_lease <= now)
 			worker_scan(worker, now);
-		claims = worker_claim(worker, now);
+		claims = worker_claim(worker, settlements, now);
 		work_commit();
 	}
 	PG_CATCH();

@@ -20,6 +20,7 @@
 #include "engine/subtransaction.h"
 #include "engine/transaction.h"
 #include "http/transfer.h"
+#include "job/billable.h"
 #include "job/job.h"
 #include "job/settlement.h"
 #include "worker/drain.h"
@@ -50,7 +51,7 @@ settle_single(void *argument)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	settle_batch(single->worker, list_make1(single->flight));
+	(void) billable_count(NIL, settle_batch(single->worker, list_make1(single->flight)));
 	SPI_finish();
 }
 

@@ -16,7 +16,6 @@
 #include "api/operation.h"
 #include "credential/credential.h"
 #include "http/transfer.h"
-#include "job/billable.h"
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/retry.h"
@@ -172,8 +171,11 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 	MemoryContextSwitchTo(old);
 }
 
-/* Write conclusions down, with their effects, inside a transaction and engine_begin(). */
-void
+/*
+ * Write conclusions down, with their effects, inside a transaction and engine_begin().  Returns
+ * the settlements, for billable_count().
+ */
+List *
 settle_batch(Worker *worker, List *flights)
 {
 	List *settlements = NIL;
@@ -195,7 +197,7 @@ settle_batch(Worker *worker, List *flights)
 		if (((Flight *) lfirst(cell))->settlement.accepted)
 			accepted = lappend(accepted, lfirst(cell));
 	effect_apply(accepted);
-	billable_give_back(settlements);
+	return settlements;
 }
 
 /* Give up on the effect of a flight: its job fails, its answer is kept. */

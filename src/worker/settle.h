@@ -14,7 +14,7 @@
 #include "worker/worker.h"
 
 extern void settle_conclude(Worker *worker, Flight *flight, RetryAction action);
-extern void settle_batch(Worker *worker, List *flights);
+extern List *settle_batch(Worker *worker, List *flights);
 extern void settle_quarantine(Flight *flight, const ErrorData *error);
 extern bool settle_may_repeat(const Flight *flight, int sqlstate);
 

@@ -119,7 +119,9 @@ worker_attach(Worker *worker)
 	{
 		worker->is_probe = database->probe;
 		database->probe = false;
-		database->wanted = false;
+		/* What a probe that has found work has called for meanwhile is the launcher's to end. */
+		if (worker->is_probe)
+			database->wanted = false;
 		database->run_at = DT_NOEND;
 		database->rescan_from = DT_NOEND;
 	}
@@ -196,7 +198,7 @@ worker_take_wakes(Worker *worker, TimestampTz now)
 static TimestampTz
 worker_next_look(Worker *worker)
 {
-	TimestampTz next = Min(worker->next_due, worker->next_lease);
+	TimestampTz next = Min(Min(worker->next_due, worker->next_lease), chores_next());
 	List *servers = NIL;
 	ListCell *cell;
 
@@ -261,7 +263,8 @@ worker_consider_leaving(Worker *worker, TimestampTz now)
 	if (is_quiet && worker->is_leaving && postponed_give_back(worker))
 		worker_leave(worker, WORKER_TURNED);
 	if (!is_quiet || worker->postponed != NIL || lanes_next(worker, now) != DT_NOEND ||
-		worker->scan_wanted || worker->catalogs_changed || chores_next() != DT_NOEND)
+		worker->scan_wanted || worker->catalogs_changed ||
+		chores_next() <= TimestampTzPlusMilliseconds(now, setting_worker_idle_timeout))
 	{
 		worker->idle_since = 0;
 		worker_end_probe(worker);

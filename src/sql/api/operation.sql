@@ -31,5 +31,10 @@ destructive: whether it deletes something
 deprecated: whether the provider advises against it$notes$,
 	'{"parameters": "true"}');
 
+CREATE FUNCTION canopy_summit.may_repeat(operation text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_may_repeat'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.may_repeat(text) IS 'whether an operation may be sent once more: it has the same effect then, and costs nothing; false of one that is not known';
+
 SELECT canopy_summit.allow('fetcher operator', 'function', 'operations');
 SELECT canopy_summit.allow('fetcher operator', 'table', 'canopy_summit.operation');

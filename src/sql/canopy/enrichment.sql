@@ -38,7 +38,7 @@ CREATE FUNCTION canopy_summit.dppa_uses(OUT paragraph integer, OUT use text, OUT
 AS 'MODULE_PATHNAME', 'canopy_summit_dppa_uses'
 LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 14;
 COMMENT ON FUNCTION canopy_summit.dppa_uses() IS
-	'permissible uses of motor-vehicle records, 18 U.S.C. 2721(b): a purpose names a paragraph, such as (b)(6), or has a word that begins like one of words';
+	'permissible uses of motor-vehicle records, 18 U.S.C. 2721(b): a purpose names a paragraph, such as (b)(6), or has one of the words';
 
 CREATE FUNCTION canopy_summit.enrichment_kind(operation text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -52,7 +52,7 @@ BEGIN ATOMIC
 	SELECT job.job_id, enrichment_asked.server, canopy_summit.enrichment_kind(job.operation), enrichment_asked.asked_at,
 		canopy_summit.owner_name(job.owner_oid, job.owner, job.instance), job.params ->> 'purpose', job.params ->> 'employee_name',
 		job.params ->> 'employee_job_function', job.params ->> 'first_name', job.params ->> 'middle_name', job.params ->> 'last_name',
-		to_date(job.params ->> 'date_of_birth_str', 'MM/DD/YYYY'), job.params ->> 'address', job.params ->> 'drivers_license',
+		canopy_summit.date_or_null(regexp_replace(job.params ->> 'date_of_birth_str', '^([0-9]{2})/([0-9]{2})/([0-9]{4})$', '\3-\1-\2')), job.params ->> 'address', job.params ->> 'drivers_license',
 		job.params ->> 'drivers_license_state', NULL::text, NULL::text, NULL::jsonb;
 END;
 COMMENT ON FUNCTION canopy_summit.enrichment_asked(canopy_summit.job, text, timestamptz) IS 'what a job looks up, as a row of canopy_summit.enrichment that has no answer yet';
@@ -60,6 +60,7 @@ COMMENT ON FUNCTION canopy_summit.enrichment_asked(canopy_summit.job, text, time
 CREATE FUNCTION canopy_summit.keep_enrichment(job_id bigint, server text, asked_at timestamptz, problem text, answer jsonb) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
+	SELECT canopy_summit.follow('enrichment', 'job_id', keep_enrichment.server, ARRAY[keep_enrichment.job_id::text]);
 	INSERT INTO canopy_summit.enrichment AS e
 	SELECT a.job_id, a.server, a.kind, a.asked_at, a.asked_by, a.purpose, a.employee_name, a.employee_job_function, a.first_name, a.middle_name,
 		a.last_name, a.date_of_birth, a.address, a.drivers_license, a.drivers_license_state, keep_enrichment.problem,
@@ -68,12 +69,26 @@ BEGIN ATOMIC
 		keep_enrichment.answer
 	FROM canopy_summit.job j, LATERAL canopy_summit.enrichment_asked(j, keep_enrichment.server, keep_enrichment.asked_at) AS a
 	WHERE j.job_id = keep_enrichment.job_id
-	-- A job that failed, and was retried.
-	ON CONFLICT (job_id, server) DO UPDATE SET asked_at = EXCLUDED.asked_at, problem = EXCLUDED.problem,
-		enrichment_id = EXCLUDED.enrichment_id, answer = EXCLUDED.answer;
+	ON CONFLICT (job_id, asked_at, server) DO NOTHING;
 END;
 COMMENT ON FUNCTION canopy_summit.keep_enrichment(bigint, text, timestamptz, text, jsonb) IS
 	'keeps what a job that looks something up was answered, or why it was not';
+
+CREATE FUNCTION canopy_summit.keep_doubtful_enrichment() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM canopy_summit.keep_enrichment(OLD.job_id, canopy_summit.hold_name(canopy_summit.server_name(OLD.server_oid, OLD.server, OLD.instance)),
+		OLD.first_sent_at, NULL, NULL);
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.keep_doubtful_enrichment() IS
+	'trigger: keeps that a job has asked, and what came of it is not known, before it asks again';
+CREATE TRIGGER keep_doubtful_enrichment AFTER UPDATE OF state ON canopy_summit.job
+	FOR EACH ROW WHEN (OLD.state = 'in_doubt' AND NEW.state = 'queued' AND OLD.operation ~ '^get-(property-data|enrichment-)')
+	EXECUTE FUNCTION canopy_summit.keep_doubtful_enrichment();
 
 SELECT canopy_summit.define_view('canopy.enrichment', 'look-ups of properties, drivers and households: for whom, why, and what came of them', $view$
 SELECT e.job_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.kind,
@@ -81,7 +96,6 @@ SELECT e.job_id, e.server, canopy_summit.server_environment(e.server) AS environ
 	CASE WHEN e.answer IS NOT NULL THEN true END AS billed, e.asked_at, e.asked_by, e.purpose, e.employee_name, e.employee_job_function, e.first_name, e.middle_name,
 	e.last_name, e.date_of_birth, e.address, e.drivers_license, e.drivers_license_state, e.enrichment_id, e.answer
 FROM (SELECT a.* FROM canopy_summit.enrichment a
-		WHERE NOT EXISTS (SELECT FROM canopy_summit.job j WHERE j.job_id = a.job_id AND j.state = 'in_doubt')
 		UNION ALL
 		SELECT d.* FROM canopy_summit.job j,
 			LATERAL canopy_summit.enrichment_asked(j, canopy_summit.server_name(j.server_oid, j.server, j.instance), j.first_sent_at) AS d
@@ -106,6 +120,6 @@ drivers_license_state: state that issued it
 enrichment_id: the look-up's id at Canopy; a property's has none
 answer: what the API answered, whole$notes$);
 
-SELECT canopy_summit.allow('nobody', 'function', 'keep_enrichment');
-SELECT canopy_summit.allow('reader', 'function', 'enrichment_kind enrichment_asked');
+SELECT canopy_summit.allow('nobody', 'function', 'keep_enrichment keep_doubtful_enrichment');
+SELECT canopy_summit.allow('reader', 'function', 'enrichment_kind enrichment_asked date_or_null');
 SELECT canopy_summit.allow('fetcher operator', 'function', 'dppa_uses');

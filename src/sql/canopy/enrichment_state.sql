@@ -21,9 +21,9 @@ CREATE TABLE canopy_summit.enrichment (
 	enrichment_id canopy_summit.provider_id,
 	answer jsonb
 );
-CREATE UNIQUE INDEX enrichment_key ON canopy_summit.enrichment (job_id, server text_pattern_ops);
+CREATE UNIQUE INDEX enrichment_key ON canopy_summit.enrichment (job_id, asked_at, server text_pattern_ops);
 ALTER TABLE canopy_summit.enrichment REPLICA IDENTITY USING INDEX enrichment_key;
-COMMENT ON TABLE canopy_summit.enrichment IS 'look-ups of properties, drivers and households that were answered: for whom, why, and what came of them';
+COMMENT ON TABLE canopy_summit.enrichment IS 'look-ups of properties, drivers and households: for whom, why, and what came of them; one that is in doubt is here once it is asked again';
 COMMENT ON COLUMN canopy_summit.enrichment.job_id IS 'job that asked';
 COMMENT ON COLUMN canopy_summit.enrichment.kind IS 'property, driver_license, driving_record or household';
 COMMENT ON COLUMN canopy_summit.enrichment.asked_at IS 'start of the request';

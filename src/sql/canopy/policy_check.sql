@@ -9,7 +9,10 @@ COMMENT ON FUNCTION @extschema@.canopy_check_policies(text, jsonb, name) IS
 
 CREATE FUNCTION @extschema@.canopy_policy_check_settings(server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 1000000
-RETURN (@extschema@.canopy_call('get-policy-check-team-settings', '{}', NULL, canopy_policy_check_settings.server) OPERATOR(pg_catalog.-) 'success');
+BEGIN ATOMIC
+	SELECT CASE pg_catalog.jsonb_typeof(a.settings) WHEN 'object' THEN a.settings OPERATOR(pg_catalog.-) 'success' END
+	FROM @extschema@.canopy_call('get-policy-check-team-settings', '{}', NULL, canopy_policy_check_settings.server) AS a(settings);
+END;
 COMMENT ON FUNCTION @extschema@.canopy_policy_check_settings(name) IS
 	'what is checked for all pulls of the team: {"vehicle": {...}, "dwelling": {...}}, amounts in cents';
 

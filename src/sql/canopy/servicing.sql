@@ -52,33 +52,54 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION @extschema@.canopy_confirm_servicing(text, boolean, name) IS
 	'tells that the consumer wants what canopy.servicing_action.confirmation_data says, or does not; only for an action WAITING_FOR_CONSUMER_CONFIRMATION, which newer ones never are; returns the job';
 
+CREATE FUNCTION canopy_summit.servicing_status_of(event text, payload jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(payload #>> '{data,status}',
+	CASE event WHEN 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION' THEN 'WAITING_FOR_CONSUMER_CONFIRMATION' END);
+COMMENT ON FUNCTION canopy_summit.servicing_status_of(text, jsonb) IS 'the status that a webhook tells of a servicing action; NULL if it tells none';
+
 CREATE FUNCTION canopy_summit.apply_servicing(events canopy_summit.inbox_event[]) RETURNS void
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
 	INSERT INTO canopy_summit.servicing_status (webhook_id, server, servicing_action_id, status, previous_status, is_manual,
 		validation_error_type, document_id, signed_at)
 	SELECT e.webhook_id, e.server, canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}'),
-		coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'), e.payload #>> '{data,previous_status}',
+		canopy_summit.servicing_status_of(e.event, e.payload), e.payload #>> '{data,previous_status}',
 		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,validation_error_type}', e.payload #>> '{data,document_id}', e.signed_at
 	FROM unnest(apply_servicing.events) AS e
 	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
 	ON CONFLICT (webhook_id) DO NOTHING;
 
+	-- Not every event has a status, or says what the original pull is.
 	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, original_pull_id, status, validation_error_type,
 		status_at, status_hash, is_manual, document_id, signed_at, content_hash)
-	SELECT DISTINCT ON (e.server, n.id) e.server, n.id, e.subject,
-		-- Not every event has it.
-		max(canopy_summit.short_id(e.payload #>> '{data,original_pull_id}')) OVER (PARTITION BY e.server, n.id), coalesce(e.payload #>> '{data,status}', 'WAITING_FOR_CONSUMER_CONFIRMATION'),
-		e.payload #>> '{data,validation_error_type}', e.signed_at, e.content_hash,
-		e.payload #> '{data,is_manual}' = 'true', e.payload #>> '{data,document_id}', e.signed_at, e.content_hash
-	FROM unnest(apply_servicing.events) AS e,
-		LATERAL canopy_summit.short_id(e.payload #>> '{data,servicing_action_id}') AS n(id)
-	WHERE e.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')
-	ORDER BY e.server, n.id, e.signed_at DESC, e.content_hash DESC
+	SELECT e.server, e.id, e.pull_id[1], e.original_pull_id, e.status[1], e.validation_error_type[1],
+		coalesce(e.status_at[1], '-infinity'), coalesce(e.status_hash[1], ''), e.is_manual[1], e.document_id[1], e.signed_at[1], e.content_hash[1]
+	FROM (
+		SELECT n.server, n.id, array_agg(coalesce(n.subject, '') ORDER BY n.signed_at DESC, n.content_hash DESC) AS pull_id,
+			max(n.original_pull_id) AS original_pull_id,
+			array_agg(n.status ORDER BY n.signed_at DESC, n.content_hash DESC) FILTER (WHERE n.status IS NOT NULL) AS status,
+			array_agg(n.validation_error_type ORDER BY n.signed_at DESC, n.content_hash DESC) FILTER (WHERE n.status IS NOT NULL)
+				AS validation_error_type,
+			array_agg(n.signed_at ORDER BY n.signed_at DESC, n.content_hash DESC) FILTER (WHERE n.status IS NOT NULL) AS status_at,
+			array_agg(n.content_hash ORDER BY n.signed_at DESC, n.content_hash DESC) FILTER (WHERE n.status IS NOT NULL) AS status_hash,
+			array_agg(n.is_manual ORDER BY n.signed_at DESC, n.content_hash DESC) AS is_manual,
+			array_agg(n.document_id ORDER BY n.signed_at DESC, n.content_hash DESC) AS document_id,
+			array_agg(n.signed_at ORDER BY n.signed_at DESC, n.content_hash DESC) AS signed_at,
+			array_agg(n.content_hash ORDER BY n.signed_at DESC, n.content_hash DESC) AS content_hash
+		FROM (
+			SELECT v.server, v.subject, v.signed_at, v.content_hash, canopy_summit.short_id(v.payload #>> '{data,servicing_action_id}') AS id,
+				canopy_summit.short_id(v.payload #>> '{data,original_pull_id}') AS original_pull_id,
+				canopy_summit.servicing_status_of(v.event, v.payload) AS status, v.payload #>> '{data,validation_error_type}' AS validation_error_type,
+				v.payload #> '{data,is_manual}' = 'true' AS is_manual, v.payload #>> '{data,document_id}' AS document_id
+			FROM unnest(apply_servicing.events) AS v
+			WHERE v.event IN ('SERVICING_STATUS_UPDATED', 'SERVICING_WAITING_FOR_CONSUMER_CONFIRMATION')) AS n
+		GROUP BY n.server, n.id) AS e
 	ON CONFLICT (servicing_action_id, server) DO UPDATE SET
 		original_pull_id = greatest(a.original_pull_id, EXCLUDED.original_pull_id),
 		(pull_id, is_manual, document_id, signed_at, content_hash) = (
-			SELECT EXCLUDED.pull_id, EXCLUDED.is_manual, EXCLUDED.document_id, EXCLUDED.signed_at, EXCLUDED.content_hash
+			SELECT coalesce(nullif(EXCLUDED.pull_id, ''), a.pull_id), EXCLUDED.is_manual, EXCLUDED.document_id, EXCLUDED.signed_at,
+				EXCLUDED.content_hash
 			WHERE a.signed_at IS NULL OR canopy_summit.is_newer(EXCLUDED.signed_at, EXCLUDED.content_hash, a.signed_at, a.content_hash)
 			UNION ALL SELECT a.pull_id, a.is_manual, a.document_id, a.signed_at, a.content_hash LIMIT 1),
 		(status, validation_error_type, status_at, status_hash) = (
@@ -145,7 +166,8 @@ BEGIN
 	INSERT INTO canopy_summit.servicing_action AS a (server, servicing_action_id, pull_id, type, payload, status, validation_error_type,
 		status_at, status_hash, confirmation_data, told_at, listing)
 	SELECT DISTINCT ON (i.id) servicings_take.server, i.id, coalesce(canopy_summit.short_id(job.params ->> 'pull_id'), ''),
-		e.told ->> 'type', e.told -> 'payload', e.told ->> 'status', e.told ->> 'validation_error_type', servicings_take.told_at, '',
+		e.told ->> 'type', e.told -> 'payload', e.told ->> 'status', e.told ->> 'validation_error_type',
+		servicings_take.told_at, '',
 		nullif(e.told -> 'confirmation_data', 'null'), servicings_take.told_at, number
 	FROM unnest(ids) WITH ORDINALITY AS i(id, n) JOIN jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n) ON e.n = i.n
 	WHERE i.id <> ''
@@ -198,7 +220,7 @@ pull_id: the pull of type SERVICING; NULL if nothing has said
 original_pull_id: the pull whose policy is changed
 type: ADD_MORTGAGEE, EDIT_MORTGAGEE, REMOVE_MORTGAGEE or ADD_VEHICLE
 payload: what was asked for
-status: how far it is, in Canopy's word, of which webhooks and answers have some each: QUEUED, IN_PROGRESS, SUBMITTED, WAITING_FOR_CONSUMER_CONFIRMATION, SUBMITTING_CONFIRMATION, UNCONFIRMED, VERIFIED, VERIFICATION_FAILED, SUCCESS, VALIDATION_ERROR, PROVIDER_ERROR or INTERNAL_ERROR; NULL before Canopy has told
+status: how far it is, in Canopy's word, of which webhooks and answers have some each: QUEUED, IN_PROGRESS, PROCESSING, SUBMITTED, WAITING_FOR_CONSUMER_CONFIRMATION, SUBMITTING_CONFIRMATION, UNCONFIRMED, VERIFYING, VERIFIED, VERIFIED_WITHOUT_DOCUMENT, VERIFICATION_FAILED, SUCCESS, VALIDATION_ERROR, PROVIDER_ERROR or INTERNAL_ERROR; NULL before Canopy has told
 is_manual: Canopy's team has taken over
 validation_error_type: why it was refused, such as INVALID_VIN; NULL if it was not
 confirmation_data: what the carrier would change: before and after, or coverages and the premium in cents

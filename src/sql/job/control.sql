@@ -35,6 +35,12 @@ BEGIN
 	IF job.state NOT IN ('failed', 'in_doubt') THEN
 		RETURN false;
 	END IF;
+	IF job.state = 'failed' AND job.outcome_code = 'quarantined' AND NOT canopy_summit.may_repeat(job.operation) AND NOT confirm THEN
+		RAISE EXCEPTION 'job % was answered: it has taken effect', retry_job.job_id
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('Its answer is in canopy_summit.job_answer. To have it sent once more, SELECT canopy_summit.retry_job(%s, confirm => true);',
+					retry_job.job_id);
+	END IF;
 	IF job.state = 'in_doubt' AND NOT confirm THEN
 		RAISE EXCEPTION 'job % is in doubt: it may have taken effect', retry_job.job_id
 			USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -53,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.retry_job(bigint, boolean) IS
-	'queues a failed job again, unless what it sent was secret; a job in doubt only with confirm, because it may have taken effect; false if it is neither';
+	'queues a failed job again, unless what it sent was secret; only with confirm a job in doubt, which may have taken effect, and one whose answer could not be stored, if it changes something or costs money; false if it is none of these';
 
 CREATE FUNCTION canopy_summit.retry_failed(server name DEFAULT NULL, operation text DEFAULT NULL,
 	since timestamptz DEFAULT '-infinity')
@@ -66,6 +72,7 @@ BEGIN ATOMIC
 		UPDATE canopy_summit.job j
 		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
 		WHERE j.state = 'failed' AND j.finished_at >= retry_failed.since AND NOT canopy_summit.sends_secrets(j.operation)
+			AND (j.outcome_code IS DISTINCT FROM 'quarantined' OR canopy_summit.may_repeat(j.operation))
 			AND (retry_failed.server IS NULL
 				OR canopy_summit.server_of(j.server_oid, j.server, j.instance) = nullif(canopy_summit.server_of(NULL, retry_failed.server::text, NULL), 0))
 			AND (retry_failed.operation IS NULL OR j.operation = retry_failed.operation)
@@ -73,7 +80,7 @@ BEGIN ATOMIC
 	SELECT count(*) FROM retried;
 END;
 COMMENT ON FUNCTION canopy_summit.retry_failed(name, text, timestamptz) IS
-	'queues failed jobs again, of one server or operation if given, but none that sent secrets; returns how many';
+	'queues failed jobs again, of one server or operation if given, but none that sent secrets, and none whose answer could not be stored if it changes something or costs money; returns how many';
 
 CREATE FUNCTION canopy_summit.pause_server(server name, reason text DEFAULT 'paused') RETURNS void
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE

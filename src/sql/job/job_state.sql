@@ -56,7 +56,7 @@ CREATE INDEX job_ordering ON canopy_summit.job (ordering_key text_pattern_ops, s
 CREATE INDEX job_dedupe ON canopy_summit.job (dedupe_key text_pattern_ops, server_oid)
 	WHERE dedupe_key IS NOT NULL AND state = 'queued';
 CREATE INDEX job_reconciles ON canopy_summit.job (reconciles) WHERE reconciles IS NOT NULL;
-CREATE INDEX job_stopped ON canopy_summit.job (job_id) WHERE state IN ('failed', 'in_doubt');
+CREATE INDEX job_stopped ON canopy_summit.job (state, job_id) WHERE state IN ('failed', 'in_doubt');
 -- A queue's rows die young.
 ALTER TABLE canopy_summit.job SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.05);
@@ -126,6 +126,7 @@ CREATE TABLE canopy_summit.job_secret (
 	received_at timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX job_secret_key ON canopy_summit.job_secret (job_id);
+ALTER TABLE canopy_summit.job_secret REPLICA IDENTITY USING INDEX job_secret_key;
 COMMENT ON TABLE canopy_summit.job_secret IS 'secrets that answers have brought, until canopy_summit.take_secret() or an hour has passed';
 COMMENT ON COLUMN canopy_summit.job_secret.instance IS 'canopy_summit.instance() to which it was told';
 
@@ -161,6 +162,7 @@ COMMENT ON TABLE canopy_summit.hold_key IS 'one row: random bytes without which 
 CREATE TABLE canopy_summit.instance_state (
 	timeline integer NOT NULL
 );
+ALTER TABLE canopy_summit.instance_state REPLICA IDENTITY FULL;
 COMMENT ON TABLE canopy_summit.instance_state IS 'one row: the timeline on which a worker last began; a new one means a promotion';
 
 CREATE TABLE canopy_summit.billable_day (

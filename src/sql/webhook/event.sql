@@ -35,9 +35,11 @@ RETURN CASE WHEN event IN ('AUTH_STATUS', 'POLICY_AVAILABLE', 'POLICIES_AVAILABL
 COMMENT ON FUNCTION canopy_summit.documented_event(text) IS 'an event that a provider documents; "unknown" for any other text';
 
 CREATE FUNCTION canopy_summit.is_newer(at timestamptz, hash bytea, than_at timestamptz, than_hash bytea) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (at, hash) > (than_at, than_hash);
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN hash = '' AND than_hash = '' THEN at > than_at
+	ELSE (CASE WHEN hash = '' THEN date_trunc('second', at, 'UTC') ELSE at END, hash)
+		> (CASE WHEN than_hash = '' THEN date_trunc('second', than_at, 'UTC') ELSE than_at END, than_hash) END;
 COMMENT ON FUNCTION canopy_summit.is_newer(timestamptz, bytea, timestamptz, bytea) IS
-	'whether one event counts more than another: the later one, and of one second that of the greater hash, so that any order of deliveries ends the same';
+	'whether one event counts more than another: the later one, and of one second that of the greater hash, so that any order of deliveries ends the same; an answer has no hash and a finer time: it counts less than a webhook of its second';
 
 SELECT canopy_summit.allow('nobody', 'function', 'lock_subjects');

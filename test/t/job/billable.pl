@@ -22,6 +22,7 @@ subtest 'by job only' => \&no_call;
 subtest 'a limit that is reached' => \&limited;
 subtest 'another limit' => \&raised;
 subtest 'nothing billable' => \&none;
+subtest 'what is urgent' => \&urgent;
 subtest 'the next day' => \&next_day;
 subtest 'two workers' => \&two_workers;
 subtest 'what never left' => \&never_left;
@@ -178,6 +179,21 @@ sub none
 	return;
 }
 
+# Of what is claimed at once the most urgent goes first.
+sub urgent
+{
+	start_anew(1);
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	enrich(1);
+	my $job_id = query(
+		$node,
+		q{SELECT canopy_enqueue('get-property-data', '{"address": "0 Main Street"}', priority => 0)});
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+	soon_ok('one goes', sub { today() == 1 && put_off() == 1 });
+	is(settled($node, $job_id), 'succeeded', 'that which somebody waits for');
+	return;
+}
+
 sub next_day
 {
 	start_anew(1);
@@ -254,7 +270,9 @@ sub never_left
 
 sub lost
 {
-	for my $fault ({ kind => 'reset' }, { kind => 'status', status => 500 }, { kind => 'body', body => 'not JSON' })
+	for my $fault (
+		{ kind => 'reset' }, { kind => 'status', status => 503 }, { kind => 'status', status => 500 },
+		{ kind => 'body', body => 'not JSON' })
 	{
 		start_anew(2);
 		$sandbox->arm(match => { path => 'propertyData' }, times => 1, fault => $fault);

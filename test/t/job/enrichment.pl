@@ -28,6 +28,7 @@ subtest 'arguments' => \&arguments;
 subtest 'purposes' => \&purposes;
 subtest 'what the server says instead' => \&problems;
 subtest 'an answer that is lost' => \&lost;
+subtest 'what is no date' => \&strange;
 subtest 'who may, and who sees what' => \&levels;
 done_testing();
 
@@ -51,7 +52,7 @@ sub asked
 sub enrichment
 {
 	my ($columns, $job_id) = @_;
-	return query($node, "SELECT $columns FROM canopy.enrichment WHERE job_id = $job_id");
+	return query($node, "SELECT $columns FROM canopy.enrichment WHERE job_id = $job_id ORDER BY asked_at");
 }
 
 sub property
@@ -116,6 +117,7 @@ sub arguments
 	my $record = "canopy_enrich_driving_record($person, $purpose%s)";
 	my %refused = (
 		'canopy_enrich_property(NULL)' => '22004', q{canopy_enrich_property('  ')} => '22023',
+		q{canopy_enrich_property('')} => '22023',
 		q{canopy_enrich_property('a', 'missing')} => '42704', sprintf($license, 'NULL') => '22004',
 		sprintf($license, $tomorrow) => '22023', sprintf($license, q{'infinity'}) => '22023',
 		sprintf($license, q{'1800-01-01'}) => '22023', sprintf($license, q{'0044-03-15 BC'}) => '22023',
@@ -130,6 +132,8 @@ sub arguments
 	{
 		(my $call = sprintf $license, q{'1980-01-01'}) =~ s/$name => '[^']*'/$name => NULL/;
 		$refused{$call} = '22004';
+		(my $blank = sprintf $license, q{'1980-01-01'}) =~ s/$name => '[^']*'/$name => ''/;
+		$refused{$blank} = '22023';
 	}
 	for
 	  my $birth ('1980-01-01', '02/30/1980', '13/01/1980', '1/1/1980', '01/01/80', '01/01/1980 ', '01-01-1980', 'soon')
@@ -154,7 +158,8 @@ sub purposes
 	my @known = (
 		'(b)(6)', '18 U.S.C. § 2721(b)(13)', 'CLAIMS_INVESTIGATION', 'Rating', 'anti-theft', 'consent of the driver',
 		'Toll collection');
-	my @unknown = ('curiosity', 'marketing', '(b)(15)', '(b)(0)', '2721', 'a', 'a neighbour asked');
+	my @unknown =
+	  ('curiosity', 'marketing', '(b)(15)', '(b)(0)', '2721', 'a', 'a neighbour asked', 'towards a grudge', 'courting');
 	my $refused = sub {
 		my ($given) = @_;
 		$given = CanopyTest::quoted($given);
@@ -189,7 +194,10 @@ sub problems
 	is(enrichment('state, problem', $job_id), 'failed|server answered 403 FORBIDDEN', 'kept, too');
 	query($node, "SELECT canopy_summit.retry_job($job_id)");
 	is(settled($node, $job_id), 'succeeded', 'once it is');
-	is(enrichment('state, billed, problem', $job_id), 'answered|t|', '… there is an answer');
+	is( enrichment('state, billed, problem', $job_id),
+		"failed||server answered 403 FORBIDDEN
+answered|t|",
+		'… there is an answer, too');
 	return;
 }
 
@@ -202,7 +210,26 @@ sub lost
 		'in doubt||household|Insurance underwriting|Doe|1980-02-01|t|', '… and shown as that');
 	query($node, "SELECT canopy_summit.retry_job($job_id, confirm => true)");
 	is(settled($node, $job_id), 'succeeded', 'asked again');
-	is(enrichment('state, billed', $job_id), 'answered|t', '… it is answered');
+	is( enrichment('state, billed', $job_id), "in doubt|
+answered|t", '… it is answered, and was asked twice');
+	return;
+}
+
+# What another version may have enqueued, or a restore has brought.
+sub strange
+{
+	$sandbox->arm(match => { path => '/enrich/' }, times => 1, fault => { kind => 'reset' });
+	my ($job_id) = done("canopy_enrich_household($person, $purpose, date_of_birth => '1980-02-01')");
+	my %dates = ('1980-02-29' => '1980-02-29', '02/30/1980' => '', soon => '', '' => '');
+	for my $date (sort keys %dates)
+	{
+		query(
+			$node,
+			"UPDATE canopy_summit.job SET params = params || jsonb_build_object('date_of_birth_str', '$date') "
+			  . "WHERE job_id = $job_id");
+		is( enrichment('date_of_birth', $job_id), $dates{$date},
+			"a date of birth \"$date\" is shown as far as it is one");
+	}
 	return;
 }
 

@@ -106,6 +106,14 @@ sub refused
 		match => { path => '/policyCheck' }, times => 1,
 		fault => { kind => 'status', status => 403, body => { error => 'FORBIDDEN' } });
 	like(done("canopy_check_policies('$pull_id')"), qr/^failed server answered 403 FORBIDDEN/, 'not in the plan');
+	$sandbox->arm(
+		match => { path => '/policyCheck' },
+		times => 1,
+		fault => { kind => 'body', body => { success => JSON::PP::true } });
+	$sandbox->clear_log;
+	like(done("canopy_check_policies('$pull_id')"), qr/^succeeded/, 'an answer without a pull');
+	all_settled($node);
+	is(scalar(grep { ($_->{operation} // '') eq 'get-pull-by-id' } $sandbox->log), 1, '… has it fetched');
 	$sandbox->arm(match => { path => '/policyCheck' }, times => 1, fault => { kind => 'reset' });
 	like(done("canopy_check_policies('$pull_id')"), qr/^in_doubt/, 'an answer that is lost');
 	return;

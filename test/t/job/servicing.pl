@@ -215,6 +215,18 @@ sub arguments
 		  . "jsonb_set($add, '{payload,mortgagee_type}', '\"FOURTH\"')))");
 	is( $message, 'actions[1].payload.mortgagee_type: must be one of FIRST,SECOND,THIRD',
 		'which action, and which field');
+	my $body = quoted(
+		$json->encode(
+			{   pull_id => $pull_id,
+				servicing_actions =>
+				  [ { type => 'ADD_MORTGAGEE', payload => { %$mortgagee, mortgagee_type => 'FOURTH' } } ] }));
+	is( scalar sqlstate_of($node, "SELECT canopy_enqueue('post-servicings', body => $body)"),
+		'22023', 'however it is enqueued');
+	is( scalar sqlstate_of(
+			$node,
+			"SELECT canopy_create_servicing('missing', jsonb_build_array($add), dry_run => true)"),
+		'02000',
+		'of a pull that is not there');
 	is(query($node, 'SELECT count(*) FROM canopy_summit.job'), $jobs, 'nothing is enqueued');
 	return;
 }
@@ -259,7 +271,7 @@ sub vehicle_fields
 	push @wrong, map { [ undef, 'vehicle', $_ ] } sort keys %{ $vehicle->{vehicle} };
 	push @wrong,
 	  [ substr($vehicle->{vehicle}{vin}, 1), 'vehicle', 'vin' ], [ '3N1AB6AP0CL70424O', 'vehicle', 'vin' ],
-	  [ 'x', 'replacing_vin' ], [ 'CAR', 'vehicle', 'type' ],
+	  [ ' ', 'replacing_vin' ], [ 1, 'replacing_vin' ], [ 'CAR', 'vehicle', 'type' ],
 	  [ '2012', 'vehicle', 'model_year' ], [ 2012.5, 'vehicle', 'model_year' ], [ 12, 'vehicle', 'model_year' ],
 	  [ 'ON', 'registered_state' ],
 	  [ 'true', 'is_customized' ], [ 0, 'primary_use', 'days_driven_per_week' ],
@@ -283,7 +295,9 @@ sub vehicle_fields
 		  sqlstate_of($node, 'SELECT ' . create('ADD_VEHICLE', changed($vehicle, $value, @path)));
 		is($sqlstate, '22023', "@path " . (defined $value ? ref $value ? $json->encode([$value]) : $value : 'missing'));
 	}
+	my $boat = { type => 'BOAT', model_year => 1999, vin => 'ABC12345D404', make => 'x', model => 'y' };
 	my @right = (
+		[ $boat, 'vehicle' ],
 		[ { type => 'FARM' }, 'primary_use' ], [ { type => 'OWN', financing_companies => [] }, 'vehicle_ownership' ],
 		[   { is_declined => JSON::PP::false, per_person_limit_cents => 1, deductible_cents => 0 },
 			'coverage_selections', 'PERSONAL_INJURY_PROTECTION' ],
@@ -490,12 +504,14 @@ sub told
 	is(query($node, $state), 'WAITING_FOR_CONSUMER_CONFIRMATION|t||t', 'a newer status, and nothing else');
 	$tell->('1 min', status => 'VERIFIED', document_id => 'doc', is_manual => JSON::PP::false);
 	is(query($node, $state), 'WAITING_FOR_CONSUMER_CONFIRMATION|f|doc|t', 'an older webhook tells what only it knows');
+	$tell->('10 s', is_manual => JSON::PP::true);
+	is(query($node, $state), 'WAITING_FOR_CONSUMER_CONFIRMATION|t||t', 'one without a status tells the rest');
 	is( query(
 			$node,
 			q{SELECT string_agg(concat_ws(' ', status, previous_status, webhook_id IS NOT NULL), ', ' ORDER BY told_at)
 			FROM canopy.servicing_status}
 		),
-		'SUBMITTED PROCESSING t, VERIFIED t, WAITING_FOR_CONSUMER_CONFIRMATION f',
+		'SUBMITTED PROCESSING t, VERIFIED t, t, WAITING_FOR_CONSUMER_CONFIRMATION f',
 		'the history of both');
 	return;
 }

@@ -13,6 +13,8 @@ my $file = CanopyTest::secret_file('a webhook secret');
 my $url = 'https://hooks.example.com/webhooks/canopy';
 
 create_canopy_server($node, $sandbox, mapping => { webhook_secret_file => $file });
+# Which has tables refuse what their replica identity does not let through.
+query($node, 'CREATE PUBLICATION everything FOR ALL TABLES');
 query($node, <<~'SQL');
 	CREATE ROLE has_fetcher LOGIN;
 	CREATE ROLE has_operator LOGIN;
