@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 
 #include "api/request.h"
+#include "canopy/component_effect.h"
 #include "canopy/document.h"
 #include "canopy/document_effect.h"
 #include "canopy/enrichment_effect.h"
@@ -75,6 +76,7 @@ handlers_register(void)
 	document_effect_register();
 	sync_register();
 	monitoring_effect_register();
+	component_effect_register();
 	servicing_effect_register();
 	enrichment_effect_register();
 	webhook_admin_register();

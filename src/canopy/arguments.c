@@ -17,7 +17,7 @@
 
 /* A date in a format of three numbers: year, month, day in some order.  Error: 22023. */
 static const char *
-date_text(DateADT date, const JsonArgument *argument)
+date_text(DateADT date, const MemberArgument *argument)
 {
 	int year = 0;
 	int month = 0;
@@ -68,31 +68,34 @@ value_add(JsonBuilder *builder, const char *name, Datum datum, ArgumentType type
  * required is NULL, 22023 a value that JSON does not know.
  */
 int
-arguments_add(JsonBuilder *builder, FunctionCallInfo fcinfo, const JsonArgument *arguments)
+arguments_add(JsonBuilder *builder, FunctionCallInfo fcinfo, const MemberArgument *arguments)
 {
 	int number = 0;
 
 	for (; arguments[number].name != NULL; number++)
 	{
-		const JsonArgument *argument = &arguments[number];
+		const MemberArgument *argument = &arguments[number];
 		Datum datum = PG_GETARG_DATUM(number);
+		const char *member = argument->member ? argument->member : argument->name;
 
 		if (PG_ARGISNULL(number) && argument->required)
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("argument \"%s\" cannot be NULL", argument->name)));
-		if (PG_ARGISNULL(number))
+		if (PG_ARGISNULL(number) || argument->type == ARGUMENT_ELSEWHERE)
 			continue;
 		if (argument->type == ARGUMENT_TEXT)
-			builder_add_text(builder, argument->name, TextDatumGetCString(datum));
+			builder_add_text(builder, member, TextDatumGetCString(datum));
 		else if (argument->type == ARGUMENT_BOOLEAN)
-			builder_add_boolean(builder, argument->name, DatumGetBool(datum));
+			builder_add_boolean(builder, member, DatumGetBool(datum));
+		else if (argument->type == ARGUMENT_INTEGER)
+			builder_add_integer(builder, member, DatumGetInt32(datum));
 		else if (argument->type == ARGUMENT_DATE)
-			builder_add_text(builder, argument->name, date_text(DatumGetDateADT(datum), argument));
+			builder_add_text(builder, member, date_text(DatumGetDateADT(datum), argument));
 		else if (argument->type == ARGUMENT_BIRTH)
-			builder_add_text(builder, psprintf("%s_str", argument->name),
+			builder_add_text(builder, psprintf("%s_str", member),
 							 date_text(DatumGetDateADT(datum), argument));
 		else
-			value_add(builder, argument->name, datum, argument->type);
+			value_add(builder, member, datum, argument->type);
 	}
 	return number;
 }

@@ -2,8 +2,7 @@
  * connect_link.c
  *	  The link a consumer opens to connect an insurance account.
  *
- * Metadata travels in the link and comes back with the pull, so nothing
- * personal may be in it: values that look personal are refused.
+ * Metadata travels in the link and comes back with the pull (metadata.c).
  */
 #include "postgres.h"
 
@@ -11,66 +10,16 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 
 #include "base/coerce.h"
 #include "base/confidential.h"
 #include "base/jsonb_get.h"
+#include "canopy/metadata.h"
 #include "http/url.h"
-#include "privacy/personal.h"
 #include "server/connection.h"
 #include "server/provider.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_connect_link);
-
-/* Refuse a piece of metadata that looks personal. */
-static void
-metadata_check(const char *key, const JsonbValue *value)
-{
-	const char *what = NULL;
-	const char *bytes;
-	int len;
-
-	if (value->type == jbvString)
-	{
-		bytes = value->val.string.val;
-		len = value->val.string.len;
-	}
-	else if (value->type == jbvNumeric)
-	{
-		bytes =
-			DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-		len = strlen(bytes);
-	}
-	else
-		return;
-	text_trim(&bytes, &len);
-	what = personal_find(bytes, len);
-	if (what != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("metadata \"%s\" looks like %s", key, what),
-				 errhint("Put an id of your own into the link and look the person up by it.")));
-}
-
-/* Refuse metadata that looks personal, at any depth. */
-static void
-metadata_check_all(const char *key, JsonbValue *value)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue inner;
-
-	if (value->type != jbvBinary)
-	{
-		metadata_check(key, value);
-		return;
-	}
-	iterator = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &inner, false)) != WJB_DONE)
-		if (token == WJB_VALUE || token == WJB_ELEM || token == WJB_KEY)
-			metadata_check(key, &inner);
-}
 
 /* Append the metadata as query parameters. */
 static void
@@ -87,10 +36,8 @@ append_metadata(StringInfo link, const char *prefix, Jsonb *metadata)
 		bool isnull;
 		char *content;
 
-		metadata_check("(key)", key);
 		if (value->type == jbvNull)
 			continue;
-		metadata_check_all(pnstrdup(key->val.string.val, key->val.string.len), value);
 		if (value->type == jbvBinary)
 			content = JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 		else
@@ -134,6 +81,7 @@ canopy_summit_connect_link_confidential(PG_FUNCTION_ARGS)
 		if (!JB_ROOT_IS_OBJECT(metadata))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("metadata must be a JSON object")));
+		metadata_check(metadata);
 		append_metadata(&link, connection->link_metadata_prefix, metadata);
 	}
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(link.data, link.len));

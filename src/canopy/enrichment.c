@@ -20,7 +20,7 @@ CONFIDENTIAL_FUNCTION(canopy_summit_enrich_household);
 
 /* Enqueue an operation with these arguments, after which comes the server. */
 static Datum
-enrich(FunctionCallInfo fcinfo, const char *operation, const JsonArgument *arguments)
+enrich(FunctionCallInfo fcinfo, const char *operation, const MemberArgument *arguments)
 {
 	JsonBuilder params = {0};
 	int server = arguments_add(&params, fcinfo, arguments);
@@ -33,7 +33,7 @@ enrich(FunctionCallInfo fcinfo, const char *operation, const JsonArgument *argum
 static Datum
 canopy_summit_enrich_property_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"address", true}, {NULL}};
+	static const MemberArgument arguments[] = {{"address", true}, {NULL}};
 
 	return enrich(fcinfo, "get-property-data", arguments);
 }
@@ -43,15 +43,15 @@ canopy_summit_enrich_property_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_enrich_driver_license_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"first_name", true},
-											 {"last_name", true},
-											 {"date_of_birth", true, ARGUMENT_BIRTH},
-											 {"address", true},
-											 {"purpose", true},
-											 {"employee_name", true},
-											 {"employee_job_function", true},
-											 {"middle_name"},
-											 {NULL}};
+	static const MemberArgument arguments[] = {{"first_name", true},
+											   {"last_name", true},
+											   {"date_of_birth", true, ARGUMENT_BIRTH},
+											   {"address", true},
+											   {"purpose", true},
+											   {"employee_name", true},
+											   {"employee_job_function", true},
+											   {"middle_name"},
+											   {NULL}};
 
 	return enrich(fcinfo, "get-enrichment-driverlicense", arguments);
 }
@@ -62,17 +62,17 @@ canopy_summit_enrich_driver_license_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_enrich_driving_record_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"first_name", true},
-											 {"last_name", true},
-											 {"address", true},
-											 {"purpose", true},
-											 {"employee_name", true},
-											 {"employee_job_function", true},
-											 {"middle_name"},
-											 {"date_of_birth", .type = ARGUMENT_BIRTH},
-											 {"drivers_license"},
-											 {"drivers_license_state"},
-											 {NULL}};
+	static const MemberArgument arguments[] = {{"first_name", true},
+											   {"last_name", true},
+											   {"address", true},
+											   {"purpose", true},
+											   {"employee_name", true},
+											   {"employee_job_function", true},
+											   {"middle_name"},
+											   {"date_of_birth", .type = ARGUMENT_BIRTH},
+											   {"drivers_license"},
+											   {"drivers_license_state"},
+											   {NULL}};
 
 	return enrich(fcinfo, "get-enrichment-drivingrecordiq", arguments);
 }
@@ -83,18 +83,18 @@ canopy_summit_enrich_driving_record_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_enrich_household_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"first_name", true},
-											 {"last_name", true},
-											 {"address", true},
-											 {"purpose", true},
-											 {"employee_name", true},
-											 {"employee_job_function", true},
-											 {"middle_name"},
-											 {"date_of_birth", .type = ARGUMENT_BIRTH},
-											 {"drivers_license"},
-											 {"drivers_license_state"},
-											 {"lookup_vehicles", .type = ARGUMENT_BOOLEAN},
-											 {NULL}};
+	static const MemberArgument arguments[] = {{"first_name", true},
+											   {"last_name", true},
+											   {"address", true},
+											   {"purpose", true},
+											   {"employee_name", true},
+											   {"employee_job_function", true},
+											   {"middle_name"},
+											   {"date_of_birth", .type = ARGUMENT_BIRTH},
+											   {"drivers_license"},
+											   {"drivers_license_state"},
+											   {"lookup_vehicles", .type = ARGUMENT_BOOLEAN},
+											   {NULL}};
 
 	return enrich(fcinfo, "get-enrichment-household", arguments);
 }

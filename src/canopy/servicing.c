@@ -23,7 +23,6 @@
 #include "canopy/enqueue_operation.h"
 #include "canopy/listing.h"
 #include "canopy/servicing_schema.h"
-#include "credential/pull_jwt.h"
 #include "engine/argument.h"
 #include "engine/engine.h"
 #include "engine/statement.h"
@@ -54,7 +53,7 @@ static Statement find_action = {
 
 /* An action of a type, with a payload of these arguments, which is checked. */
 static Datum
-action_build(FunctionCallInfo fcinfo, const char *type, const JsonArgument *arguments)
+action_build(FunctionCallInfo fcinfo, const char *type, const MemberArgument *arguments)
 {
 	JsonBuilder payload = {0};
 	JsonBuilder action = {0};
@@ -72,7 +71,7 @@ action_build(FunctionCallInfo fcinfo, const char *type, const JsonArgument *argu
 	PG_RETURN_JSONB_P(builder_finish_object(&action));
 }
 
-static const JsonArgument mortgagee_arguments[] = {
+static const MemberArgument mortgagee_arguments[] = {
 	{"carrier_policy_number", true}, {"name", true},           {"address", true},
 	{"loan_number", true},           {"mortgagee_type", true}, {NULL}};
 
@@ -94,9 +93,9 @@ canopy_summit_edit_mortgagee_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_remove_mortgagee_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"carrier_policy_number", true},
-											 {"mortgagee_type", true},
-											 {NULL}};
+	static const MemberArgument arguments[] = {{"carrier_policy_number", true},
+											   {"mortgagee_type", true},
+											   {NULL}};
 
 	return action_build(fcinfo, "REMOVE_MORTGAGEE", arguments);
 }
@@ -105,26 +104,26 @@ canopy_summit_remove_mortgagee_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_add_vehicle_confidential(PG_FUNCTION_ARGS)
 {
-	static const JsonArgument arguments[] = {{"carrier_policy_number", true},
-											 {"vehicle", true, ARGUMENT_JSON},
-											 {"registered_owner_full_name", true},
-											 {"registered_state", true},
-											 {"garaging_address", true},
-											 {"is_customized", true, ARGUMENT_BOOLEAN},
-											 {"primary_use", true, ARGUMENT_JSON},
-											 {"primary_driver_full_name", true},
-											 {"annual_mileage", true, ARGUMENT_NUMERIC},
-											 {"current_mileage", true, ARGUMENT_NUMERIC},
-											 {"coverage_selections", true, ARGUMENT_JSON},
-											 {"safety_restraint_device", true},
-											 {"anti_theft_device", true},
-											 {"daytime_running_lights", true, ARGUMENT_BOOLEAN},
-											 {"tracking_device", true, ARGUMENT_BOOLEAN},
-											 {"vehicle_acquisition_date", true, ARGUMENT_DATE},
-											 {"vehicle_ownership", true, ARGUMENT_JSON},
-											 {"replacing_vin"},
-											 {"registered_co_owner_full_name"},
-											 {NULL}};
+	static const MemberArgument arguments[] = {{"carrier_policy_number", true},
+											   {"vehicle", true, ARGUMENT_JSON},
+											   {"registered_owner_full_name", true},
+											   {"registered_state", true},
+											   {"garaging_address", true},
+											   {"is_customized", true, ARGUMENT_BOOLEAN},
+											   {"primary_use", true, ARGUMENT_JSON},
+											   {"primary_driver_full_name", true},
+											   {"annual_mileage", true, ARGUMENT_NUMERIC},
+											   {"current_mileage", true, ARGUMENT_NUMERIC},
+											   {"coverage_selections", true, ARGUMENT_JSON},
+											   {"safety_restraint_device", true},
+											   {"anti_theft_device", true},
+											   {"daytime_running_lights", true, ARGUMENT_BOOLEAN},
+											   {"tracking_device", true, ARGUMENT_BOOLEAN},
+											   {"vehicle_acquisition_date", true, ARGUMENT_DATE},
+											   {"vehicle_ownership", true, ARGUMENT_JSON},
+											   {"replacing_vin"},
+											   {"registered_co_owner_full_name"},
+											   {NULL}};
 
 	return action_build(fcinfo, "ADD_VEHICLE", arguments);
 }
@@ -286,8 +285,6 @@ canopy_summit_confirm_servicing(PG_FUNCTION_ARGS)
 	const char *pull_id = look_up(&find_action, action_id, connection->server);
 	JsonBuilder params = {0};
 	JsonBuilder body = {0};
-	Engine engine;
-	bool is_known;
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -297,19 +294,10 @@ canopy_summit_confirm_servicing(PG_FUNCTION_ARGS)
 						errmsg("the pull of servicing action \"%s\" is not known", action_id),
 						errhint("It is known of actions that were created here, or of which a "
 								"webhook has told.")));
-	engine_begin(&engine);
-	is_known = pull_jwt_is_known(connection->server_oid, pull_id);
-	engine_end(&engine);
-	if (!is_known)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is no token for servicing pull \"%s\"", pull_id),
-				 errhint("It comes with the answer to canopy_create_servicing(), and is in no "
-						 "dump: what another database has created is confirmed there.")));
 	builder_add_text(&params, "pullId", pull_id);
 	builder_add_text(&body, "servicing_action_id", action_id);
 	builder_add_boolean(&body, "is_confirmed", PG_GETARG_BOOL(1));
 	PG_RETURN_INT64(enqueue_operation(connection->server, "post-servicing-action",
 									  builder_finish_object(&params), builder_finish_object(&body),
-									  psprintf("servicing %s", pull_id)));
+									  psprintf("pull %s", pull_id)));
 }

@@ -68,8 +68,8 @@ servicing_fill(NewRow *row, const Connection *connection)
 		servicing_check_actions(JsonbValueToJsonb(actions));
 }
 
-/* JobHandler.succeeded: of post-servicings, and of others whose answer has the token of a pull. */
-static void
+/* JobHandler.succeeded: of post-servicings, and of what may ask for servicing besides. */
+void
 servicings_created(List *settlements)
 {
 	ListCell *cell;
@@ -116,10 +116,6 @@ servicing_effect_register(void)
 	static TaskKind kind = {.what = "servicings"};
 	static const JobHandler handlers[] = {
 		{.operation = "post-servicings", .fill = servicing_fill, .succeeded = servicings_created},
-		/* These may have actions, too, and bring the token of a pull. */
-		{.operation = "post-consent-and-connect", .succeeded = servicings_created},
-		{.operation = "post-reconnect-token", .succeeded = servicings_created},
-		{.operation = "post-policy-search", .succeeded = servicings_created},
 		{.operation = "get-servicings",
 		 .succeeded = servicings_told,
 		 .stores_answer_of_task = true,

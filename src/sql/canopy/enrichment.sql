@@ -52,7 +52,8 @@ BEGIN ATOMIC
 	SELECT job.job_id, enrichment_asked.server, canopy_summit.enrichment_kind(job.operation), enrichment_asked.asked_at,
 		canopy_summit.owner_name(job.owner_oid, job.owner, job.instance), job.params ->> 'purpose', job.params ->> 'employee_name',
 		job.params ->> 'employee_job_function', job.params ->> 'first_name', job.params ->> 'middle_name', job.params ->> 'last_name',
-		canopy_summit.date_or_null(regexp_replace(job.params ->> 'date_of_birth_str', '^([0-9]{2})/([0-9]{2})/([0-9]{4})$', '\3-\1-\2')), job.params ->> 'address', job.params ->> 'drivers_license',
+		canopy_summit.date_or_null(concat_ws('-', split_part(job.params ->> 'date_of_birth_str', '/', 3),
+			split_part(job.params ->> 'date_of_birth_str', '/', 1), split_part(job.params ->> 'date_of_birth_str', '/', 2))), job.params ->> 'address', job.params ->> 'drivers_license',
 		job.params ->> 'drivers_license_state', NULL::text, NULL::text, NULL::jsonb;
 END;
 COMMENT ON FUNCTION canopy_summit.enrichment_asked(canopy_summit.job, text, timestamptz) IS 'what a job looks up, as a row of canopy_summit.enrichment that has no answer yet';

@@ -38,7 +38,7 @@ BEGIN
 	IF job.state = 'failed' AND job.outcome_code = 'quarantined' AND NOT canopy_summit.may_repeat(job.operation) AND NOT confirm THEN
 		RAISE EXCEPTION 'job % was answered: it has taken effect', retry_job.job_id
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				  HINT = format('Its answer is in canopy_summit.job_answer. To have it sent once more, SELECT canopy_summit.retry_job(%s, confirm => true);',
+				  HINT = format('Look at its answer first. To have it sent once more, SELECT canopy_summit.retry_job(%s, confirm => true);',
 					retry_job.job_id);
 	END IF;
 	IF job.state = 'in_doubt' AND NOT confirm THEN

@@ -209,9 +209,14 @@ sub errors_of_jobs
 		my $responses = $operations->{$name}{responses};
 		my %given = given ($operations->{$name});
 		my $body = $given{body};
-		$body->{documents} =
-		  [ { content_type => 'application/pdf', base64 => encode_base64($pdf, ''), name => 'a.pdf' } ]
-		  if $body->{documents};
+		my %better = (
+			documents => [ { content_type => 'application/pdf', base64 => encode_base64($pdf, ''), name => 'a.pdf' } ],
+			servicing_actions => [
+				{ type => 'REMOVE_MORTGAGEE', payload => { carrier_policy_number => '1', mortgagee_type => 'FIRST' } }
+			],
+			meta_data => { lead => 'one' },
+			map { ($_ => 'a-token') } qw(insurerUsername insurerPassword insurerThirdField));
+		$body->{$_} = $better{$_} for grep { $body->{$_} } keys %better;
 		for my $status (grep { $responses->{$_}{errors} } sort keys %$responses)
 		{
 			for my $code (@{ $responses->{$status}{errors} })

@@ -220,7 +220,7 @@ sub strange
 {
 	$sandbox->arm(match => { path => '/enrich/' }, times => 1, fault => { kind => 'reset' });
 	my ($job_id) = done("canopy_enrich_household($person, $purpose, date_of_birth => '1980-02-01')");
-	my %dates = ('1980-02-29' => '1980-02-29', '02/30/1980' => '', soon => '', '' => '');
+	my %dates = ('1980-02-29' => '', '02/29/1980' => '1980-02-29', '02/30/1980' => '', soon => '', '' => '');
 	for my $date (sort keys %dates)
 	{
 		query(

@@ -115,6 +115,15 @@ my %refusals = (
 		SELECT canopy_add_vehicle('CANARY', '{"vin": "CANARY"}', 'CANARY', 'CANARY', 'CANARY', true, '{}', 'CANARY',
 			1, 1, '{}', 'CANARY', 'CANARY', true, true, '2026-01-01', '{}')
 		SQL
+	consent => [q{SELECT canopy_consent('CANARY', 1, '')}],
+	consent_and_connect => [
+		q{SELECT canopy_consent_and_connect('CANARY', 1, 'CANARY', 'CANARY', 'CANARY@example.com', 'CANARY')},
+		q{SELECT canopy_consent_and_connect('d', 1, 'c', 'i', 'user1', meta_data => '{"m": "CANARY@example.com"}')} ],
+	connect => [q{SELECT canopy_connect('p', 'CANARY', 'CANARY CANARY', 'CANARY', 'CANARY')}],
+	choose_mfa_option => [q{SELECT canopy_choose_mfa_option('p', repeat('CANARY', 100))}],
+	submit_mfa => [q{SELECT canopy_submit_mfa('p', 'CANARY')}],
+	policy_search => [q{SELECT canopy_policy_search('CANARY', 1, 'CANARY', 'CANARY', 'CANARY', '{"a": "CANARY"}')}],
+	exchange_reconnect_token => [qq{SELECT canopy_exchange_reconnect_token('CANARY', $nowhere)}],
 	create_servicing =>
 	  [q{SELECT canopy_create_servicing('p', '[{"type": "ADD_MORTGAGEE", "payload": {"name": "CANARY"}}]')}],
 	register_webhook => [q{SELECT canopy_register_webhook('http://CANARY', '{COMPLETE}')}],
@@ -179,7 +188,7 @@ is_deeply(
 			AND f.proname !~ '_monitoring$|_monitor_pull$'
 			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook', 'canopy_sync_servicings',
 				'canopy_confirm_servicing', 'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names',
-				'server_name', 'sanitize_html')
+				'server_name', 'sanitize_html', 'date_or_null')
 			AND f.proname NOT LIKE 'stored\_%'
 		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');
