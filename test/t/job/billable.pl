@@ -26,6 +26,8 @@ subtest 'what is urgent' => \&urgent;
 subtest 'the next day' => \&next_day;
 subtest 'two workers' => \&two_workers;
 subtest 'what never left' => \&never_left;
+subtest 'room that was not needed' => \&room;
+subtest 'an answer that cannot be stored' => \&quarantined;
 subtest 'an answer that is lost' => \&lost;
 subtest 'who may' => \&levels;
 create_gates($node);
@@ -265,6 +267,44 @@ sub never_left
 	drained();
 	is(jobs_by_state($node, 'outcome_status = 403'), 'failed 1', 'what is not in the plan fails');
 	is(today(), 3, '… and counts: it was answered');
+	return;
+}
+
+# What was put off for want of room goes today, if what took the room has not been sent.
+sub room
+{
+	start_anew(1);
+	my $port = $sandbox->listener('trap');
+	$sandbox->close_listener($port);
+	query($node, "ALTER SERVER canopy OPTIONS (SET base_url 'https://localhost:$port')");
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	enrich(2);
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+	wait_until('one waits for the next day', sub { put_off() == 1 });
+	my $first = query($node, "SELECT job_id FROM canopy_summit.job WHERE ($put_off) IS NOT TRUE");
+	wait_until('the other is cancelled', sub { query($node, "SELECT canopy_summit.cancel_job($first)") eq 't' });
+	query($node, 'ALTER SERVER canopy OPTIONS (SET base_url ' . CanopyTest::quoted($sandbox->base_url) . ')');
+	soon_ok('… and goes after all', sub { jobs_by_state($node) eq 'cancelled 1, succeeded 1' });
+	is(today(), 1, 'one is counted');
+	return;
+}
+
+# An answer that could not be stored was paid for.
+sub quarantined
+{
+	start_anew(-1);
+	query($node, q{ALTER TABLE canopy_summit.enrichment ADD CONSTRAINT refused CHECK (address <> '0 Refused Street')});
+	my $job_id = enqueue($node, 'get-property-data', { address => '0 Refused Street' });
+	is(settled($node, $job_id), 'failed', 'its answer cannot be stored');
+	is(today(), 1, 'it is counted');
+	is(query($node, 'SELECT canopy_summit.retry_failed()'), 0, 'it is not asked for again by the way');
+	my ($sqlstate, $message, $detail, $hint) = sqlstate_of($node, "SELECT canopy_summit.retry_job($job_id)");
+	is($sqlstate, '55000', 'nor without a word');
+	like($hint, qr/confirm => true/, '… which the hint has');
+	query($node, 'ALTER TABLE canopy_summit.enrichment DROP CONSTRAINT refused');
+	query($node, "SELECT canopy_summit.retry_job($job_id, confirm => true)");
+	is(settled($node, $job_id), 'succeeded', 'with one it is');
+	is(today(), 2, '… and counts again');
 	return;
 }
 
