@@ -10,18 +10,20 @@
 #include "api/operation.h"
 #include "job/handler.h"
 
-#define HANDLERS_MAX 64
+#define OPERATIONS_MAX 128
 
-static const JobHandler *handlers[HANDLERS_MAX];
-static int handler_count = 0;
+static const JobHandler *handlers[OPERATIONS_MAX]; /* by the operation's place in the catalogue */
 
 /* From _PG_init(): have the jobs of an operation handled.  The handler stays the caller's. */
 void
 handler_register(const JobHandler *handler)
 {
-	if (handler_count == HANDLERS_MAX)
-		elog(ERROR, "too many job handlers");
-	handlers[handler_count++] = handler;
+	const Operation *operation = operation_lookup(handler->operation);
+
+	if (operation == NULL || operation - operation_table >= OPERATIONS_MAX ||
+		handlers[operation - operation_table] != NULL)
+		elog(ERROR, "operation \"%s\" cannot be handled", handler->operation);
+	handlers[operation - operation_table] = handler;
 }
 
 /* The handler of an operation; one that does nothing if it has none, or is NULL. */
@@ -30,10 +32,9 @@ handler_find(const Operation *operation)
 {
 	static const JobHandler none = {0};
 
-	for (int i = 0; operation != NULL && i < handler_count; i++)
-		if (strcmp(handlers[i]->operation, operation->name) == 0)
-			return handlers[i];
-	return &none;
+	if (operation == NULL || handlers[operation - operation_table] == NULL)
+		return &none;
+	return handlers[operation - operation_table];
 }
 
 /* Why no job of an operation can be sent now; NULL if they can. */

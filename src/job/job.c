@@ -190,7 +190,10 @@ job_insert(const JobSpec *spec)
 	values_add_int16(&arguments, spec->priority);
 	values_add_time(&arguments, spec->run_at);
 	values_add_text(&arguments, spec->idempotency_key);
-	values_add_bytes(&arguments, spec->request_hash, DIGEST_LENGTH);
+	if (spec->request_hash != NULL)
+		values_add_bytes(&arguments, spec->request_hash, DIGEST_LENGTH);
+	else
+		values_add_unless(&arguments, true, (Datum) 0);
 	values_add_int64(&arguments, instance_current());
 	values_add_unless(&arguments, spec->first_sent_at == 0,
 					  TimestampTzGetDatum(spec->first_sent_at));

@@ -104,7 +104,7 @@ typedef struct JobSpec
 	int priority;
 	TimestampTz run_at;
 	const char *idempotency_key;
-	const uint8 *request_hash; /* DIGEST_LENGTH bytes */
+	const uint8 *request_hash; /* DIGEST_LENGTH bytes; NULL = none */
 	TimestampTz first_sent_at; /* of its key, by another job; 0 = never */
 } JobSpec;
 

@@ -164,7 +164,7 @@ sub details
 	for my $details (sort keys %items)
 	{
 		is( query($node, "SELECT * FROM canopy_summit.policy_check_items('$details') ORDER BY 1"), $items{$details},
-			$details);
+			"details $details");
 	}
 	return;
 }
