@@ -248,4 +248,3 @@ told_at: when: signature of the webhook, or start of the first request whose ans
 webhook_id: the webhook that told; NULL: an answer did$notes$);
 
 SELECT canopy_summit.allow('nobody', 'function', 'servicing_created servicings_take');
-SELECT canopy_summit.allow('fetcher', 'function', 'canopy_add_mortgagee canopy_edit_mortgagee canopy_remove_mortgagee canopy_add_vehicle');
