@@ -14,20 +14,18 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "api/answer.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "canopy/component_effect.h"
 #include "canopy/metadata.h"
+#include "canopy/pull_token.h"
 #include "canopy/servicing_effect.h"
 #include "canopy/servicing_schema.h"
 #include "credential/pull_jwt.h"
 #include "engine/engine.h"
 #include "engine/new_row.h"
 #include "job/handler.h"
-#include "job/job.h"
 #include "job/secret.h"
-#include "job/settlement.h"
 #include "server/connection.h"
 
 #define TOKEN_SHORTEST \
@@ -167,31 +165,6 @@ pull_fill(NewRow *row, const Connection *connection)
 								"database has begun goes on there.")));
 }
 
-/* JobHandler.succeeded: of what brings the token of a pull. */
-static void
-tokens_told(List *settlements)
-{
-	ListCell *cell;
-
-	foreach(cell, settlements)
-	{
-		const Settlement *settlement = lfirst(cell);
-		const char *pull_id = json_text_field(settlement->answer->json, "pull_id");
-		const char *pull_jwt = json_text_field(settlement->answer->json, "pull_jwt");
-
-		if (pull_id != NULL && pull_jwt != NULL)
-			pull_jwt_keep(settlement->job->server_oid, pull_id, pull_jwt);
-	}
-}
-
-/* JobHandler.succeeded: of post-consent-and-connect, which may ask for servicing. */
-static void
-connected(List *settlements)
-{
-	tokens_told(settlements);
-	servicings_created(settlements);
-}
-
 /* JobHandler.succeeded: of post-consent, whose token is for the browser. */
 static void
 consented(List *settlements)
@@ -205,9 +178,12 @@ component_effect_register(void)
 {
 	static const JobHandler handlers[] = {
 		{.operation = "post-consent", .fill = consent_fill, .succeeded = consented},
-		{.operation = "post-consent-and-connect", .fill = consent_fill, .succeeded = connected},
-		{.operation = "post-policy-search", .fill = consent_fill, .succeeded = tokens_told},
-		{.operation = "post-reconnect-token", .succeeded = tokens_told},
+		/* It may ask for servicing. */
+		{.operation = "post-consent-and-connect",
+		 .fill = consent_fill,
+		 .succeeded = servicings_created},
+		{.operation = "post-policy-search", .fill = consent_fill, .succeeded = pull_tokens_keep},
+		{.operation = "post-reconnect-token", .succeeded = pull_tokens_keep},
 		{.operation = "post-connect", .fill = pull_fill},
 		{.operation = "post-idvoptions", .fill = pull_fill},
 		{.operation = "post-idv", .fill = pull_fill},

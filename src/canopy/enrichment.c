@@ -56,23 +56,22 @@ canopy_summit_enrich_driver_license_confidential(PG_FUNCTION_ARGS)
 	return enrich(fcinfo, "get-enrichment-driverlicense", arguments);
 }
 
+/* Who is asked about, why and for whom, and by what they are known. */
+#define PERSON                                                                       \
+	{"first_name", true}, {"last_name", true}, {"address", true}, {"purpose", true}, \
+		{"employee_name", true}, {"employee_job_function", true}, {"middle_name"},   \
+		{"date_of_birth", .type = ARGUMENT_BIRTH}, {"drivers_license"},              \
+	{                                                                                \
+		"drivers_license_state"                                                      \
+	}
+
 /* canopy_enrich_driving_record(first_name text, last_name text, address text, purpose text, employee_name text,
  * employee_job_function text, middle_name text, date_of_birth date, drivers_license text,
  * drivers_license_state text, server name) -> bigint: the job */
 static Datum
 canopy_summit_enrich_driving_record_confidential(PG_FUNCTION_ARGS)
 {
-	static const MemberArgument arguments[] = {{"first_name", true},
-											   {"last_name", true},
-											   {"address", true},
-											   {"purpose", true},
-											   {"employee_name", true},
-											   {"employee_job_function", true},
-											   {"middle_name"},
-											   {"date_of_birth", .type = ARGUMENT_BIRTH},
-											   {"drivers_license"},
-											   {"drivers_license_state"},
-											   {NULL}};
+	static const MemberArgument arguments[] = {PERSON, {NULL}};
 
 	return enrich(fcinfo, "get-enrichment-drivingrecordiq", arguments);
 }
@@ -83,16 +82,7 @@ canopy_summit_enrich_driving_record_confidential(PG_FUNCTION_ARGS)
 static Datum
 canopy_summit_enrich_household_confidential(PG_FUNCTION_ARGS)
 {
-	static const MemberArgument arguments[] = {{"first_name", true},
-											   {"last_name", true},
-											   {"address", true},
-											   {"purpose", true},
-											   {"employee_name", true},
-											   {"employee_job_function", true},
-											   {"middle_name"},
-											   {"date_of_birth", .type = ARGUMENT_BIRTH},
-											   {"drivers_license"},
-											   {"drivers_license_state"},
+	static const MemberArgument arguments[] = {PERSON,
 											   {"lookup_vehicles", .type = ARGUMENT_BOOLEAN},
 											   {NULL}};
 

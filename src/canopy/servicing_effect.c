@@ -13,9 +13,9 @@
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "canopy/listing.h"
+#include "canopy/pull_token.h"
 #include "canopy/servicing_effect.h"
 #include "canopy/servicing_schema.h"
-#include "credential/pull_jwt.h"
 #include "engine/identity.h"
 #include "engine/new_row.h"
 #include "engine/statement.h"
@@ -75,15 +75,8 @@ servicings_created(List *settlements)
 	ListCell *cell;
 
 	foreach(cell, settlements)
-	{
-		const Settlement *settlement = lfirst(cell);
-		const char *pull_id = json_text_field(settlement->answer->json, "pull_id");
-		const char *pull_jwt = json_text_field(settlement->answer->json, "pull_jwt");
-
-		tell(&statements[SERVICING_CREATED], settlement);
-		if (pull_id != NULL && pull_jwt != NULL)
-			pull_jwt_keep(settlement->job->server_oid, pull_id, pull_jwt);
-	}
+		tell(&statements[SERVICING_CREATED], lfirst(cell));
+	pull_tokens_keep(settlements);
 }
 
 /* JobHandler.succeeded: of get-servicings and get-servicing; of a listing, ask for the next page. */

@@ -45,13 +45,28 @@ END;
 COMMENT ON FUNCTION @extschema@.canopy_reconnect_token(text, name) IS
 	'asks for a new token with which the consumer of a monitored account logs in again, and the address to send them to; they expire, and are kept nowhere';
 
+CREATE FUNCTION canopy_summit.listing_goes_on(task_id bigint, fresh bigint) RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	-- A server that repeats itself ends the listing, and one that never ends is not followed for ever.
+	WITH counted AS (
+		UPDATE canopy_summit.task t SET done = t.done + fresh, updated_at = clock_timestamp(), began_at = coalesce(t.began_at, now()),
+			finished_at = CASE WHEN fresh = 0 OR t.done + fresh >= 1000000 THEN now() END,
+			state = CASE WHEN t.done + fresh >= 1000000 THEN 'failed' WHEN fresh = 0 THEN 'done' ELSE t.state END::canopy_summit.task_state,
+			problem = CASE WHEN t.done + fresh >= 1000000 THEN 'the server lists more and more' END
+		WHERE t.task_id = listing_goes_on.task_id
+		RETURNING t.finished_at IS NULL AS goes_on)
+	SELECT coalesce(bool_and(c.goes_on), false) FROM counted c;
+END;
+COMMENT ON FUNCTION canopy_summit.listing_goes_on(bigint, bigint) IS
+	'counts so many things that a page of a listing has found first, and ends the listing if there are none; whether it goes on';
+
 CREATE FUNCTION canopy_summit.monitorings_take(job_id bigint, server text, told_at timestamptz, monitorings jsonb) RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	most CONSTANT bigint := 1000000;
 	job canopy_summit.job;
 	entries CONSTANT jsonb := CASE jsonb_typeof(monitorings) WHEN 'array' THEN monitorings ELSE jsonb_build_array(monitorings) END;
 	-- Of a listing, which is a task.
@@ -98,15 +113,10 @@ BEGIN
 	IF number IS NULL THEN
 		RETURN NULL;
 	END IF;
-	-- A server that repeats itself ends the listing, and one that never ends is not followed for ever.
-	UPDATE canopy_summit.task t SET done = t.done + fresh, updated_at = clock_timestamp(), began_at = coalesce(t.began_at, now())
-		WHERE t.task_id = number RETURNING CASE WHEN fresh > 0 AND t.done < most THEN (
-			SELECT e.told ->> 'monitoring_id' FROM jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n)
-			WHERE e.told ->> 'monitoring_id' <> '' ORDER BY e.n DESC LIMIT 1) END INTO last;
-	UPDATE canopy_summit.task t SET finished_at = now(),
-		state = CASE WHEN t.done < most THEN 'done' ELSE 'failed' END::canopy_summit.task_state,
-		problem = CASE WHEN t.done >= most THEN 'the server lists more and more' END
-		WHERE t.task_id = number AND last IS NULL;
+	IF canopy_summit.listing_goes_on(number, fresh) THEN
+		SELECT e.told ->> 'monitoring_id' INTO last FROM jsonb_array_elements(entries) WITH ORDINALITY AS e(told, n)
+		WHERE e.told ->> 'monitoring_id' <> '' ORDER BY e.n DESC LIMIT 1;
+	END IF;
 	RETURN last;
 END
 $$;
@@ -283,4 +293,4 @@ document_validation_id: the validation
 status: the verdict, in Canopy's word
 completed_at: when it was given$notes$);
 
-SELECT canopy_summit.allow('nobody', 'function', 'monitorings_take keep_monitoring_events');
+SELECT canopy_summit.allow('nobody', 'function', 'listing_goes_on monitorings_take keep_monitoring_events');

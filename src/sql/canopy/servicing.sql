@@ -145,14 +145,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	most CONSTANT bigint := 1000000;
 	job canopy_summit.job;
 	entries CONSTANT jsonb := CASE jsonb_typeof(servicings) WHEN 'array' THEN servicings ELSE jsonb_build_array(servicings) END;
 	-- Of a listing, which is a task.
 	number bigint;
 	ids text[];
 	fresh bigint;
-	place bigint;
 BEGIN
 	SELECT * INTO job FROM canopy_summit.job j WHERE j.job_id = servicings_take.job_id;
 	number := job.task_id;
@@ -196,15 +194,7 @@ BEGIN
 	IF number IS NULL THEN
 		RETURN NULL;
 	END IF;
-	-- A server that repeats itself ends the listing, and one that never ends is not followed for ever.
-	UPDATE canopy_summit.task t SET done = t.done + fresh, updated_at = clock_timestamp(), began_at = coalesce(t.began_at, now())
-		WHERE t.task_id = number RETURNING CASE WHEN fresh > 0 AND t.done < most
-			THEN (job.params ->> 'offset')::bigint + cardinality(ids) END INTO place;
-	UPDATE canopy_summit.task t SET finished_at = now(),
-		state = CASE WHEN t.done < most THEN 'done' ELSE 'failed' END::canopy_summit.task_state,
-		problem = CASE WHEN t.done >= most THEN 'the server lists more and more' END
-		WHERE t.task_id = number AND place IS NULL;
-	RETURN place;
+	RETURN CASE WHEN canopy_summit.listing_goes_on(number, fresh) THEN (job.params ->> 'offset')::bigint + cardinality(ids) END;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.servicings_take(bigint, text, timestamptz, jsonb) IS
