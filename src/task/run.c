@@ -6,7 +6,7 @@
  * deletes it, or notes where it goes on or why it failed, in one transaction: a
  * kill gives it back as it was.  The row of the task comes last, so that those
  * who share one wait for each other no longer than a commit takes.  A batch waits
- * for nobody: what is locked is tried again later, in smaller parts.
+ * for nobody else: what is locked is tried again later, in smaller parts.
  */
 #include "postgres.h"
 
@@ -35,6 +35,7 @@
 #include "task/task.h"
 
 #define PATIENCE     "50ms"    /* for a lock, while others may wait for what the batch has */
+#define PATIENCE_ROW "10s"     /* for the task's row, which others have until they have committed */
 #define FAILURES_MAX 5         /* in a row, of a part that fails for another reason than a lock */
 #define AGAIN_FIRST  100       /* ms until a part that failed is tried again */
 #define AGAIN_LAST   10 * 1000 /* ms */
@@ -180,6 +181,14 @@ batch_failed(Batch *batch, const ErrorData *error)
 	(void) statement_run_values(&postpone_part, &values);
 }
 
+/* How long to wait for a lock, until the end of engine_begin(). */
+static void
+patience_set(const char *patience)
+{
+	(void) set_config_option("lock_timeout", patience, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
 /* Work on one part; false if there is none now. */
 static bool
 batch_run(Datum *whose)
@@ -192,7 +201,9 @@ batch_run(Datum *whose)
 		return false;
 	scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "canopy_summit batch", ALLOCSET_DEFAULT_SIZES);
+	patience_set(PATIENCE);
 	error = subtransaction_run(InvalidOid, batch_work, &batch, scratch);
+	patience_set(PATIENCE_ROW);
 	if (error == NULL)
 		batch_succeeded(&batch);
 	else if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
@@ -243,8 +254,6 @@ task_run(TimestampTz now)
 {
 	Datum whose[2] = {Int64GetDatum(instance_current()), statement_texts(task_kinds_done_here())};
 
-	(void) set_config_option("lock_timeout", PATIENCE, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
 	if (batch_run(whose))
 		return now;
 	tasks_end(whose);

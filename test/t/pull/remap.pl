@@ -20,6 +20,7 @@ query($node, definitions());
 store_all();
 subtest 'killed while fetches go on' => \&killed;
 subtest 'nobody waits for longer than a batch' => \&held;
+subtest 'the row of the task' => \&shared;
 subtest 'what a batch cannot have' => \&locked;
 subtest 'a pull that cannot be mapped' => \&broken;
 subtest 'added meanwhile' => \&added;
@@ -90,6 +91,26 @@ sub held
 	is( query($node, 'SELECT count(canopy_store_pull(a_pull($$new $$ || n, 1))) FROM generate_series(1, 5) n'), 5,
 		'and new ones');
 	open_gate();
+	is(waited($task), 'done', 'the task is done');
+	all_right('afterwards');
+	return;
+}
+
+# A batch that is done waits for those who share its task, whose commits may take long; it is not thrown away.
+sub shared
+{
+	close_gate('pull-7');
+	my $task = query($node, 'SELECT canopy_remap()');
+	wait_until('a worker is in the middle of a batch', sub { scalar sleepers() });
+	my $session = open_session($node);
+	$session->query_safe("BEGIN; SELECT FROM canopy_summit.task WHERE task_id = $task FOR UPDATE");
+	open_gate();
+	wait_until('a worker waits for longer than a batch waits for anybody else', sub { query($node, <<~'SQL') });
+		SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+			AND waitstart < clock_timestamp() - interval '0.5 s'
+		SQL
+	$session->query_safe('COMMIT');
+	$session->quit;
 	is(waited($task), 'done', 'the task is done');
 	all_right('afterwards');
 	return;
