@@ -34,8 +34,9 @@
 #include "server/provider.h"
 #include "task/task.h"
 
-#define SYNC_PRIORITY 8  /* of its jobs: after whatever somebody waits for */
-#define SYNC_PAGE     50 /* pulls; get-pulls gives 100 at most, and pulls may be large */
+#define SYNC_PRIORITY  7 /* of its pages: before what they find, so that nobody waits for a page */
+#define FETCH_PRIORITY 8 /* of what they find: after whatever somebody waits for */
+#define SYNC_PAGE      100 /* pulls, as many as get-pulls gives; a page that is too large is halved */
 
 PG_FUNCTION_INFO_V1(canopy_summit_sync_pulls);
 
@@ -67,7 +68,7 @@ static Statement statements[STATEMENT_COUNT] = {
 	[SYNC_FETCH] = {2, {INT8OID, TEXTARRAYOID},
 		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at",
 			"'get-pull-by-id', jsonb_build_object('pullId', w.pull_id), 'fetch ' || w.pull_id, "
-			CppAsString2(SYNC_PRIORITY) ", now()")
+			CppAsString2(FETCH_PRIORITY) ", now()")
 		" FROM canopy_summit.job j, unnest($2) AS w(pull_id) WHERE j.job_id = $1"},
 	[SYNC_NEXT] = {2, {INT8OID, JSONBOID},
 		JOB_WRITE_AFTER("operation, params, priority, run_at, task_id", "'get-pulls', $2, "

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "engine/transaction.h"
+#include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
 #include "process/shared.h"
@@ -27,6 +28,8 @@
 #include "worker/worker.h"
 
 #define WORK_PAUSE 1000 /* ms before claims that failed are tried again */
+#define STORED_MOST \
+	16 /* answers that one transaction stores: others wait for it, and for what it claims */
 
 /* Count what came of a flight. */
 static void
@@ -87,6 +90,36 @@ flights_free(Worker *worker, List *flights)
 	list_free(flights);
 }
 
+/*
+ * Take the flights that the next transaction is to settle: all but those that store
+ * more than it should.  What goes by is often a page whose next one is waited for.
+ */
+static pg_noinline List *
+concluded_take(Worker *worker)
+{
+	List *taken = NIL;
+	List *left = NIL;
+	int stored = 0;
+	ListCell *cell;
+	MemoryContext old = MemoryContextSwitchTo(worker->context);
+
+	foreach(cell, worker->concluded)
+	{
+		Flight *flight = lfirst(cell);
+		bool stores = flight->settlement.answer != NULL &&
+					  handler_find(flight->job->operation)->stores_answer;
+
+		if (stores && ++stored > STORED_MOST)
+			left = lappend(left, flight);
+		else
+			taken = lappend(taken, flight);
+	}
+	list_free(worker->concluded);
+	worker->concluded = left;
+	MemoryContextSwitchTo(old);
+	return taken;
+}
+
 /* Settle what has ended, without waiting long for anybody; returns the settlements. */
 static List *
 worker_settle(Worker *worker, List *flights)
@@ -105,13 +138,12 @@ worker_settle(Worker *worker, List *flights)
 void
 worker_work(Worker *worker, TimestampTz now)
 {
-	List *settled = worker->concluded;
+	List *const settled = concluded_take(worker);
 	List *volatile claims = NIL;
 	List *volatile settlements = NIL;
 	ErrorData *volatile error = NULL;
 	volatile bool is_settling = true;
 
-	worker->concluded = NIL;
 	/* From here on: what changes after the transaction's snapshot it does not see, whenever it hears of it. */
 	worker->scan_wanted |= worker->catalogs_changed;
 	worker->catalogs_changed = false;

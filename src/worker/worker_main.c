@@ -307,7 +307,7 @@ worker_timeout(Worker *worker, TimestampTz now)
 		next = Min(next, TimestampTzPlusMilliseconds(worker->idle_since,
 													 setting_worker_idle_timeout + 1));
 	next = Min(next, chores_next());
-	if (worker->catalogs_changed)
+	if (worker->catalogs_changed || worker->concluded != NIL)
 		next = now;
 	next = Max(next, worker->work_at);
 	return next <= now ? 0 : TimestampDifferenceMilliseconds(now, next);

@@ -141,10 +141,10 @@ sub shrinks
 sub repeats
 {
 	add_pulls(60);
-	my @same = map { { pull_id => "same-$_", status => 'SUCCESS' } } 1 .. 50;
+	my @same = map { { pull_id => "same-$_", status => 'SUCCESS' } } 1 .. 100;
 	$sandbox->arm(
 		match => { path => '/pulls\?' }, times => undef,
-		fault => { kind => 'body', body => { total_pulls => 50, pulls => \@same } });
+		fault => { kind => 'body', body => { total_pulls => 100, pulls => \@same } });
 	sync();
 	wait_until('it is seen', sub { progress() =~ /^failed/ });
 	like(progress(), qr/again and again/, 'a server that lists the same for ever is not followed');
