@@ -20,6 +20,7 @@
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
+#include "pull/entity_batch.h"
 #include "pull/pull.h"
 #include "server/connection.h"
 
@@ -37,9 +38,9 @@ fetch_fill(NewRow *row, const Connection *connection)
 									JsonbPGetDatum(new_row_json(row, "params"))));
 }
 
-/* Store a fetched pull. */
+/* Store a fetched pull; its rows go to the batch. */
 static void
-fetch_store(const Settlement *settlement)
+fetch_store(const Settlement *settlement, EntityBatch *batch)
 {
 	const Job *job = settlement->job;
 	const Answer *answer = settlement->answer;
@@ -51,7 +52,8 @@ fetch_store(const Settlement *settlement)
 						 .fetched_at = answer->started_at,
 						 .replaced = answer->replaced,
 						 .received = answer->received,
-						 .received_len = answer->received_len};
+						 .received_len = answer->received_len,
+						 .batch = batch};
 
 	(void) pull_store(answer->json, &source);
 }
@@ -60,10 +62,12 @@ fetch_store(const Settlement *settlement)
 static void
 fetch_succeeded(List *settlements)
 {
+	EntityBatch *batch = entity_batch_begin();
 	ListCell *cell;
 
 	foreach(cell, settlements)
-		fetch_store(lfirst(cell));
+		fetch_store(lfirst(cell), batch);
+	entity_batch_end(batch);
 	documents_want(settlements);
 }
 

@@ -1,19 +1,14 @@
 /*
  * entity.c
- *	  The entity tables: their mappings, cached, and the statements that write
- *	  one pull's rows.
+ *	  The entity tables and their mappings, cached.
  *
- * Rows go in by INSERT … SELECT from an array of the table's row type, so that a
- * table may be partitioned or distributed without a change here.  A
- * cached mapping is only valid until its relation changes; the plans follow by
- * themselves.
+ * A cached mapping is only valid until its relation changes.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "storage/lmgr.h"
@@ -25,13 +20,10 @@
 #include "utils/syscache.h"
 
 #include "base/coerce.h"
-#include "engine/statement.h"
 #include "pull/entity.h"
 
 /* A field named like a column of the engine has a column of its own with this prefix. */
 #define DECLARED "declared_"
-
-#define BATCH_SIZE (256 * 1024) /* bytes of rows that one INSERT takes, but for the last one's */
 
 typedef struct EntityDefinition
 {
@@ -146,28 +138,6 @@ static const struct
 	const char *field;
 } spellings[] = {
 	{ENTITY_LIFE_BENEFICIARY, "name_insured_id", "named_insured_id"},
-};
-
-typedef enum Deed
-{
-	DEED_INSERT,
-	DEED_DELETE,
-	DEED_SHOW,
-	DEED_COUNT
-} Deed;
-
-/* What is done to the tables; that of INSERT's argument is an array of the table's own. */
-static const Statement deeds[DEED_COUNT] = {
-	[DEED_INSERT] = {1,
-					 {InvalidOid},
-					 "INSERT INTO canopy_summit.%s SELECT r.* FROM pg_catalog.unnest($1) AS r"},
-	[DEED_DELETE] = {2,
-					 {TEXTOID, TEXTOID},
-					 "DELETE FROM canopy_summit.%s WHERE server = $1 AND pull_id = $2"},
-	[DEED_SHOW] =
-		{3,
-		 {TEXTOID, TEXTOID, BOOLOID},
-		 "UPDATE canopy_summit.%s SET is_current = $3 WHERE server = $1 AND pull_id = $2"},
 };
 
 PG_FUNCTION_INFO_V1(canopy_summit_entities);
@@ -446,93 +416,6 @@ entity_find_twin(Entity entity, const char *prefix, const char *name, int len)
 	return field != NULL && field->child != ENTITY_NONE && field->prefix_len == strlen(prefix)
 			   ? field
 			   : NULL;
-}
-
-/* The statement that does something to one entity's table. */
-static Statement *
-entity_statement(Deed deed, Entity entity)
-{
-	static Statement statements[DEED_COUNT][ENTITY_COUNT];
-	Statement *statement = &statements[deed][entity];
-	MemoryContext old;
-
-	if (statement->sql != NULL)
-		return statement;
-	*statement = deeds[deed];
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	statement->sql = psprintf(deeds[deed].sql, definitions[entity].table);
-	MemoryContextSwitchTo(old);
-	return statement;
-}
-
-/* The one that inserts rows, planned for the row type that the table has now. */
-static Statement *
-entity_insertion(Entity entity)
-{
-	Statement *statement = entity_statement(DEED_INSERT, entity);
-	Oid type = get_array_type(maps[entity].descriptor->tdtypeid);
-
-	if (statement->plan != NULL && statement->arguments[0] != type)
-	{
-		SPI_freeplan(statement->plan);
-		statement->plan = NULL;
-	}
-	statement->arguments[0] = type;
-	return statement;
-}
-
-/* INSERT rows of one entity, a List of HeapTupleHeader; an array takes so many of them that copying it costs little. */
-static void
-entity_insert(Entity entity, List *rows)
-{
-	Datum *batch = palloc(sizeof(Datum) * list_length(rows));
-	Size size = 0;
-	int count = 0;
-	ListCell *cell;
-
-	foreach(cell, rows)
-	{
-		HeapTupleHeader row = lfirst(cell);
-
-		batch[count++] = PointerGetDatum(row);
-		size += HeapTupleHeaderGetDatumLength(row);
-		if (size >= BATCH_SIZE || lnext(rows, cell) == NULL)
-		{
-			Datum array = statement_array(batch, NULL, count, maps[entity].descriptor->tdtypeid);
-
-			statement_run(entity_insertion(entity), &array, NULL);
-			pfree(DatumGetPointer(array));
-			size = count = 0;
-		}
-	}
-	pfree(batch);
-}
-
-/*
- * Write the rows of a pull, in place of those it had if `replace`.  `keys` are
- * server and pull_id as text.  The caller holds the pull's lock and is inside
- * engine_begin().
- */
-void
-entity_write(Datum *keys, EntityRows *rows, bool replace)
-{
-	for (int i = 0; i < ENTITY_COUNT; i++)
-	{
-		if (replace)
-			statement_run(entity_statement(DEED_DELETE, i), keys, NULL);
-		if (rows->rows[i] != NIL)
-			entity_insert(i, rows->rows[i]);
-	}
-}
-
-/* Let the views show the rows that a pull has, or no longer.  Inside engine_begin(). */
-void
-entity_show(Datum *keys, bool is_current)
-{
-	Datum arguments[3] = {keys[0], keys[1], BoolGetDatum(is_current)};
-
-	for (int i = 0; i < ENTITY_COUNT; i++)
-		statement_run(entity_statement(DEED_SHOW, i), arguments, NULL);
 }
 
 /* canopy_summit.entities() -> setof text: the names of the entity tables */

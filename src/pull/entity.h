@@ -1,6 +1,6 @@
 /*
  * entity.h
- *	  The entity tables as the shredder (shred.c) and their storage (entity.c)
+ *	  The entity tables as the shredder (shred.c) and what writes them (entity_batch.c)
  *	  see them.
  *
  * A table's definition is its mapping: a column takes the JSON field of its
@@ -109,7 +109,5 @@ extern EntityMap *entity_use(Entity entity);
 extern EntityMap *entity_map(Entity entity);
 extern EntityField *entity_find_field(EntityMap *map, const char *name, int len);
 extern EntityField *entity_find_twin(Entity entity, const char *prefix, const char *name, int len);
-extern void entity_write(Datum *keys, EntityRows *rows, bool replace);
-extern void entity_show(Datum *keys, bool is_current);
 
 #endif /* CANOPY_SUMMIT_PULL_ENTITY_H */

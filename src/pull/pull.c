@@ -21,7 +21,7 @@
 #include "engine/engine.h"
 #include "engine/identity.h"
 #include "pull/content.h"
-#include "pull/entity.h"
+#include "pull/entity_batch.h"
 #include "pull/former.h"
 #include "pull/pull.h"
 #include "pull/pull_row.h"
@@ -139,19 +139,21 @@ choice_changes(const PullState *before, const PullState *after)
  * are changed here.
  */
 static void
-account_turn(const char *server, const char *account, const char *pull_id, PullState *state)
+account_turn(const PullSource *source, const char *account, const char *pull_id, PullState *state)
 {
 	ListCell *cell;
 
-	foreach(cell, account_choose(server, account))
+	foreach(cell, account_choose(source->server, account))
 	{
 		PullTurn *turn = lfirst(cell);
 
 		if (strcmp(turn->pull_id, pull_id) == 0)
 			state->is_current = turn->is_current;
 		else
-			entity_show((Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(turn->pull_id)},
-						turn->is_current);
+			entity_batch_show(source->batch,
+							  (Datum[]){CStringGetTextDatum(source->server),
+										CStringGetTextDatum(turn->pull_id)},
+							  turn->is_current);
 	}
 }
 
@@ -162,10 +164,12 @@ version_write(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
 {
 	RowOrigin origin = state_origin(source->server, pull_id, state);
 	Drift drift = {0};
+	MemoryContext old = MemoryContextSwitchTo(entity_batch_prepare(source->batch, keys));
 	EntityRows *rows = shred(&origin, pull, previous, &drift);
 
+	MemoryContextSwitchTo(old);
 	version_insert(keys, state->version, state, pull, drift_json(&drift, source->replaced), source);
-	entity_write(keys, rows, previous != NULL);
+	entity_batch_add(source->batch, keys, rows, previous != NULL);
 }
 
 /* Store the first version of a pull; false if another transaction was first. */
@@ -177,7 +181,7 @@ pull_store_first(Datum *keys, const char *pull_id, Jsonb *pull, const PullSource
 	if (!state_insert(keys, state))
 		return false;
 	if (state->is_data && !state->is_current)
-		account_turn(source->server, state->account, pull_id, state);
+		account_turn(source, state->account, pull_id, state);
 	version_write(keys, pull_id, pull, NULL, source, state);
 	return true;
 }
@@ -207,11 +211,11 @@ pull_store_next(Datum *keys, const char *pull_id, Jsonb *pull, Jsonb *previous,
 	if (choice_changes(before, state))
 	{
 		if (state->account != NULL)
-			account_turn(source->server, state->account, pull_id, state);
+			account_turn(source, state->account, pull_id, state);
 		if (before->account != NULL && !text_is(before->account, state->account))
 		{
 			account_lock(source->server, before->account);
-			account_turn(source->server, before->account, pull_id, state);
+			account_turn(source, before->account, pull_id, state);
 		}
 	}
 	version_write(keys, pull_id, pull, previous, source, state);
@@ -350,7 +354,11 @@ pull_store(Jsonb *document, const PullSource *source)
 	result.status = json_text_field(pull, "status");
 	engine_begin(&engine);
 	held.server = identity_hold_server(source->server_oid, source->server);
+	if (source->batch == NULL)
+		held.batch = entity_batch_begin();
 	pull_store_state(result.pull_id, pull, &held, &result);
+	if (source->batch == NULL)
+		entity_batch_end(held.batch);
 	engine_end(&engine);
 	return result;
 }

@@ -11,6 +11,8 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "pull/entity_batch.h"
+
 typedef struct PullSource
 {
 	Oid server_oid;
@@ -22,6 +24,7 @@ typedef struct PullSource
 	List *replaced;               /* paths that json_read() had to replace */
 	const char *received;         /* the bytes received, kept when replaced is not empty */
 	size_t received_len;
+	EntityBatch *batch; /* that its rows go to; NULL = one of its own */
 } PullSource;
 
 typedef struct PullResult

@@ -20,7 +20,7 @@
 #include "base/jsonb_build.h"
 #include "engine/engine.h"
 #include "engine/statement.h"
-#include "pull/entity.h"
+#include "pull/entity_batch.h"
 #include "pull/pull_row.h"
 #include "pull/remap.h"
 #include "pull/shred.h"
@@ -112,7 +112,7 @@ part_pairs(Statement *statement, const TaskPart *part)
 
 /* Have the views show the pull that they should of an account. */
 static void
-account_remap(const char *server, const char *account)
+account_remap(EntityBatch *batch, const char *server, const char *account)
 {
 	ListCell *cell;
 
@@ -120,19 +120,24 @@ account_remap(const char *server, const char *account)
 	{
 		PullTurn *turn = lfirst(cell);
 
-		entity_show((Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(turn->pull_id)},
-					turn->is_current);
+		entity_batch_show(batch,
+						  (Datum[]){CStringGetTextDatum(server),
+									CStringGetTextDatum(turn->pull_id)},
+						  turn->is_current);
 	}
 }
 
 /* Shred the current version of a pull again. */
 static void
-pull_remap(const char *server, const char *pull_id)
+pull_remap(EntityBatch *batch, const char *server, const char *pull_id)
 {
 	Datum keys[2] = {CStringGetTextDatum(server), CStringGetTextDatum(pull_id)};
 	PullState state;
 	RowOrigin origin;
+	Jsonb *document;
 	Drift drift = {0};
+	MemoryContext old;
+	EntityRows *rows;
 
 	if (!state_lock(keys, &state))
 		return;
@@ -142,7 +147,11 @@ pull_remap(const char *server, const char *pull_id)
 		state_turn(keys, state.is_current);
 	}
 	origin = state_origin(server, pull_id, &state);
-	entity_write(keys, shred(&origin, version_document(keys, state.version), NULL, &drift), true);
+	document = version_document(keys, state.version);
+	old = MemoryContextSwitchTo(entity_batch_prepare(batch, keys));
+	rows = shred(&origin, document, NULL, &drift);
+	MemoryContextSwitchTo(old);
+	entity_batch_add(batch, keys, rows, true);
 }
 
 /* Write the rows of all pulls of a part; how many these are. */
@@ -151,6 +160,7 @@ part_remap(const TaskPart *part)
 {
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "canopy_remap", ALLOCSET_DEFAULT_SIZES);
+	EntityBatch *batch = entity_batch_begin();
 	List *pulls;
 	List *accounts;
 	ListCell *cell;
@@ -164,17 +174,18 @@ part_remap(const TaskPart *part)
 	foreach(cell, accounts)
 		(void) account_lock(((const char **) lfirst(cell))[0], ((const char **) lfirst(cell))[1]);
 	foreach(cell, accounts)
-		account_remap(((const char **) lfirst(cell))[0], ((const char **) lfirst(cell))[1]);
+		account_remap(batch, ((const char **) lfirst(cell))[0], ((const char **) lfirst(cell))[1]);
 	foreach(cell, pulls)
 	{
 		const char **pull = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
 		CHECK_FOR_INTERRUPTS();
-		pull_remap(pull[0], pull[1]);
+		pull_remap(batch, pull[0], pull[1]);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
+	entity_batch_end(batch);
 	return list_length(pulls);
 }
 
