@@ -17,10 +17,21 @@ part_backfill() {
 		location ~ ^/teams/bench/pulls/([^/]+)\$ { root $files/pulls; try_files /\$1 =404; }
 		location ~ /pdf\$ { root $files; types { } default_type application/pdf; try_files /document.pdf =404; }"
 	[ -x "$run_dir/bare_loop" ] || cc -O2 -o "$run_dir/bare_loop" "$work/test/bench/bare_loop.c" -lcurl
+	recycle_wal
 	start_database backfill --set=base_url="$answer_url" --set=ca_file="$run_dir/backfill/ca.pem"
 	measure_backfill
 	measure_remap
 	measure_documents
+}
+
+# Files of WAL are there to be used again, as where a server has run for a while: making them is half of writing them.
+recycle_wal() {
+	local i
+	for ((i = 0; i < 128; i++)); do
+		value "SELECT pg_logical_emit_message(false, 'bench', '')" >/dev/null
+		value "SELECT pg_switch_wal()" >/dev/null
+	done
+	value "CHECKPOINT"
 }
 
 # bare_files NAME PATH COUNT: GETs of one file a second, one after the other and as many at once as we have.
@@ -40,32 +51,41 @@ rate_since() {
 
 # print_files NAME WHAT TARGET [BYTES]
 print_files() {
-	local rate share
-	rate=$(median "$run_dir/$1")
-	print_row "backfill: $2" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
-	share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
-	print_row "backfill: ... of a bare loop, one transfer at a time" "$share" "at least $3$(verdict "$share" '>=' "$3")"
-	share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/wide_$1") }")
-	print_row "backfill: ... of one with $backfill_width at once" "$share" ""
+	local workers rate share
+	for workers in 1 2; do
+		rate=$(median "$run_dir/$1_$workers")
+		print_row "backfill: $2, workers = $workers" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
+		share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
+		print_row "backfill: ... of a bare loop, one transfer at a time" "$share" "at least $3$(verdict "$share" '>=' "$3")"
+		print_share "of one with $backfill_width at once" "$rate" "wide_$1"
+	done
+}
+
+# print_share WHAT RATE FILE: of the median in it.
+print_share() {
+	print_row "backfill: ... $1" "$(awk "BEGIN { printf \"%.2f\", $2 / $(median "$run_dir/$3") }")" ""
 }
 
 # From canopy_sync_pulls() to the commit of the last pull, with its version and rows.
 measure_backfill() {
-	local i first started
+	local i first workers started
 	first=$(find "$run_dir/files/pulls" -type f -print -quit)
 	say "Fetching them $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
 		bare_files pulls "teams/bench/pulls/${first##*/}" "$backfill_count"
-		value "CALL bench.empty_tables()"
-		started=$(value "SELECT clock_timestamp()")
-		value "SELECT canopy_sync_pulls()" >/dev/null
-		rate_since "$started" get-pull-by-id >>"$run_dir/pulls"
+		for workers in 1 2; do
+			start_workers "$workers"
+			value "CALL bench.empty_tables()"
+			started=$(value "SELECT clock_timestamp()")
+			value "SELECT canopy_sync_pulls()" >/dev/null
+			rate_since "$started" get-pull-by-id >>"$run_dir/pulls_$workers"
+		done
 	done
 	[ "$(value "SELECT count(*) FROM canopy_summit.pull_state")" = "$backfill_count" ] || {
 		say "Not all pulls were found."
 		exit 1
 	}
-	print_files pulls "pulls of $store_bytes bytes, listed, fetched and stored, a second" 0.3
+	print_files pulls "pulls of $store_bytes bytes stored a second" 0.3
 }
 
 # remap FILE [STATEMENT]: pulls a second, from the start of a task, by whoever does it.
@@ -79,6 +99,18 @@ remap() {
 	value "SELECT round(done / extract(epoch FROM finished_at - started_at)) FROM canopy_summit.task WHERE task_id = $task" >>"$run_dir/$1"
 }
 
+# The workers of the database, from none: so many then share its connections.
+start_workers() {
+	end_workers "$1"
+	set_workers "$1" backfill
+}
+
+end_workers() {
+	set_workers "$1" nowhere
+	value "SELECT pg_terminate_backend(pid) FROM canopy_summit.worker_status" >/dev/null
+	until [ "$(value "SELECT count(*) FROM canopy_summit.worker_status")" = 0 ]; do sleep 0.2; done
+}
+
 set_workers() {
 	value "ALTER SYSTEM SET canopy_summit.workers = $1"
 	value "ALTER SYSTEM SET canopy_summit.databases = '$2'"
@@ -89,9 +121,10 @@ measure_remap() {
 	local i share
 	say "Mapping them again ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		set_workers 2 nowhere
-		until [ "$(value "SELECT count(*) FROM canopy_summit.worker_status")" = 0 ]; do sleep 0.2; done
+		end_workers 2
+		value "VACUUM"
 		remap remap_session "CALL canopy_summit.run_tasks()"
+		value "VACUUM"
 		set_workers 2 backfill
 		remap remap_workers
 	done
@@ -110,19 +143,43 @@ insert_files() {
 	value "SELECT round($document_count / extract(epoch FROM clock_timestamp() - '$started'))"
 }
 
+# The same files written to one file, and to the disk: how many a second.
+write_files() {
+	as_run_user python3 - "$run_dir/files" "$document_count" <<-'END'
+		import os, sys, time
+		directory, count = sys.argv[1], int(sys.argv[2])
+		with open(f"{directory}/document.pdf", "rb") as file:
+		    content = file.read()
+		started = time.monotonic()
+		with open(f"{directory}/written", "wb") as file:
+		    for _ in range(count):
+		        file.write(content)
+		    file.flush()
+		    os.fsync(file.fileno())
+		print(round(count / (time.monotonic() - started)))
+		os.unlink(f"{directory}/written")
+	END
+}
+
 measure_documents() {
-	local i started
+	local i workers started
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
 		bare_files documents teams/bench/pulls/d/documents/d/pdf "$document_count"
-		value "CALL bench.empty_tables()"
-		value "CALL bench.make_documents($document_count)"
-		started=$(value "SELECT clock_timestamp()")
-		value "SELECT count(canopy_enqueue_documents('d' || n)) FROM generate_series(1, $document_count) n" >/dev/null
-		rate_since "$started" get-document-by-id >>"$run_dir/documents"
+		for workers in 1 2; do
+			start_workers "$workers"
+			value "CALL bench.empty_tables()"
+			value "CALL bench.make_documents($document_count)"
+			started=$(value "SELECT clock_timestamp()")
+			value "SELECT count(canopy_enqueue_documents('d' || n)) FROM generate_series(1, $document_count) n" >/dev/null
+			rate_since "$started" get-document-by-id >>"$run_dir/documents_$workers"
+		done
 		insert_files >>"$run_dir/inserted"
+		write_files >>"$run_dir/written"
 	done
-	print_files documents "documents of $document_bytes bytes, MB/s" 0.4 "$document_bytes / 1000000"
-	print_row "backfill: ... of an INSERT of the same files" \
-		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/documents") / $(median "$run_dir/inserted") }")" ""
+	print_files documents "MB of documents of $document_bytes bytes a second" 0.4 "$document_bytes / 1000000"
+	print_share "of an INSERT of the same files" "$(median "$run_dir/documents_2")" inserted
+	print_share "of writing them to a file, with fsync" "$(median "$run_dir/documents_2")" written
+	print_row "backfill: ... that file of the bare loop" \
+		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/written") / $(median "$run_dir/bare_documents") }")" ""
 }

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-PAGE = 50  # as canopy_sync_pulls() asks, whose pages share the last SHARED with the next
+PAGE = 100  # as canopy_sync_pulls() asks, whose pages share the last SHARED with the next
 SHARED = 5
 
 
