@@ -14,6 +14,7 @@
 
 #include "api/request.h"
 #include "canopy/component_effect.h"
+#include "canopy/consent_documents.h"
 #include "canopy/document.h"
 #include "canopy/document_effect.h"
 #include "canopy/enrichment_effect.h"
@@ -77,6 +78,7 @@ handlers_register(void)
 	sync_register();
 	monitoring_effect_register();
 	component_effect_register();
+	consent_documents_register();
 	servicing_effect_register();
 	enrichment_effect_register();
 	webhook_admin_register();

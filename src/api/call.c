@@ -57,7 +57,7 @@ call_try(Connection *connection, const Operation *operation, Jsonb *params, Json
 	if (operation->auth == OPERATION_AUTH_TEAM)
 		connection_authenticate(connection);
 	started_at = GetCurrentTimestamp();
-	response = http_perform(request_build(connection, operation, params, body));
+	response = http_perform(request_build(connection, operation, params, body, NIL));
 	answer = answer_read(operation, response, failure);
 	if (answer == NULL)
 		return NULL;

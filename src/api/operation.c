@@ -19,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
 PG_FUNCTION_INFO_V1(canopy_summit_may_repeat);
+PG_FUNCTION_INFO_V1(canopy_summit_takes_files);
 
 static const char *const class_names[] = {
 	[OPERATION_SAFE] = "safe",
@@ -186,6 +187,37 @@ operations_not_repeated(void)
 
 	for (int i = 0; i < operation_count; i++)
 		if (!operation_may_repeat(&operation_table[i]))
+			names = lappend(names, unconstify(char *, operation_table[i].name));
+	return statement_texts(names);
+}
+
+/* Whether files may go beside the body of an operation. */
+bool
+operation_takes_files(const Operation *operation)
+{
+	for (const OperationParam *param = operation->params; param->name != NULL; param++)
+		if (param->type == TYPE_FILES)
+			return true;
+	return false;
+}
+
+/* canopy_summit.takes_files(operation text) -> boolean */
+Datum
+canopy_summit_takes_files(PG_FUNCTION_ARGS)
+{
+	const Operation *operation = operation_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_BOOL(operation != NULL && operation_takes_files(operation));
+}
+
+/* The names of the operations that take files beside their body, as text[]. */
+Datum
+operations_with_files(void)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < operation_count; i++)
+		if (operation_takes_files(&operation_table[i]))
 			names = lappend(names, unconstify(char *, operation_table[i].name));
 	return statement_texts(names);
 }

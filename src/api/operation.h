@@ -110,6 +110,8 @@ extern void operation_check_right(const Operation *operation);
 extern const Operation *operation_find(const char *name, Provider provider);
 extern bool operation_may_repeat(const Operation *operation);
 extern Datum operations_not_repeated(void);
+extern bool operation_takes_files(const Operation *operation);
+extern Datum operations_with_files(void);
 extern const char *param_type_name(ParamType type);
 
 #endif /* CANOPY_SUMMIT_API_OPERATION_H */

@@ -302,7 +302,7 @@ const Operation operation_table[] = {
 			{"public_alias", PARAM_BODY, TYPE_TEXT, true},
 			{"meta_data", PARAM_BODY, TYPE_OBJECT, false},
 			{"insurerName", PARAM_BODY, TYPE_TEXT, false},
-			{"documents", PARAM_BODY, TYPE_FILES, true},
+			{"documents", PARAM_BODY, TYPE_FILES, true, .secret = true},
 		},
 	},
 	{

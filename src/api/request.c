@@ -295,14 +295,40 @@ append_part(StringInfo body, const char *boundary, const char *name, const char 
 	appendStringInfoString(body, "\r\n");
 }
 
+/* The file beside the body that a file object names; NULL if it names none. */
+static const RequestFile *
+file_beside(const Operation *operation, const OperationParam *param, JsonbContainer *file,
+			List *files)
+{
+	JsonbValue *number = member_value(file, "file");
+	ListCell *cell;
+
+	if (number == NULL)
+		return NULL;
+	foreach(cell, files)
+		if (strcmp(scalar_to_text(number),
+				   psprintf("%d", ((const RequestFile *) lfirst(cell))->number)) == 0)
+			return lfirst(cell);
+	param_refuse(operation, param->name, "names a file that is not there", true);
+	return NULL;
+}
+
 static void
 append_file(StringInfo body, const char *boundary, const Operation *operation,
-			const OperationParam *param, JsonbContainer *file)
+			const OperationParam *param, JsonbContainer *file, List *files)
 {
-	char *base64 = file_member(operation, param, file, "base64", NULL);
+	const RequestFile *beside = file_beside(operation, param, file, files);
+	char *base64;
 	char *bytes;
 	int len;
 
+	if (beside != NULL)
+	{
+		append_part(body, boundary, param->name, beside->name, beside->media_type, beside->bytes,
+					beside->len);
+		return;
+	}
+	base64 = file_member(operation, param, file, "base64", NULL);
 	if (!base64_decode(base64, strlen(base64), &bytes, &len))
 		param_refuse(operation, param->name, "must have valid base64", true);
 	append_part(body, boundary, param->name,
@@ -313,15 +339,15 @@ append_file(StringInfo body, const char *boundary, const Operation *operation,
 /* Append every file of an array. */
 static void
 append_files(StringInfo body, const char *boundary, const Operation *operation,
-			 const OperationParam *param, JsonbContainer *files)
+			 const OperationParam *param, JsonbContainer *objects, List *files)
 {
-	JsonWalk walk = walk_begin(files);
+	JsonWalk walk = walk_begin(objects);
 
 	while (walk_next(&walk))
 	{
 		if (!type_fits(TYPE_FILE, &walk.value))
 			param_refuse(operation, param->name, "must be an array of files", true);
-		append_file(body, boundary, operation, param, walk.value.val.binary.data);
+		append_file(body, boundary, operation, param, walk.value.val.binary.data, files);
 	}
 }
 
@@ -352,7 +378,7 @@ append_object(StringInfo body, const char *boundary, const OperationParam *param
 
 /* The body as multipart/form-data; returns its content type. */
 static char *
-build_multipart(StringInfo out, const Operation *operation, Jsonb *body)
+build_multipart(StringInfo out, const Operation *operation, Jsonb *body, List *files)
 {
 	uint8 random[16];
 	StringInfoData boundary;
@@ -370,9 +396,9 @@ build_multipart(StringInfo out, const Operation *operation, Jsonb *body)
 		if (value == NULL)
 			continue;
 		if (param->type == TYPE_FILE)
-			append_file(out, boundary.data, operation, param, value->val.binary.data);
+			append_file(out, boundary.data, operation, param, value->val.binary.data, files);
 		else if (param->type == TYPE_FILES)
-			append_files(out, boundary.data, operation, param, value->val.binary.data);
+			append_files(out, boundary.data, operation, param, value->val.binary.data, files);
 		else if (param->type == TYPE_OBJECT)
 			append_object(out, boundary.data, param, value->val.binary.data);
 		else
@@ -414,7 +440,7 @@ build_form(StringInfo out, const Connection *connection, const Operation *operat
 /* Put the body into the request in the form the operation wants. */
 static void
 request_set_body(HttpRequest *request, const Connection *connection, const Operation *operation,
-				 Jsonb *body)
+				 Jsonb *body, List *files)
 {
 	StringInfoData out;
 	const char *content_type = "application/json";
@@ -423,7 +449,7 @@ request_set_body(HttpRequest *request, const Connection *connection, const Opera
 		return;
 	initStringInfo(&out);
 	if (operation->content == CONTENT_MULTIPART)
-		content_type = build_multipart(&out, operation, body);
+		content_type = build_multipart(&out, operation, body, files);
 	else if (operation->content == CONTENT_FORM)
 	{
 		build_form(&out, connection, operation, body);
@@ -479,12 +505,13 @@ request_check_confirmation(const Connection *connection, const Operation *operat
 }
 
 /*
- * The request for an operation, in the current memory context.  Errors, all
- * 22023: a parameter or body field is missing, unknown, of the wrong type or
+ * The request for an operation, in the current memory context, of a body with `files`
+ * beside it, a List of RequestFile *, which it copies.  Errors, all 22023: a parameter or body field is missing, unknown, of the wrong type or
  * not an allowed value; the server has no team_id.
  */
 HttpRequest *
-request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body)
+request_build(const Connection *connection, const Operation *operation, Jsonb *params, Jsonb *body,
+			  List *files)
 {
 	HttpRequest *request = palloc0(sizeof(HttpRequest));
 	bool is_file = operation->envelope == ENVELOPE_BINARY;
@@ -503,7 +530,7 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 			request->headers =
 				lappend(request->headers, psprintf("%s: %s", param->name, scalar_to_text(value)));
 	}
-	request_set_body(request, connection, operation, body);
+	request_set_body(request, connection, operation, body, files);
 	request->ca_file = connection->ca_file;
 	request->allow_private_addresses = connection->allow_private_addresses;
 	request->connect_timeout = connection->connect_timeout;

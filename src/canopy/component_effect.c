@@ -28,11 +28,12 @@
 #include "job/secret.h"
 #include "server/connection.h"
 
-#define TOKEN_SHORTEST \
-	5 /* characters of a token, as Canopy's components make them (operation post-connect) */
-#define TOKEN_LONGEST 200
-#define LANGUAGE_LONGEST \
-	1024 /* characters of what a consumer has agreed to (operation post-consent) */
+/* Characters of a token, as Canopy's components make them (operation post-connect). */
+#define TOKEN_SHORTEST 5
+#define TOKEN_LONGEST  200
+
+/* Characters of what a consumer has agreed to (operation post-consent). */
+#define LANGUAGE_LONGEST 1024
 
 static void
 field_refuse(const char *name, const char *problem, const char *hint)
@@ -112,8 +113,17 @@ row_body(const NewRow *row)
 	return body != NULL && JB_ROOT_IS_OBJECT(body) ? body : NULL;
 }
 
-/* JobHandler.fill: what a consumer has agreed to, and logs in with. */
+/* Refuse what are no tokens among what a consumer logs in with. */
 static void
+check_login(Jsonb *body)
+{
+	check_token(body, "insurerUsername");
+	check_token(body, "insurerPassword");
+	check_token(body, "insurerThirdField");
+}
+
+/* JobHandler.fill: what a consumer has agreed to, and logs in with. */
+void
 consent_fill(NewRow *row, const Connection *connection)
 {
 	Jsonb *body = row_body(row);
@@ -124,9 +134,7 @@ consent_fill(NewRow *row, const Connection *connection)
 		return;
 	check_text(body, "device_identifier", LANGUAGE_LONGEST);
 	check_text(body, "consent_language", LANGUAGE_LONGEST);
-	check_token(body, "insurerUsername");
-	check_token(body, "insurerPassword");
-	check_token(body, "insurerThirdField");
+	check_login(body);
 	actions = member_value(&body->root, "servicing_actions");
 	metadata = member_value(&body->root, "meta_data");
 	if (value_is_array(actions))
@@ -147,9 +155,7 @@ pull_fill(NewRow *row, const Connection *connection)
 	Engine engine;
 	bool is_known;
 
-	check_token(body, "insurerUsername");
-	check_token(body, "insurerPassword");
-	check_token(body, "insurerThirdField");
+	check_login(body);
 	check_text(body, "optionKey", TOKEN_LONGEST);
 	check_text(body, "mfaValue", TOKEN_LONGEST);
 	if (pull_id == NULL || json_text_field(params, PULL_JWT_PARAM) != NULL)

@@ -45,7 +45,7 @@ token_http_request(const Connection *connection)
 	builder_add_text(&builder, "grant_type", "client_credentials");
 	builder_add_text(&builder, "scope", connection->scope);
 	return request_build(connection, operation_find("create-token", PROVIDER_SUMMIT), NULL,
-						 builder_finish_object(&builder));
+						 builder_finish_object(&builder), NIL);
 }
 
 /* Whether the text can be sent in a header. */

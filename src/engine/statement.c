@@ -193,6 +193,15 @@ record_bytes(Record *record)
 	return record->isnull ? NULL : DatumGetByteaPP(value);
 }
 
+/* The same, in the current memory context. */
+bytea *
+record_bytes_copy(Record *record)
+{
+	Datum value = record_datum(record);
+
+	return record->isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
 /* Values as an array; `nulls` is NULL or tells which are NULL. */
 Datum
 statement_array(Datum *values, bool *nulls, int count, Oid type)

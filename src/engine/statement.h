@@ -47,6 +47,7 @@ extern char *record_text(Record *record);
 extern char *record_name(Record *record);
 extern Jsonb *record_json(Record *record);
 extern bytea *record_bytes(Record *record);
+extern bytea *record_bytes_copy(Record *record);
 extern Datum statement_array(Datum *values, bool *nulls, int count, Oid type);
 extern Datum statement_texts(List *texts);
 extern Datum statement_oids(List *oids);

@@ -24,6 +24,7 @@
 #include "engine/instance.h"
 #include "engine/statement.h"
 #include "job/epoch.h"
+#include "job/file.h"
 #include "job/job.h"
 #include "process/shared.h"
 #include "process/wake.h"
@@ -62,15 +63,17 @@ static Statement statements[STATEMENT_COUNT] = {
 	 * comes before it.  IS NOT DISTINCT FROM keeps the planner off the wrong index.
 	 * Of those, the first and as many more as have $12 bytes to send before them.
 	 */
-	[JOB_CLAIM] = {13, {INT8OID, OIDOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
+	[JOB_CLAIM] = {14, {INT8OID, OIDOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID,
 			INT4OID, OIDARRAYOID, INT8OID, TIMESTAMPTZOID, INT2ARRAYOID, TIMESTAMPTZOID, INT8OID,
-			TEXTARRAYOID},
+			TEXTARRAYOID, TEXTARRAYOID},
 		"WITH due AS MATERIALIZED ("
 		" SELECT d.job_id, sum(d.bytes) OVER (ROWS UNBOUNDED PRECEDING) - d.bytes AS bytes_before"
 		" FROM unnest($3, $4, $10) AS p(run_at, job_id, priority),"
 		" LATERAL ("
 		"  SELECT q.job_id, canopy_summit.json_size(q.params)"
-		"   + coalesce(canopy_summit.json_size(q.body), 0) AS bytes FROM canopy_summit.job q"
+		"   + coalesce(canopy_summit.json_size(q.body), 0)"
+		"   + CASE WHEN q.operation = ANY ($14) THEN canopy_summit.job_files_size(q.job_id) ELSE 0 END AS bytes"
+		"  FROM canopy_summit.job q"
 		"  WHERE q.state = 'queued' AND q.instance = $1 AND q.server_oid = $2"
 		"   AND q.priority = p.priority"
 		"   AND (q.run_at, q.job_id) > (p.run_at, p.job_id) AND q.run_at <= $11"
@@ -240,7 +243,8 @@ job_read(Record record)
 int64
 job_bytes(const Job *job)
 {
-	return VARSIZE(job->params) + (job->body ? VARSIZE(job->body) : 0);
+	return VARSIZE(job->params) + (job->body ? VARSIZE(job->body) : 0) +
+		   job_files_bytes(job->files);
 }
 
 /* canopy_summit.json_size(jsonb) -> integer: the bytes that a value takes once it is read, without reading it */
@@ -260,7 +264,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	Datum run_at[JOB_PRIORITIES];
 	Datum job_id[JOB_PRIORITIES];
 	Datum priority[JOB_PRIORITIES];
-	Datum arguments[13];
+	Datum arguments[14];
 	List *jobs = NIL;
 
 	for (int i = 0; i < JOB_PRIORITIES; i++)
@@ -284,6 +288,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 	arguments[10] = TimestampTzGetDatum(order->due);
 	arguments[11] = Int64GetDatum(order->bytes);
 	arguments[12] = statement_texts(order->excess);
+	arguments[13] = operations_with_files();
 	statement_run(&statements[JOB_CLAIM], arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -36,6 +36,7 @@ typedef struct Job
 	const Operation *operation; /* NULL = the catalogue does not have it */
 	Jsonb *params;
 	Jsonb *body; /* NULL = none */
+	List *files; /* beside it, of RequestFile * */
 	const char *owner;
 	const char *request_hash; /* DIGEST_LENGTH bytes; NULL = none */
 	int attempts;             /* before this one */

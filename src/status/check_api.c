@@ -232,7 +232,7 @@ static void
 authenticate_canopy(Examination *examination)
 {
 	const Operation *operation = operation_find("get-pulls", PROVIDER_CANOPY);
-	HttpRequest *request = request_build(examination->connection, operation, no_pulls(), NULL);
+	HttpRequest *request = request_build(examination->connection, operation, no_pulls(), NULL, NIL);
 	Failure *failure;
 
 	if (answer_read(operation, examine_by(examination, request), &failure) == NULL)

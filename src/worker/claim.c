@@ -13,6 +13,7 @@
 #include "credential/credential.h"
 #include "credential/pull_jwt.h"
 #include "job/billable.h"
+#include "job/file.h"
 #include "job/job.h"
 #include "job/throttle.h"
 #include "process/shared.h"
@@ -53,6 +54,8 @@ claim_prepare(Job *job, TimestampTz now)
 	old = MemoryContextSwitchTo(GetMemoryChunkContext(job));
 	if (job->operation->auth == OPERATION_AUTH_PULL_JWT)
 		job->params = pull_jwt_add(job->server_oid, job->params);
+	if (operation_takes_files(job->operation))
+		job->files = job_files_read(job->job_id);
 	MemoryContextSwitchTo(old);
 }
 

@@ -275,8 +275,8 @@ flight_launch(Flight *flight)
 	HttpRequest *request;
 
 	connection->access_token = flight->credential->token;
-	request =
-		request_build(connection, flight->job->operation, flight->job->params, flight->job->body);
+	request = request_build(connection, flight->job->operation, flight->job->params,
+							flight->job->body, flight->job->files);
 	request->multiplexed = flight->lane->multiplexed;
 	flight->timeout = request->timeout;
 	flight->started_at = GetCurrentTimestamp();

@@ -17,6 +17,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION @extschema@.canopy_consent_and_connect(text, integer, text, text, text, text, text, text, jsonb, jsonb, text, name) IS
 	'has a consumer who has agreed to canopy_terms() logged in at a carrier, with tokens of Canopy''s components and never what was typed; makes a pull; public_alias NULL is the server''s; returns the job';
 
+CREATE FUNCTION @extschema@.canopy_consent_and_documents(documents bytea[], device_identifier text, terms_version integer, consent_language text,
+	insurer_name text DEFAULT NULL, public_alias text DEFAULT NULL, meta_data jsonb DEFAULT NULL, server name DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'canopy_summit_consent_and_documents'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.canopy_consent_and_documents(bytea[], text, integer, text, text, text, jsonb, name) IS
+	'hands over documents of a consumer who has agreed to canopy_terms(), 1 to 20 of 10 MB at most, which leave this database when the job ends; makes a pull; public_alias NULL is the server''s; returns the job';
+
 CREATE FUNCTION @extschema@.canopy_connect(pull_id text, insurer_name text, insurer_username text, insurer_password text DEFAULT NULL,
 	insurer_third_field text DEFAULT NULL, server name DEFAULT NULL)
 RETURNS bigint

@@ -198,7 +198,7 @@ COMMENT ON FUNCTION canopy_summit.apply_retention() IS
 	'has deleted what the rules of canopy_summit.retention_rule let go; returns a task_id, NULL if there is nothing to do or it is being done; workers do this by themselves';
 
 SELECT canopy_summit.allow('fetcher', 'function', 'wait_for_job');
-SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.job_secret');
+SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.job_secret canopy_summit.job_file');
 SELECT canopy_summit.allow('operator', 'function', 'cancel_job retry_job retry_failed pause_server resume_server arm apply_retention wait_for_job explain_job');
 SELECT canopy_summit.allow('operator', 'table', 'canopy_summit.server_hold canopy_summit.billable_day canopy_summit.retention_rule');
 SELECT canopy_summit.allow('operator admin', 'table', 'canopy_summit.retention_rule', 'INSERT, UPDATE, DELETE');

@@ -19,6 +19,34 @@ AS 'MODULE_PATHNAME', 'canopy_summit_sends_secrets'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.sends_secrets(text) IS 'whether params or body of an operation''s jobs hold secrets';
 
+CREATE FUNCTION canopy_summit.takes_files(operation text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_takes_files'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.takes_files(text) IS 'whether an operation''s jobs may send files beside their body';
+
+CREATE FUNCTION canopy_summit.job_files_size(job_id bigint) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (SELECT coalesce(sum(f.size), 0)::bigint FROM canopy_summit.job_file f WHERE f.job_id = job_files_size.job_id);
+COMMENT ON FUNCTION canopy_summit.job_files_size(bigint) IS 'bytes of the files that a job sends beside its body';
+
+CREATE FUNCTION canopy_summit.job_file_forget() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM canopy_summit.job_file f WHERE f.job_id = OLD.job_id;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.job_file_forget() IS 'trigger: deletes the files of a job that has ended, or has gone';
+CREATE TRIGGER job_file_forget AFTER UPDATE OF state ON canopy_summit.job
+	FOR EACH ROW WHEN (NEW.state IS DISTINCT FROM OLD.state AND NEW.state IN ('succeeded', 'failed', 'cancelled')
+		AND canopy_summit.takes_files(NEW.operation))
+	EXECUTE FUNCTION canopy_summit.job_file_forget();
+CREATE TRIGGER job_file_forget_deleted AFTER DELETE ON canopy_summit.job
+	FOR EACH ROW WHEN (OLD.state IN ('queued', 'running', 'in_doubt') AND canopy_summit.takes_files(OLD.operation))
+	EXECUTE FUNCTION canopy_summit.job_file_forget();
+
 CREATE FUNCTION @extschema@.canopy_enqueue(operation text, params jsonb DEFAULT '{}', body jsonb DEFAULT NULL,
 	server name DEFAULT NULL, priority integer DEFAULT NULL, run_at timestamptz DEFAULT NULL,
 	ordering_key text DEFAULT NULL, dedupe_key text DEFAULT NULL, confirm text DEFAULT NULL)

@@ -130,6 +130,21 @@ ALTER TABLE canopy_summit.job_secret REPLICA IDENTITY USING INDEX job_secret_key
 COMMENT ON TABLE canopy_summit.job_secret IS 'secrets that answers have brought, until canopy_summit.take_secret() or an hour has passed';
 COMMENT ON COLUMN canopy_summit.job_secret.instance IS 'canopy_summit.instance() to which it was told';
 
+-- No level reads it; dumped with its job, which cannot be sent without.
+CREATE TABLE canopy_summit.job_file (
+	job_id bigint NOT NULL,
+	size bigint NOT NULL,
+	number integer NOT NULL,
+	name text NOT NULL,
+	media_type text NOT NULL,
+	content bytea NOT NULL
+);
+ALTER TABLE canopy_summit.job_file ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE UNIQUE INDEX job_file_key ON canopy_summit.job_file (job_id, number);
+ALTER TABLE canopy_summit.job_file REPLICA IDENTITY USING INDEX job_file_key;
+COMMENT ON TABLE canopy_summit.job_file IS 'files that a job sends beside its body, until it has ended';
+COMMENT ON COLUMN canopy_summit.job_file.number IS 'by which the body names it, from 1';
+
 -- A hold keeps jobs queued: of a whole server, or of one role whose credential was refused.
 CREATE TABLE canopy_summit.server_hold (
 	server text NOT NULL,
@@ -194,6 +209,7 @@ SELECT pg_catalog.pg_extension_config_dump('canopy_summit.epoch_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_response', '');
+SELECT pg_catalog.pg_extension_config_dump('canopy_summit.job_file', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.server_hold', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.billable_day', '');
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.retention_rule', '');

@@ -4,7 +4,9 @@ use warnings;
 
 use CanopyJobs;
 use CanopyTest;
+use Digest::SHA qw(sha256_hex);
 use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
 
@@ -20,6 +22,9 @@ subtest 'another factor' => \&identifies;
 subtest 'another login' => \&connects_again;
 subtest 'with servicing' => \&services;
 subtest 'without a login' => \&searches;
+subtest 'documents instead of a login' => \&documents;
+subtest 'documents that are not sent' => \&unsent_documents;
+subtest 'documents of several jobs' => \&counted_documents;
 subtest 'a token of a monitoring' => \&reconnects;
 subtest 'arguments' => \&arguments;
 subtest 'an answer that is lost' => \&lost;
@@ -221,6 +226,179 @@ sub reconnects
 	return;
 }
 
+# A PDF of so many bytes.
+sub pdf
+{
+	my ($size) = @_;
+	return "%PDF-1.4\n" . ('x' x ($size - 15)) . "\n%%EOF";
+}
+
+# documents => …: of SQL expressions that are bytea.
+sub consent_and_documents
+{
+	my ($documents, $more) = @_;
+	return "canopy_consent_and_documents(ARRAY[$documents]::bytea[], $consent" . ($more ? ", $more" : '') . ')';
+}
+
+# What the sandbox got is what would be sent for these parts: [name, file name, type, content] each.
+sub is_multipart
+{
+	my ($request, $what, @parts) = @_;
+	my %headers = map { (lc $_->[0] => $_->[1]) } @{ $request->{headers} };
+	my ($boundary) = $headers{'content-type'} =~ m{^multipart/form-data; boundary=(\w+)$};
+	my $expected = '';
+	for my $part (@parts)
+	{
+		my ($name, $content, $file, $type) = @$part;
+		$expected .= "--$boundary\r\nContent-Disposition: form-data; name=\"$name\"";
+		$expected .= "; filename=\"$file\"\r\nContent-Type: $type" if $file;
+		$expected .= "\r\n\r\n$content\r\n";
+	}
+	is($request->{body_sha256}, sha256_hex("$expected--$boundary--\r\n"), $what);
+	return;
+}
+
+sub request_for
+{
+	my ($operation) = @_;
+	return (grep { ($_->{operation} // '') eq $operation } reverse $sandbox->log)[0];
+}
+
+sub documents
+{
+	my $pdf = pdf(20);
+	my $bytes = join '', map { chr } 0 .. 255;
+	my ($job_id, $end) = done(
+		consent_and_documents(
+			"'$pdf', decode('" . unpack('H*', $bytes) . "', 'hex')",
+			q{insurer_name => 'allstate', meta_data => '{"lead": "L-1"}'}));
+	like($end, qr/^succeeded/, 'sent');
+	is(pull_of($job_id) ne '', 1, 'a pull is made');
+	is_multipart(
+		request_for('post-consent-and-documents'),
+		'every byte of it',
+		[ 'device_identifier', 'device 1' ],
+		[ 'terms_version', 3 ],
+		[ 'consent_language', 'I agree' ],
+		[ 'public_alias', 'sandbox-link' ],
+		[ 'meta_data[lead]', 'L-1' ],
+		[ 'insurerName', 'allstate' ],
+		[ 'documents', $pdf, 'document-1.pdf', 'application/pdf' ],
+		[ 'documents', $bytes, 'document-2', 'application/octet-stream' ]);
+	is(query($node, 'SELECT count(*) FROM canopy_summit.job_file'), 0, 'they are gone from here');
+	is(query($node, "SELECT body ? 'documents' FROM canopy_summit.job WHERE job_id = $job_id"), 'f', 'their list, too');
+
+	my $size = scaled(10) * 1024 * 1024;
+	my $all =
+	  "SELECT array_agg(convert_to('%PDF-1.4' || n || repeat('x', $size - 20), 'UTF8')) FROM generate_series(1, 20) n";
+	($job_id, $end) = done("canopy_consent_and_documents(($all), $consent)");
+	like($end, qr/^succeeded/, "twenty of $size bytes");
+	($job_id, $end) = done(consent_and_documents(q{convert_to(repeat('x', 10 * 1024 * 1024), 'UTF8')}));
+	like($end, qr/^succeeded/, 'one of 10 MB');
+	is(query($node, 'SELECT count(*) FROM canopy_summit.job_file'), 0, 'nothing is left of them');
+
+	my $given = { name => 'mine.pdf', content_type => 'application/pdf', base64 => encode_base64($pdf, '') };
+	my %body = (
+		device_identifier => 'd', terms_version => 3, consent_language => 'I', documents => [$given],
+		public_alias => 'sandbox-link');
+	my $enqueued = enqueue($node, 'post-consent-and-documents', undef, \%body);
+	is(settled($node, $enqueued), 'succeeded', 'by canopy_enqueue(), in the body');
+	is( query($node, "SELECT body ? 'documents' FROM canopy_summit.job WHERE job_id = $enqueued"), 'f',
+		'it leaves the job, too');
+
+	my %refused = (
+		q{canopy_consent_and_documents('{}', 'd', 3, 'a')} => '22023',
+		q{canopy_consent_and_documents(NULL, 'd', 3, 'a')} => '22004',
+		consent_and_documents('NULL') => '22004',
+		consent_and_documents(q{''}) => '22023',
+		consent_and_documents(join ',', map { "'$pdf'" } 1 .. 21) => '22023',
+		consent_and_documents(q{convert_to(repeat('x', 10 * 1024 * 1024 + 1), 'UTF8')}) => '54000',
+		consent_and_documents("'$pdf'", q{meta_data => '{"mail": "jane@example.com"}'}) => '22023',
+		q{canopy_consent_and_documents('{a}', NULL, 3, 'a')} => '22004');
+	for my $call (sort keys %refused)
+	{
+		my ($sqlstate, $message, $detail, $hint) = sqlstate_of($node, "SELECT $call");
+		is($sqlstate, $refused{$call}, substr $call, 0, 80);
+		isnt($hint // '', '', '… with a hint') if $refused{$call} ne '22004';
+	}
+	for my $wrong ({ file => 1 }, { base64 => 1 }, 'x')
+	{
+		my $body = JSON::PP->new->encode({ %body, documents => [$wrong] });
+		is( scalar sqlstate_of($node, "SELECT canopy_enqueue('post-consent-and-documents', '{}', '$body')"),
+			'22023', 'nobody names files of the engine: ' . $body);
+	}
+	query($node, 'SET canopy_summit.max_document_size = 1; SELECT 1');
+	is( scalar sqlstate_of(
+			$node,
+			"SET canopy_summit.max_document_size = '1kB'; SELECT "
+			  . consent_and_documents(q{convert_to(repeat('x', 1025), 'UTF8')})),
+		'54000',
+		'the setting holds here, too');
+	is(query($node, 'SELECT count(*) FROM canopy_summit.job_file'), 0, 'nothing is left of what is refused');
+	return;
+}
+
+# Whatever end their job comes to, they are gone; in doubt they are not, since it may be looked up.
+sub unsent_documents
+{
+	my $call = consent_and_documents("'@{[ pdf(20) ]}'", q{meta_data => '{"lead": "documents"}'});
+	my $files = sub { query($node, 'SELECT count(*) FROM canopy_summit.job_file') };
+
+	query($node, "BEGIN; SELECT $call; ROLLBACK");
+	is($files->(), 0, 'rolled back');
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	my $job_id = query($node, "SELECT $call");
+	is($files->(), 1, 'one that waits has them');
+	is(query($node, "SELECT canopy_summit.cancel_job($job_id)"), 't', 'cancelled');
+	is($files->(), 0, 'they are gone');
+	$job_id = query($node, "SELECT $call");
+	query($node, "DELETE FROM canopy_summit.job WHERE job_id = $job_id");
+	is($files->(), 0, 'with a job that is deleted, too');
+	query($node, q{SELECT canopy_summit.resume_server('canopy')});
+
+	$sandbox->arm(
+		match => { path => '/consentAndDocuments' }, times => 1,
+		fault => { kind => 'status', status => 400, body => { error => 'DOCUMENT_UPLOAD_DISABLED' } });
+	(my $failed, my $end) = done($call);
+	like($end, qr/^failed .*DOCUMENT_UPLOAD_DISABLED/, 'refused');
+	is($files->(), 0, 'they are gone');
+	my ($sqlstate) = sqlstate_of($node, "SELECT canopy_summit.retry_job($failed)");
+	is($sqlstate, '55000', 'it is not retried without them');
+
+	$sandbox->arm(
+		match => { path => '/consentAndDocuments' }, times => 1,
+		fault => { kind => 'status', status => 503 });
+	(undef, $end) = done($call);
+	like($end, qr/^succeeded/, 'what the server did not take is sent again, with them');
+
+	$sandbox->clear_log;
+	$sandbox->arm(match => { path => '/consentAndDocuments' }, times => 1, fault => { kind => 'reset' });
+	my $lookups = $sandbox->hold(match => { path => '/pulls', method => 'GET' });
+	$job_id = query($node, 'SELECT ' . ($call =~ s/"documents"/"lost documents"/r));
+	wait_until('it is looked for', sub { $sandbox->waiting($lookups) });
+	is(job($node, $job_id)->{state}, 'in_doubt', 'it is in doubt');
+	is($files->(), 1, 'and has them');
+	$sandbox->clear($lookups);
+	soon_ok('it is found', sub { job($node, $job_id)->{state} eq 'succeeded' });
+	is($files->(), 0, 'they are gone');
+	is(scalar(grep { ($_->{operation} // '') eq 'post-consent-and-documents' } $sandbox->log), 1, 'it was sent once');
+	return;
+}
+
+# A worker takes no more of them at once than it has room for.
+sub counted_documents
+{
+	my $held = $sandbox->hold(match => { path => '/consentAndDocuments' });
+	my $documents = q{SELECT array_agg(convert_to(n || repeat('x', 10000000), 'UTF8')) FROM generate_series(1, 4) n};
+	my @jobs = split /\n/,
+	  query($node, "SELECT canopy_consent_and_documents(($documents), $consent) FROM generate_series(1, 3)");
+	wait_until('two are sent', sub { $sandbox->waiting($held) == 2 });
+	is(jobs_by_state($node, 'job_id IN (' . join(',', @jobs) . ')'), 'queued 1, running 2', 'the third waits');
+	$sandbox->clear($held);
+	is(settled($node, $_), 'succeeded', 'sent') for @jobs;
+	return;
+}
+
 sub arguments
 {
 	my $jobs = query($node, 'SELECT count(*) FROM canopy_summit.job');
@@ -299,7 +477,7 @@ sub levels
 	for my $call (
 		"canopy_consent($consent)", "canopy_consent_and_connect($consent, $login)", "canopy_connect('p', $login)",
 		q{canopy_submit_mfa('p', '1')}, q{canopy_choose_mfa_option('p', '1')}, q{canopy_exchange_reconnect_token('t')},
-		"canopy_policy_search($consent, 'allstate', 'AUTO_POLICY', '{}')")
+		"canopy_policy_search($consent, 'allstate', 'AUTO_POLICY', '{}')", consent_and_documents(q{'x'}))
 	{
 		is(scalar sqlstate_of($node, "SET ROLE has_fetcher; SELECT $call"), '42501', "not a fetcher: $call");
 	}

@@ -9,9 +9,10 @@ use Test::More;
 
 my @truth = (
 	(   map { "canopy_summit.$_" }
-		  qw(account pull_state pull_version added_column job job_attempt job_response server_hold retention_rule
-		  task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event servicing_action
-		  servicing_answer enrichment billable_day servicing_status data_update document_validation document_file
+		  qw(account pull_state pull_version added_column job job_attempt job_response job_file server_hold
+		  retention_rule task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event
+		  servicing_action servicing_answer enrichment billable_day servicing_status data_update
+		  document_validation document_file
 		  dropped_server policy_status status_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
 my $inline_secret = 'inline secret';
@@ -173,6 +174,7 @@ sub make_source
 				"occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "%s"}}}', p)) AS b(body);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'strange', 'd', 'here', '\\x00ff');
+		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, E'a\t', 'application/pdf', '\\x00ff');
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());
 		INSERT INTO canopy_summit.pull_jwt VALUES (3, 1, 'pull', 'secret of a pull', now());
