@@ -17,7 +17,7 @@ SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/se
 	canopy/monitoring_state canopy/servicing_state canopy/enrichment_state summit/upload_state summit/policy_status_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/stored privacy/minimize engine/instance server/server \
 	api/operation process/wake task/task pull/pull pull/rename pull/dictionary pull/view_order pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
-	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/upload summit/policy_status webhook/apply status/stats status/check \
+	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/upload summit/policy_status webhook/apply canopy/onboarding status/stats status/check \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 

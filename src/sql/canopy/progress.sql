@@ -93,7 +93,7 @@ COMMENT ON FUNCTION canopy_summit.apply_fetches(canopy_summit.inbox_event[]) IS 
 SELECT canopy_summit.define_view('canopy.pull_status',
 	'how far a pull is, by its webhooks: last event, error, whether that is final, and what to do next', $view$
 SELECT p.server, canopy_summit.server_environment(p.server) AS environment, p.pull_id, p.pull_type, p.account_identifier, p.monitoring_id,
-	p.last_event, p.last_status, p.last_event_at, a.auth_status, a.login_error_html, p.error_type, p.error_at, p.policies_at, p.completed_at,
+	p.last_event, p.last_status, p.last_event_at, a.auth_status, a.sequence, a.mfa_options, a.login_error_html, p.error_type, p.error_at, p.policies_at, p.completed_at,
 	p.completed_at IS NOT NULL OR p.error_type IS NOT DISTINCT FROM 'PROVIDER_ERROR' AS is_final,
 	-- The newest fact that counts: data that is there outweighs a login, or an attempt, that failed before it.
 	CASE
@@ -119,6 +119,8 @@ monitoring_id: the monitoring that the pull belongs to; NULL if none
 last_event: newest event, such as AUTH_STATUS, POLICIES_AVAILABLE, COMPLETE or ERROR
 last_event_at: when Canopy signed it
 auth_status: where the login stands: NOT_AUTHENTICATED, IDENTITY_VERIFICATION_OPTIONS, IDENTITY_VERIFICATION or SUCCESS
+sequence: number of the login's state, which only rises
+mfa_options: ways in which the consumer can show who they are; the keys are what canopy_choose_mfa_option() takes
 login_error_html: why the login failed, as the carrier words it, safe to show as HTML
 error_at: when the newest ERROR was signed
 is_final: completed_at is there, or error_type is PROVIDER_ERROR: nothing more is to come; an INTERNAL_ERROR is not final

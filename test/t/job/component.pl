@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use CanopyJobs;
+use CanopyReceiver qw(canopy_body);
 use CanopyTest;
 use Digest::SHA qw(sha256_hex);
 use JSON::PP ();
@@ -15,7 +16,10 @@ my $node = new_worker_node();
 my $consent = q{'device 1', 3, 'I agree'};
 my $login = q{insurer_name => 'allstate', insurer_username => 'user_good', insurer_password => 'pass_good'};
 
-create_canopy_server($node, $sandbox, options => { public_alias => 'sandbox-link' });
+create_canopy_server(
+	$node, $sandbox,
+	options => { public_alias => 'sandbox-link' },
+	mapping => { webhook_secret => 'key' });
 subtest 'a consent' => \&consents;
 subtest 'a login' => \&connects;
 subtest 'another factor' => \&identifies;
@@ -126,6 +130,28 @@ sub identifies
 	my ($request) = grep { ($_->{operation} // '') eq 'post-idv' } reverse $sandbox->log;
 	is($request->{auth}, 'pull_jwt', 'with the token of the pull, and no other credential');
 	is($sandbox->pull($pull_id)->{status}, 'SUCCESS', 'which Canopy takes');
+
+	# What an app polls: the newest state by its number, whichever comes last.
+	for my $told ([ 2, 'IDENTITY_VERIFICATION_OPTIONS', '{"sms": "text to 12"}' ], [ 1, 'NOT_AUTHENTICATED', 'null' ])
+	{
+		my ($sequence, $status, $options) = @$told;
+		my $body = canopy_body(
+			$pull_id,
+			event_type => 'AUTH_STATUS',
+			sequence => $sequence,
+			data => { auth_status => $status, mfa_options => JSON::PP->new->allow_nonref->decode($options) });
+		query($node, <<~"SQL");
+			SELECT receive_webhook('canopy', jsonb_build_object('canopy-signature', sign_webhook('key', body)),
+				convert_to(body, 'UTF8')) FROM (VALUES (\$b\$$body\$b\$)) AS b(body)
+			SQL
+	}
+	soon_ok(
+		'both are applied',
+		sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook_status WHERE state = 'applied'}) == 2 });
+	my $told = 'auth_status, sequence, mfa_options, next_step';
+	is( query($node, "SELECT $told FROM canopy.pull_status WHERE pull_id = '$pull_id'"),
+		'IDENTITY_VERIFICATION_OPTIONS|2|{"sms": "text to 12"}|ask the consumer which way to be verified',
+		'says what there is to choose');
 
 	# In the order in which they were enqueued, however long the first takes.
 	$pull_id = pull_in('IDENTITY_VERIFICATION_OPTIONS');
