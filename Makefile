@@ -43,7 +43,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 BUILT_FOR = src/built_for
 EXTRA_CLEAN = $(OBJS:.o=.d) $(EXPORTS) $(BUILT_FOR) replay.sql tmp_check
 
-.PHONY: all install installcheck test flake torture bench fuzz matrix doc demo play sandbox format check-format
+.PHONY: all install installcheck test test-browser flake torture bench fuzz matrix doc demo play sandbox format check-format
 
 all:
 
@@ -127,6 +127,9 @@ endif
 
 test:
 	$(here)/test/run
+
+test-browser:
+	$(here)/test/browser.sh
 
 flake:
 	$(here)/test/flake

@@ -4,6 +4,7 @@ import hmac
 import traceback
 
 from canopy import behaviour
+from canopy import sdk
 from canopy import pull_answers  # registers its behaviours
 from canopy import team_answers  # registers its behaviours
 from canopy.call import ApiError, Call
@@ -32,6 +33,9 @@ class Api(Recorded):
     def respond(self, request, entry):
         operation, params, known = catalogue.route(request.method, request.path)
         if operation is None:
+            page = sdk.answer(self.state, request)
+            if page is not None:
+                return page
             return Response.error(405, "METHOD_NOT_ALLOWED") if known else Response.error(404, "NOT_FOUND")
         with self.state.lock:
             if not auth.accepts(operation, request, params, self.state):
