@@ -97,9 +97,9 @@ SELECT driver_id, source, extra FROM canopy.vehicle_driver WHERE pull_id = 'ente
 SELECT policy_id, is_selected, extra FROM canopy.policy WHERE pull_id = 'entered';
 
 -- Nobody without level pii_reader sees a policy's number in its name, an account, or an agent's address.
-SELECT version FROM canopy_store_pull('{"pull_id": "names", "status": "SUCCESS", "account_identifier": "secret-7", "public_url": "https://x/c/y?ccmeta-a=secret",
-	"gender": "secret", "policies": [{"policy_id": "p", "name": "HOME secret", "description": "secret", "carrier_policy_number": "secret"}],
-	"documents": [{"document_id": "d", "title": "secret declarations"}], "agents": [{"name": "secret", "address": "secret"}]}');
+SELECT version FROM canopy_store_pull('{"pull_id": "names", "status": "SUCCESS", "account_identifier": "canary-7", "public_url": "https://x/c/y?ccmeta-a=canary",
+	"gender": "canary", "policies": [{"policy_id": "p", "name": "HOME canary", "description": "canary", "carrier_policy_number": "canary"}],
+	"documents": [{"document_id": "d", "title": "canary declarations"}], "agents": [{"name": "canary", "address": "canary"}]}');
 CREATE ROLE regress_canopy_reader;
 SELECT canopy_summit.grant_access('regress_canopy_reader', 'reader');
 CREATE FUNCTION pg_temp.secrets() RETURNS TABLE (view name) LANGUAGE plpgsql AS $$
@@ -107,7 +107,7 @@ DECLARE
 	found bigint;
 BEGIN
 	FOR view IN SELECT relname FROM pg_class WHERE relnamespace = 'canopy'::regnamespace ORDER BY relname COLLATE "C" LOOP
-		EXECUTE format('SELECT count(*) FROM canopy.%I v WHERE v::text LIKE ''%%secret%%''', view) INTO found;
+		EXECUTE format('SELECT count(*) FROM canopy.%I v WHERE v::text LIKE ''%%canary%%''', view) INTO found;
 		IF found > 0 THEN
 			RETURN NEXT;
 		END IF;
