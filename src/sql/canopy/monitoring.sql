@@ -222,7 +222,8 @@ SELECT canopy_summit.define_view('canopy_summit.open_reconnect', 'keys of canopy
 SELECT r.server, r.pull_id
 FROM canopy_summit.reconnect r
 	LEFT JOIN canopy_summit.pull_progress p ON p.pull_id = r.pull_id AND p.server = r.server
-WHERE coalesce(greatest(p.logged_in_at, p.data_at) < r.signed_at, true)
+-- Times are whole seconds, in less than which nobody logs in.
+WHERE coalesce(greatest(p.logged_in_at, p.data_at) <= r.signed_at, true)
 	AND NOT coalesce(p.error_type = 'PROVIDER_ERROR' AND p.error_at > r.signed_at, false)
 	AND NOT EXISTS (
 		SELECT FROM canopy_summit.pull_progress l

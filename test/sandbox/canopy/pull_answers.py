@@ -198,8 +198,6 @@ def consent_and_connect(state, call):
 @behaves("post-consent-and-documents")
 def consent_and_documents(state, call):
     check_consent(state, call)
-    if call.body.get("insurerName"):
-        check_insurer(call)
     pull = state.new_pull(type="DOCUMENT_UPLOAD", status="DOCUMENT_PARSING", public_alias=call.body["public_alias"],
                           meta_data=compact(call.body["meta_data"]).decode() if "meta_data" in call.body else None)
     return {"pull_id": pull.pull_id}

@@ -287,13 +287,13 @@ sub restores
 		[ delete @after{qw(canopy_summit.job_secret canopy_summit.pull_jwt)} ], [ '0 ', '0 ' ],
 		"$name: no secret is");
 	delete @after{qw(canopy_summit.task canopy_summit.progress)};
-	# Which jobs are this instance's, and which servers there are, is another matter.
-	delete $after{'canopy_summit.server_health'};
+	# Which jobs are this instance's, which servers there are, and how old a token is, is another matter.
+	delete @after{qw(canopy_summit.server_health canopy.reconnect_needed)};
 	delete @after{
 		(   map { "canopy.$_" }
-			  qw(pull_status reconnect_needed monitoring monitoring_event servicing_action servicing_status enrichment
+			  qw(pull_status monitoring monitoring_event servicing_action servicing_status enrichment
 			  data_update
-			  document_validation document_file)),
+			  document_validation document_file onboarding)),
 		'summit.status_event' }
 	  if $name eq 'data';
 	is_deeply(
