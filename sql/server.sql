@@ -204,7 +204,7 @@ ALTER SERVER sandbox OPTIONS (SET environment 'sandbox');
 DROP SERVER sandbox;
 ALTER SERVER other OPTIONS (ADD environment 'sandbox');
 
--- Canopy Apps come later.
+-- An App has to be authorized.
 ALTER SERVER owned OPTIONS (ADD auth 'app', ADD team_id 't');
 SELECT pg_temp.outcome($$SELECT canopy_fetch_pull('p', server => 'owned')$$);
 

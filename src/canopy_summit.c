@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 
 #include "api/request.h"
+#include "canopy/authorize.h"
 #include "canopy/component_effect.h"
 #include "canopy/consent_documents.h"
 #include "canopy/document.h"
@@ -77,6 +78,7 @@ handlers_register(void)
 	document_effect_register();
 	sync_register();
 	monitoring_effect_register();
+	authorize_register();
 	component_effect_register();
 	consent_documents_register();
 	servicing_effect_register();

@@ -21,6 +21,16 @@
 #include "http/transfer.h"
 #include "server/connection.h"
 
+/* What puts an access token into a connection with auth 'app', and may wait for a worker to have it refreshed. */
+static void (*token_source)(Connection *connection);
+
+/* From _PG_init(). */
+void
+call_register_token_source(void (*source)(Connection *connection))
+{
+	token_source = source;
+}
+
 /* Follow a redirect to a signed URL. */
 static HttpResponse *
 follow_download(const Connection *connection, const Operation *operation,
@@ -55,7 +65,12 @@ call_try(Connection *connection, const Operation *operation, Jsonb *params, Json
 	Answer *answer;
 
 	if (operation->auth == OPERATION_AUTH_TEAM)
+	{
 		connection_authenticate(connection);
+		if (connection->auth == AUTH_SCHEME_APP)
+			token_source(connection);
+		request_check_scope(connection, operation);
+	}
 	started_at = GetCurrentTimestamp();
 	response = http_perform(request_build(connection, operation, params, body, NIL));
 	answer = answer_read(operation, response, failure);

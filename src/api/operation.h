@@ -97,6 +97,7 @@ typedef struct Operation
 	const char *unwrap;       /* the field of the answer that matters; NULL = all of it */
 	const char *errors;       /* "status CODE CODE; status CODE" as documented */
 	const char *reconcile;    /* the operation that shows whether this one took effect */
+	const char *scope;        /* that an App needs (guide, section 1.4); NULL = none covers it */
 	OperationParam params[OPERATION_MAX_PARAMS];
 } Operation;
 

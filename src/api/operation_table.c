@@ -15,7 +15,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-pull-by-id", .method = "GET",
 		.path = "/teams/{teamId}/pulls/{pullId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
 		.unwrap = "pull",
 		.errors = "400 NOT_FOUND VALIDATION_ERROR; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE",
 		.params = {
@@ -37,7 +37,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-pulls", .method = "GET",
 		.path = "/teams/{teamId}/pulls",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
 		.unwrap = "pulls",
 		.errors = "400 VALIDATION_ERROR; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE",
 		.params = {
@@ -50,7 +50,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-document-by-id", .method = "GET",
 		.path = "/teams/{teamId}/pulls/{pullId}/documents/{documentId}/pdf",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE,
 		.flags = OPERATION_PERSONAL | OPERATION_DEPRECATED, .envelope = ENVELOPE_BINARY,
 		.errors = "400 VALIDATION_ERROR; 401 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
@@ -60,7 +60,7 @@ const Operation operation_table[] = {
 	{
 		.name = "download-document-by-id", .method = "GET",
 		.path = "/teams/{teamId}/pulls/{pullId}/documents/{documentId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
 		.envelope = ENVELOPE_REDIRECT,
 		.errors = "400 VALIDATION_ERROR; 401 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
@@ -70,7 +70,7 @@ const Operation operation_table[] = {
 	{
 		.name = "download-file-by-id", .method = "GET",
 		.path = "/teams/{teamId}/pulls/{pullId}/answers/{answerId}/files/{fileId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
 		.envelope = ENVELOPE_REDIRECT,
 		.errors = "400 VALIDATION_ERROR; 401 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
@@ -81,7 +81,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-pull-policy-check", .method = "POST",
 		.path = "/teams/{teamId}/pulls/{pullId}/policyCheck",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_UNSAFE, .flags = OPERATION_PERSONAL,
 		.unwrap = "pull",
 		.errors = "400 INVALID_INPUT; 401 UNAUTHORIZED; 403 FORBIDDEN; 404 NOT_FOUND",
 		.params = {
@@ -93,7 +93,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-pull-policy-check-pdf", .method = "GET",
 		.path = "/teams/{teamId}/pulls/{pullId}/policyCheck/pdf",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:pulls", .class = OPERATION_SAFE, .flags = OPERATION_PERSONAL,
 		.envelope = ENVELOPE_BINARY,
 		.errors = "400 INVALID_INPUT; 401 UNAUTHORIZED; 403 FORBIDDEN; 404 NOT_FOUND",
 		.params = {
@@ -103,7 +103,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-consent", .method = "POST",
 		.path = "/consent",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:whitelabel", .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
 		.errors = "400 MISSING_DEVICE_IDENTIFIER INVALID_CONSENT_LANGUAGE "
 			"CONSENT_LANGUAGE_TOO_LONG; 401 UNAUTHORIZED; 404 INVALID_PRIVACY_POLICY_TERM_ID",
 		.params = {
@@ -115,14 +115,14 @@ const Operation operation_table[] = {
 	{
 		.name = "get-webhooks", .method = "GET",
 		.path = "/teams/{teamId}/webhooks",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .flags = OPERATION_SECRET,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:webhooks", .class = OPERATION_SAFE, .flags = OPERATION_SECRET,
 		.unwrap = "webhooks",
 		.errors = "401 UNAUTHORIZED; 403 UNAUTHORIZED",
 	},
 	{
 		.name = "post-webhooks", .method = "POST",
 		.path = "/teams/{teamId}/webhooks",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:webhooks", .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
 		.errors = "400 INVALID_URL INVALID_EVENT_TYPE; 401 UNAUTHORIZED; 403 UNAUTHORIZED",
 		.params = {
 			{"hookUrl", PARAM_BODY, TYPE_TEXT, false},
@@ -132,7 +132,7 @@ const Operation operation_table[] = {
 	{
 		.name = "patch-webhook", .method = "PATCH",
 		.path = "/teams/{teamId}/webhooks/{webhookId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:webhooks", .class = OPERATION_IDEMPOTENT,
 		.errors = "400 NOT_FOUND INVALID_IS_ACTIVE INVALID_EVENT_TYPE INVALID_WEBHOOK_ID; 401 "
 			"UNAUTHORIZED; 403 UNAUTHORIZED",
 		.params = {
@@ -144,7 +144,7 @@ const Operation operation_table[] = {
 	{
 		.name = "delete-webhook", .method = "DELETE",
 		.path = "/teams/{teamId}/webhooks/{webhookId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT, .flags = OPERATION_DESTRUCTIVE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:webhooks", .class = OPERATION_IDEMPOTENT, .flags = OPERATION_DESTRUCTIVE,
 		.errors = "400 INVALID_WEBHOOK_ID; 401 UNAUTHORIZED; 403 UNAUTHORIZED",
 		.params = {
 			{"webhookId", PARAM_PATH, TYPE_TEXT, true},
@@ -266,7 +266,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-consent-and-connect", .method = "POST",
 		.path = "/widget/pull/consentAndConnect",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:whitelabel", .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
 		.reconcile = "get-pulls",
 		.errors = "400 MISSING_DEVICE_IDENTIFIER INVALID_CONSENT_LANGUAGE INVALID_PUBLIC_ALIAS "
 			"INCORRECT_API_KEY_TYPE UNSUPPORTED_INSURER INVALID_USERNAME INVALID_PASSWORD "
@@ -308,7 +308,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-connect", .method = "POST",
 		.path = "/widget/pull/{pullId}/connect",
-		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
+		.auth = OPERATION_AUTH_PULL_JWT, .scope = "write:whitelabel", .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT UNSUPPORTED_INSURER; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
 			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
@@ -342,7 +342,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-idv", .method = "POST",
 		.path = "/widget/pull/{pullId}/idv",
-		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
+		.auth = OPERATION_AUTH_PULL_JWT, .scope = "write:whitelabel", .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
 			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
@@ -352,7 +352,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-idvoptions", .method = "POST",
 		.path = "/widget/pull/{pullId}/idvoptions",
-		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
+		.auth = OPERATION_AUTH_PULL_JWT, .scope = "write:whitelabel", .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
 			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
@@ -362,7 +362,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-reconnect-token", .method = "POST",
 		.path = "/widget/pull/reconnectToken",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:whitelabel", .class = OPERATION_UNSAFE, .flags = OPERATION_SECRET,
 		.errors = "400 INVALID_RECONNECT_TOKEN INCORRECT_API_KEY_TYPE MONITORING_INACTIVE "
 			"PULL_NOT_SUPPORTED NEWER_PULL_AVAILABLE ALREADY_RECONNECTED UNSUPPORTED_CARRIER; 403 "
 			"UNAUTHORIZED; 404 NOT_FOUND",
@@ -407,7 +407,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-servicing-action", .method = "POST",
 		.path = "/widget/pull/{pullId}/servicingAction",
-		.auth = OPERATION_AUTH_PULL_JWT, .class = OPERATION_UNSAFE,
+		.auth = OPERATION_AUTH_PULL_JWT, .scope = "write:whitelabel", .class = OPERATION_UNSAFE,
 		.errors = "400 INVALID_INPUT INVALID_ACTION; 403 UNAUTHORIZED; 404 NOT_FOUND",
 		.params = {
 			{"pullId", PARAM_PATH, TYPE_TEXT, true}, {"pull-jwt", PARAM_HEADER, TYPE_TEXT, true, .secret = true},
@@ -423,7 +423,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-property-data", .method = "GET",
 		.path = "/teams/{teamId}/enrich/propertyData",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:property_lookup", .class = OPERATION_SAFE,
 		.flags = OPERATION_PERSONAL | OPERATION_BILLABLE,
 		.errors = "400 INVALID_ADDRESS; 404 NO_PROPERTY_DATA",
 		.params = {
@@ -433,7 +433,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-enrichment-driverlicense", .method = "GET",
 		.path = "/teams/{teamId}/enrich/driverLicense",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:driver_license_lookup", .class = OPERATION_SAFE,
 		.flags = OPERATION_PERSONAL | OPERATION_BILLABLE,
 		.params = {
 			{"first_name", PARAM_QUERY, TYPE_TEXT, true},
@@ -448,7 +448,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-enrichment-drivingrecordiq", .method = "GET",
 		.path = "/teams/{teamId}/enrich/drivingRecordIq",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:driving_record_iq_lookup", .class = OPERATION_SAFE,
 		.flags = OPERATION_PERSONAL | OPERATION_BILLABLE,
 		.params = {
 			{"first_name", PARAM_QUERY, TYPE_TEXT, true},
@@ -465,7 +465,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-enrichment-household", .method = "GET",
 		.path = "/teams/{teamId}/enrich/household",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:household_lookup", .class = OPERATION_SAFE,
 		.flags = OPERATION_PERSONAL | OPERATION_BILLABLE,
 		.params = {
 			{"first_name", PARAM_QUERY, TYPE_TEXT, true},
@@ -500,13 +500,13 @@ const Operation operation_table[] = {
 	{
 		.name = "get-policy-check-team-settings", .method = "GET",
 		.path = "/teams/{teamId}/policyChecks/settings",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .unwrap = "policy_check_settings",
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:policy_checks", .class = OPERATION_SAFE, .unwrap = "policy_check_settings",
 		.errors = "401 UNAUTHORIZED; 403 FORBIDDEN",
 	},
 	{
 		.name = "post-policy-check-team-settings", .method = "POST",
 		.path = "/teams/{teamId}/policyChecks/settings",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .unwrap = "policy_check_settings",
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:policy_checks", .class = OPERATION_UNSAFE, .unwrap = "policy_check_settings",
 		.errors = "400 INVALID_INPUT; 401 UNAUTHORIZED; 403 FORBIDDEN",
 		.params = {
 			{"policy_check_settings", PARAM_BODY, TYPE_OBJECT, false},
@@ -515,7 +515,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-widgets", .method = "GET",
 		.path = "/teams/{teamId}/widgets",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .unwrap = "widgets",
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:widgets", .class = OPERATION_SAFE, .unwrap = "widgets",
 		.errors = "400 VALIDATION_ERROR; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE",
 		.params = {
 			{"limit", PARAM_QUERY, TYPE_INTEGER, false}, {"before", PARAM_QUERY, TYPE_TEXT, false},
@@ -524,7 +524,7 @@ const Operation operation_table[] = {
 	{
 		.name = "post-widgets", .method = "POST",
 		.path = "/teams/{teamId}/widgets",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_UNSAFE, .unwrap = "widget",
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:widgets", .class = OPERATION_UNSAFE, .unwrap = "widget",
 		.errors = "400 INVALID_INPUT WIDGET_RESTRICTED_API_KEY INVALID_AGENT_ID "
 			"WIDGET_LIMIT_EXCEEDED ALREADY_EXISTS; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE",
 		.params = {
@@ -541,7 +541,7 @@ const Operation operation_table[] = {
 	{
 		.name = "get-widgetId", .method = "GET",
 		.path = "/teams/{teamId}/widgets/{widgetId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_SAFE, .unwrap = "widget",
+		.auth = OPERATION_AUTH_TEAM, .scope = "read:widgets", .class = OPERATION_SAFE, .unwrap = "widget",
 		.errors = "400 INCORRECT_API_KEY_TYPE; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE; 404 "
 			"NOT_FOUND",
 		.params = {
@@ -551,7 +551,7 @@ const Operation operation_table[] = {
 	{
 		.name = "patch-widgetId", .method = "PATCH",
 		.path = "/teams/{teamId}/widgets/{widgetId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT, .unwrap = "widget",
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:widgets", .class = OPERATION_IDEMPOTENT, .unwrap = "widget",
 		.errors = "400 INCORRECT_API_KEY_TYPE INVALID_INPUT INVALID_AGENT_ID ALREADY_EXISTS; 401 "
 			"UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE; 404 NOT_FOUND",
 		.params = {
@@ -569,7 +569,7 @@ const Operation operation_table[] = {
 	{
 		.name = "delete-widgetId", .method = "DELETE",
 		.path = "/teams/{teamId}/widgets/{widgetId}",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT, .flags = OPERATION_DESTRUCTIVE,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:widgets", .class = OPERATION_IDEMPOTENT, .flags = OPERATION_DESTRUCTIVE,
 		.errors = "400 INCORRECT_API_KEY_TYPE; 401 UNAUTHORIZED; 403 SUBSCRIPTION_INACTIVE; 404 "
 			"NOT_FOUND",
 		.params = {
@@ -579,7 +579,7 @@ const Operation operation_table[] = {
 	{
 		.name = "put-widgetId-logo", .method = "PUT",
 		.path = "/teams/{teamId}/widgets/{widgetId}/logo",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT, .content = CONTENT_MULTIPART,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:widgets", .class = OPERATION_IDEMPOTENT, .content = CONTENT_MULTIPART,
 		.unwrap = "widget",
 		.errors = "400 INCORRECT_API_KEY_TYPE INVALID_INPUT INVALID_IMAGE; 401 UNAUTHORIZED; 403 "
 			"SUBSCRIPTION_INACTIVE; 404 NOT_FOUND",
@@ -590,7 +590,7 @@ const Operation operation_table[] = {
 	{
 		.name = "put-widgetId-icon", .method = "PUT",
 		.path = "/teams/{teamId}/widgets/{widgetId}/icon",
-		.auth = OPERATION_AUTH_TEAM, .class = OPERATION_IDEMPOTENT, .content = CONTENT_MULTIPART,
+		.auth = OPERATION_AUTH_TEAM, .scope = "write:widgets", .class = OPERATION_IDEMPOTENT, .content = CONTENT_MULTIPART,
 		.unwrap = "widget",
 		.errors = "400 INCORRECT_API_KEY_TYPE INVALID_INPUT INVALID_IMAGE; 401 UNAUTHORIZED; 403 "
 			"SUBSCRIPTION_INACTIVE; 404 NOT_FOUND",

@@ -255,6 +255,13 @@ auth_headers(const Connection *connection, const Operation *operation)
 		return list_make1(psprintf("Authorization: Bearer %s", connection->access_token));
 	if (operation->auth != OPERATION_AUTH_TEAM)
 		return NIL;
+	if (connection->auth == AUTH_SCHEME_APP)
+	{
+		if (connection->access_token == NULL)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("server \"%s\" has no access token", connection->server)));
+		return list_make1(psprintf("Authorization: Bearer %s", connection->access_token));
+	}
 	if (connection->auth == AUTH_SCHEME_HEADER_PAIR)
 		return list_make2(psprintf("x-canopy-client-id: %s", connection->client_id),
 						  psprintf("x-canopy-client-secret: %s", connection->client_secret));
@@ -471,6 +478,26 @@ request_check(const Operation *operation, Jsonb *params, Jsonb *body)
 {
 	params_check(operation, params, false);
 	params_check(operation, body, true);
+}
+
+/*
+ * Refuse an operation that the scopes of an App's token do not cover.  Errors: 0A000 no
+ * scope does, 42501 it is not among those that were granted.
+ */
+void
+request_check_scope(const Connection *connection, const Operation *operation)
+{
+	if (connection->auth != AUTH_SCHEME_APP || operation->auth != OPERATION_AUTH_TEAM)
+		return;
+	if (operation->scope == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("no scope of an App covers operation \"%s\"", operation->name),
+						errhint("Call it at a server with option auth 'basic'.")));
+	if (connection->granted == NULL || !word_is_listed(operation->scope, connection->granted))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("scope %s was not granted, which operation \"%s\" needs",
+							   operation->scope, operation->name),
+						errhint("Ask for it by canopy_authorize_url().")));
 }
 
 /* Parameters with argument `confirm` of a function among them, unless it is NULL. */

@@ -28,6 +28,7 @@ extern int setting_max_document_size; /* kB */
 
 extern void request_settings(void);
 extern void request_check(const Operation *operation, Jsonb *params, Jsonb *body);
+extern void request_check_scope(const Connection *connection, const Operation *operation);
 extern Jsonb *request_confirm(Jsonb *params, const char *confirm);
 extern void
 request_check_confirmation(const Connection *connection, const Operation *operation, Jsonb *params);

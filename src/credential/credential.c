@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/digest.h"
+#include "credential/app.h"
 #include "credential/credential.h"
 #include "engine/identity.h"
 #include "engine/subtransaction.h"
@@ -114,6 +115,27 @@ credential_open(void *argument)
 	credential_digest(credential);
 }
 
+/* Read what was granted to the App: the team, the scopes, and the token if it has not run out. */
+static void
+credential_read_grant(Credential *credential, TimestampTz now)
+{
+	Connection *connection = credential->connection;
+	MemoryContext old = MemoryContextSwitchTo(credential->read_context);
+	AppGrant *grant = app_grant_read((AppOwner){credential->server_oid, credential->owner_oid});
+
+	credential->app_problem = app_grant_problem(grant);
+	MemoryContextSwitchTo(old);
+	connection->granted = grant->scopes;
+	if (grant->team_id != NULL && *grant->team_id != '\0')
+		connection->team_id = grant->team_id;
+	if (grant->state != APP_READY || grant->access_until <= now ||
+		(credential->refused_token != NULL &&
+		 strcmp(credential->refused_token, grant->access_token) == 0))
+		credential_forget_token(credential);
+	else if (credential->token == NULL || strcmp(credential->token, grant->access_token) != 0)
+		credential_take_token(credential, grant->access_token, grant->access_until);
+}
+
 /*
  * Read a credential that is new or old, in a transaction.  What is wrong with
  * it is kept in it and not raised.
@@ -139,12 +161,16 @@ credential_read(Credential *credential, TimestampTz now)
 		credential->problem = error->message;
 		credential->problem_sqlstate = error->sqlerrcode;
 	}
-	if (memcmp(hash, credential->hash, sizeof(hash)) == 0)
-		return;
-	/* Another one: what is known of the last one says nothing about it. */
-	credential_forget_token(credential);
-	credential->token_not_before = 0;
-	credential->refusals = 0;
+	if (memcmp(hash, credential->hash, sizeof(hash)) != 0)
+	{
+		/* Another one: what is known of the last one says nothing about it. */
+		credential_forget_token(credential);
+		credential->token_not_before = 0;
+		credential->refusals = 0;
+	}
+	credential->app_problem = NULL;
+	if (credential->connection != NULL && credential->connection->auth == AUTH_SCHEME_APP)
+		credential_read_grant(credential, now);
 }
 
 /* Whether a credential that was read is unusable for good: role, server, mapping or right are gone. */
@@ -178,4 +204,41 @@ credential_forget_token(Credential *credential)
 		pfree(credential->token);
 	}
 	credential->token = NULL;
+}
+
+/* Whether an operation is sent with an access token. */
+bool
+credential_needs_token(const Credential *credential, const Operation *operation)
+{
+	return operation->auth == OPERATION_AUTH_BEARER ||
+		   (operation->auth == OPERATION_AUTH_TEAM && credential->connection != NULL &&
+			credential->connection->auth == AUTH_SCHEME_APP);
+}
+
+/* Send this token from now on. */
+void
+credential_take_token(Credential *credential, const char *token, TimestampTz until)
+{
+	credential_forget_token(credential);
+	credential->token = MemoryContextStrdup(credential->context, token);
+	credential->token_number++;
+	credential->token_until = until;
+	if (credential->refused_token != NULL)
+		pfree(credential->refused_token);
+	credential->refused_token = NULL;
+}
+
+/* The token was refused: another one is to be had. */
+void
+credential_refuse_token(Credential *credential)
+{
+	char *refused = credential->token;
+
+	credential->token = NULL;
+	if (refused != NULL)
+	{
+		if (credential->refused_token != NULL)
+			pfree(credential->refused_token);
+		credential->refused_token = refused;
+	}
 }

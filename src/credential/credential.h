@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+#include "api/operation.h"
 #include "base/digest.h"
 #include "http/loop.h"
 #include "server/connection.h"
@@ -36,6 +37,9 @@ typedef struct Credential
 	TimestampTz token_not_before; /* a refused request for one is not repeated earlier */
 	int token_failures;           /* requests for one in a row that got none */
 	int refusals;                 /* 401s in a row with a fresh token */
+	char *
+		refused_token; /* an access token that was refused, though it had not run out; NULL = none */
+	const char *app_problem; /* why there is no token to be had; NULL = there is */
 } Credential;
 
 extern Credential *
@@ -44,5 +48,8 @@ extern void credential_read(Credential *credential, TimestampTz now);
 extern void credential_forget_all(void);
 extern void credential_forget_token(Credential *credential);
 extern bool credential_is_gone(const Credential *credential);
+extern bool credential_needs_token(const Credential *credential, const Operation *operation);
+extern void credential_take_token(Credential *credential, const char *token, TimestampTz until);
+extern void credential_refuse_token(Credential *credential);
 
 #endif /* CANOPY_SUMMIT_CREDENTIAL_CREDENTIAL_H */

@@ -49,7 +49,7 @@ token_http_request(const Connection *connection)
 }
 
 /* Whether the text can be sent in a header. */
-static bool
+bool
 token_is_fit(const char *token)
 {
 	if (token == NULL || *token == '\0' || strlen(token) > TOKEN_MAX_LENGTH)
@@ -73,6 +73,15 @@ token_life(Jsonb *answer)
 	return Max(0, Min(DatumGetInt64(seconds), TOKEN_LONGEST_LIFE));
 }
 
+/* Until when a token is sent that this answer has brought. */
+TimestampTz
+token_end(Jsonb *answer, TimestampTz now)
+{
+	int64 life = token_life(answer);
+
+	return TimestampTzPlusMilliseconds(now, 1000 * (life - Min(TOKEN_EARLY, life / 2)));
+}
+
 /* Take the answer to token_http_request(); NULL, or why there is no token. */
 Failure *
 token_take(Credential *credential, const HttpResponse *response, TimestampTz now)
@@ -81,18 +90,15 @@ token_take(Credential *credential, const HttpResponse *response, TimestampTz now
 	Failure *failure = NULL;
 	Answer *answer = answer_read(operation, response, &failure);
 	const char *token;
-	int64 life;
 
-	credential_forget_token(credential);
 	if (answer == NULL)
+	{
+		credential_forget_token(credential);
 		return failure;
+	}
 	token = json_text_field(answer->json, "access_token");
 	if (!token_is_fit(token))
 		return failure_describe_unreadable(response, "without a usable access_token");
-	life = token_life(answer->json);
-	credential->token = MemoryContextStrdup(credential->context, token);
-	credential->token_number++;
-	credential->token_until =
-		TimestampTzPlusMilliseconds(now, 1000 * (life - Min(TOKEN_EARLY, life / 2)));
+	credential_take_token(credential, token, token_end(answer->json, now));
 	return NULL;
 }

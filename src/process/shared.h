@@ -14,11 +14,12 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
-#define SHARED_MAX_DATABASES 256
-#define SHARED_MAX_WORKERS   64 /* of all databases */
-#define SHARED_MAX_SERVERS   256
-#define SHARED_ENDS          6  /* one a JobState */
-#define SHARED_LATENCIES     18 /* up to 2^17 ms, and above */
+#define SHARED_MAX_DATABASES    256
+#define SHARED_MAX_WORKERS      64 /* of all databases */
+#define SHARED_MAX_SERVERS      256
+#define SHARED_MAX_APP_REQUESTS 64
+#define SHARED_ENDS             6  /* one a JobState */
+#define SHARED_LATENCIES        18 /* up to 2^17 ms, and above */
 
 /* Why a worker ended; the launcher decides on that when to start the next. */
 typedef enum WorkerEnd
@@ -88,6 +89,16 @@ typedef struct ReceiverSlot
 	char problem[200];         /* why it answers 503; empty = it does not */
 } ReceiverSlot;
 
+/* What a session asks of a worker about the token of an App (app_request.c). */
+typedef struct AppRequest
+{
+	Oid database; /* InvalidOid = free */
+	Oid server_oid;
+	Oid owner_oid;
+	int64 authorization_id; /* whose code is to be changed for tokens; 0 = refresh the token */
+	char code[1024];
+} AppRequest;
+
 typedef struct SharedState
 {
 	LWLock *lock; /* protects everything below */
@@ -98,6 +109,7 @@ typedef struct SharedState
 	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
 	WorkerSlot workers[SHARED_MAX_WORKERS];
+	AppRequest app_requests[SHARED_MAX_APP_REQUESTS];
 } SharedState;
 
 extern int setting_workers; /* of a database */

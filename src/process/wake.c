@@ -83,6 +83,13 @@ shared_wake(Oid database, TimestampTz run_at, bool webhooks)
 	LWLockRelease(shared->lock);
 }
 
+/* Have a worker of this database look, whatever becomes of this transaction. */
+void
+wake_now(void)
+{
+	shared_wake(MyDatabaseId, GetCurrentTimestamp(), false);
+}
+
 /* Wake when this transaction has committed; -infinity: look at every queued job. */
 void
 wake_at_commit(TimestampTz run_at)

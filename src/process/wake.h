@@ -11,6 +11,7 @@
 
 extern void wake_initialize(void);
 extern void wake_launcher(void);
+extern void wake_now(void);
 extern void wake_at_commit(TimestampTz run_at);
 extern void wake_for_webhooks(void);
 extern void wake_notice_absence(void);

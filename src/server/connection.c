@@ -273,7 +273,7 @@ connection_check_mapping(const Connection *connection)
 /*
  * Put client_id and client_secret of the current role into the Connection; of
  * a file with several secrets the first.  Errors: 42704 no mapping, 22023 an
- * option is missing, 0A000 for auth 'app', and those of secret_read_file().
+ * option is missing, and those of secret_read_file().
  */
 void
 connection_authenticate(Connection *connection)
@@ -281,12 +281,6 @@ connection_authenticate(Connection *connection)
 	const char *missing;
 	bool is_public;
 
-	if (connection->auth == AUTH_SCHEME_APP)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("server \"%s\" uses auth 'app', which is not supported yet",
-							   connection->server),
-						errhint("ALTER SERVER %s OPTIONS (SET auth 'basic');",
-								quote_identifier(connection->server))));
 	option_read(connection_mapping_options(connection, &is_public), OPTION_FOR_CONNECTION,
 				connection);
 	missing = connection->client_id == NULL       ? "client_id"

@@ -41,7 +41,8 @@ typedef struct Connection
 	double requests_per_second; /* of all roles; 0 = unlimited */
 	const char *client_id;      /* NULL until connection_authenticate() */
 	const char *client_secret;
-	const char *access_token; /* NULL unless a worker has put one here */
+	const char *access_token; /* NULL unless somebody has put one here */
+	const char *granted;      /* with auth 'app': the scopes of that token, with commas between */
 } Connection;
 
 /* What a server's webhooks are verified with. */

@@ -33,6 +33,8 @@
 #include "worker/token_request.h"
 #include "worker/worker.h"
 
+#define AUTHORIZATION_PAUSE (30 * 1000) /* ms until jobs look again whether an App is authorized */
+
 /* Conclude a flight that was not sent, or whose answer is not to count. */
 static void
 flight_refuse(Flight *flight, RetryAction action, const char *code, const char *outcome)
@@ -68,6 +70,12 @@ flight_is_refused(Flight *flight)
 	else if (job->operation->auth == OPERATION_AUTH_PULL_JWT &&
 			 json_text_field(job->params, PULL_JWT_PARAM) == NULL)
 		flight_refuse(flight, RETRY_FAIL, "no_pull_jwt", "no token of its pull is known");
+	else if (credential_needs_token(credential, job->operation) && credential->app_problem != NULL)
+	{
+		flight->credential->token_not_before =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AUTHORIZATION_PAUSE);
+		flight_refuse(flight, RETRY_OUTAGE, "not_authorized", credential->app_problem);
+	}
 	else if (hindrance != NULL)
 		flight_refuse(flight, RETRY_OUTAGE, "hindered", hindrance);
 	else
@@ -275,6 +283,7 @@ flight_launch(Flight *flight)
 	HttpRequest *request;
 
 	connection->access_token = flight->credential->token;
+	request_check_scope(connection, flight->job->operation);
 	request = request_build(connection, flight->job->operation, flight->job->params,
 							flight->job->body, flight->job->files);
 	request->multiplexed = flight->lane->multiplexed;
@@ -285,7 +294,7 @@ flight_launch(Flight *flight)
 }
 
 /* Take a token, or the refusal of one, and go on with the flights that waited for it. */
-static void
+void
 token_landed(Worker *worker, Sending *sending)
 {
 	TokenEnd end = token_request_end(worker, (TokenRequest *) sending, GetCurrentTimestamp());
@@ -339,7 +348,8 @@ flight_start(Worker *worker, Flight *flight)
 
 	if (flight_is_refused(flight))
 		return;
-	if (flight->job->operation->auth != OPERATION_AUTH_BEARER || token_is_fresh(credential, now))
+	if (!credential_needs_token(credential, flight->job->operation) ||
+		token_is_fresh(credential, now))
 		flight_try(flight, flight_launch);
 	else
 		flight_await_token(worker, flight, now);

@@ -40,6 +40,7 @@ typedef struct Flight
 } Flight;
 
 extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
+extern void token_landed(Worker *worker, Sending *sending);
 extern void flight_start(Worker *worker, Flight *flight);
 
 #endif /* CANOPY_SUMMIT_WORKER_FLIGHT_H */

@@ -49,7 +49,7 @@ lanes_rescan(Worker *worker, TimestampTz from)
 }
 
 /* The lane of a server, which is a new one if it has none. */
-static Lane *
+Lane *
 lane_find(Worker *worker, Oid server_oid)
 {
 	MemoryContext old;

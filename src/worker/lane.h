@@ -40,6 +40,7 @@ typedef struct Load
 	int64 bytes;
 } Load;
 
+extern Lane *lane_find(Worker *worker, Oid server_oid);
 extern void lanes_read(Worker *worker);
 extern bool lanes_hold_credential(const Worker *worker);
 extern void lanes_rescan(Worker *worker, TimestampTz from);

@@ -15,6 +15,7 @@
 #include "job/promotion.h"
 #include "process/chore.h"
 #include "process/shared.h"
+#include "worker/app_token.h"
 #include "worker/lane.h"
 #include "worker/scan.h"
 #include "worker/worker.h"
@@ -41,6 +42,7 @@ worker_scan(Worker *worker, TimestampTz now)
 	credential_forget_all();
 	socket_sweep();
 	(void) job_recover(worker->epoch, now, &worker->next_lease);
+	app_grants_recover(worker->epoch);
 	billable_bring_forward(now);
 	lanes_read(worker);
 	worker->scan_wanted = false;

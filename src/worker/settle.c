@@ -82,11 +82,12 @@ conclude_credential(Worker *worker, Flight *flight)
 	settlement->state = JOB_QUEUED;
 	settlement->attempts = flight->job->attempts;
 	settlement->run_at = GetCurrentTimestamp();
-	if (flight->job->operation->auth == OPERATION_AUTH_BEARER && flight->sending.transfer != NULL)
+	if (flight->sending.transfer != NULL &&
+		credential_needs_token(credential, flight->job->operation))
 	{
 		if (flight->token_number != credential->token_number || credential->token == NULL)
 			return; /* another flight has already seen to it */
-		credential_forget_token(credential);
+		credential_refuse_token(credential);
 		if (credential->refusals++ == 0)
 			return;
 	}

@@ -15,6 +15,7 @@
 #include "credential/credential.h"
 #include "credential/token.h"
 #include "http/transfer.h"
+#include "worker/app_token.h"
 #include "worker/lane.h"
 #include "worker/send.h"
 #include "worker/token_request.h"
@@ -35,10 +36,15 @@ token_request_find(Worker *worker, const Credential *credential)
 	return NULL;
 }
 
-/* Ask for a token; NULL and *problem, in the turn's memory, if that cannot be sent. */
+/*
+ * Send a request for a token that `make` makes, in the request's memory; NULL and
+ * *problem, in the turn's memory, if that cannot be sent.
+ */
 TokenRequest *
-token_request_start(Worker *worker, Credential *credential, const Lane *lane,
-					void (*landed)(Worker *worker, Sending *sending), const char **problem)
+token_request_send(Worker *worker, Credential *credential, const Lane *lane,
+				   void (*landed)(Worker *worker, Sending *sending),
+				   HttpRequest *(*make)(TokenRequest *request, void *argument), void *argument,
+				   const char **problem)
 {
 	MemoryContext context =
 		AllocSetContextCreate(worker->context, "canopy_summit token", ALLOCSET_SMALL_SIZES);
@@ -51,8 +57,7 @@ token_request_start(Worker *worker, Credential *credential, const Lane *lane,
 	request->sending.landed = landed;
 	PG_TRY();
 	{
-		send_start(worker, &request->sending, token_http_request(credential->connection),
-				   &credential->pool, lane);
+		send_start(worker, &request->sending, make(request, argument), &credential->pool, lane);
 	}
 	PG_CATCH();
 	{
@@ -72,6 +77,22 @@ token_request_start(Worker *worker, Credential *credential, const Lane *lane,
 	MemoryContextDelete(context);
 	*problem = error->message;
 	return NULL;
+}
+
+static HttpRequest *
+make_request(TokenRequest *request, void *argument)
+{
+	return token_http_request(request->credential->connection);
+}
+
+/* Ask for a token; NULL and *problem, in the turn's memory, if that cannot be sent. */
+TokenRequest *
+token_request_start(Worker *worker, Credential *credential, const Lane *lane,
+					void (*landed)(Worker *worker, Sending *sending), const char **problem)
+{
+	if (credential->connection->auth == AUTH_SCHEME_APP)
+		return app_refresh_start(worker, credential, lane, landed, problem);
+	return token_request_send(worker, credential, lane, landed, make_request, NULL, problem);
 }
 
 /* Whether a response says that another attempt would get no other. */
@@ -98,7 +119,8 @@ token_request_end(Worker *worker, TokenRequest *request, TimestampTz now)
 	Credential *credential = request->credential;
 	MemoryContext old = MemoryContextSwitchTo(worker->turn);
 	HttpResponse *response = http_transfer_response(request->sending.transfer);
-	Failure *failure = token_take(credential, response, now);
+	Failure *failure = request->is_app ? app_take(worker, request, response, now)
+									   : token_take(credential, response, now);
 	TokenEnd end = {.waiting = list_copy(request->waiting)};
 
 	if (failure == NULL)
@@ -106,8 +128,10 @@ token_request_end(Worker *worker, TokenRequest *request, TimestampTz now)
 	else
 	{
 		end.problem = psprintf("no access token: %s", failure->words);
-		end.is_refused = is_refusal(response);
-		token_pause(credential, now);
+		end.is_refused = is_refusal(response) && !request->is_app;
+		/* A code that does not do says nothing about the tokens there are. */
+		if (request->authorization_id == 0)
+			token_pause(credential, now);
 		/* No second try: the secret itself was refused. */
 		credential->refusals = end.is_refused ? 2 : 0;
 	}

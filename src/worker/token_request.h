@@ -21,6 +21,10 @@ typedef struct TokenRequest
 	MemoryContext context; /* of this struct */
 	Credential *credential;
 	List *waiting; /* of Flight * */
+	bool is_app;   /* it is about the tokens of an App */
+	int64
+		authorization_id; /* with auth 'app': whose code it changes for tokens; 0 = it refreshes them */
+	Datum scopes;         /* text[] that the code is for */
 } TokenRequest;
 
 /* What came of one. */
@@ -35,6 +39,10 @@ extern TokenRequest *token_request_find(Worker *worker, const Credential *creden
 extern TokenRequest *
 token_request_start(Worker *worker, Credential *credential, const Lane *lane,
 					void (*landed)(Worker *worker, Sending *sending), const char **problem);
+extern TokenRequest *token_request_send(Worker *worker, Credential *credential, const Lane *lane,
+										void (*landed)(Worker *worker, Sending *sending),
+										HttpRequest *(*make)(TokenRequest *request, void *argument),
+										void *argument, const char **problem);
 extern TokenEnd token_request_end(Worker *worker, TokenRequest *request, TimestampTz now);
 
 #endif /* CANOPY_SUMMIT_WORKER_TOKEN_REQUEST_H */

@@ -35,11 +35,13 @@
 #include "http/loop.h"
 #include "job/epoch.h"
 #include "job/job.h"
+#include "process/app_request.h"
 #include "process/chore.h"
 #include "process/database.h"
 #include "process/process.h"
 #include "process/shared.h"
 #include "process/wake.h"
+#include "worker/app_token.h"
 #include "worker/apply_webhooks.h"
 #include "worker/drain.h"
 #include "worker/lane.h"
@@ -256,7 +258,8 @@ worker_end_probe(Worker *worker)
 static void
 worker_consider_leaving(Worker *worker, TimestampTz now)
 {
-	bool is_quiet = worker->in_flight == 0 && worker->concluded == NIL;
+	bool is_quiet = worker->in_flight == 0 && worker->concluded == NIL &&
+					worker->token_requests == NIL && !app_request_is_pending();
 
 	worker->is_leaving =
 		shared->crowded && TimestampDifferenceExceeds(worker->started_at, now, TURN_LIMIT);
@@ -339,6 +342,7 @@ worker_turn(void *process)
 	}
 	if (worker_has_work(worker, now))
 		worker_work(worker, now);
+	app_requests_serve(worker, now);
 	if (worker->settle_at <= now)
 		postponed_settle(worker, now);
 	if (worker->work_at <= now)

@@ -10,7 +10,7 @@ ANYWHERE = [("Access-Control-Allow-Origin", "*")]
 
 
 def answer(state, request):
-    """The Response to a request of a page or of the script; None to any other."""
+    """The Response to a request of a page or of the script; None to any other. Called under the state's lock."""
     if (request.method, request.path) == ("GET", "/v2/canopy-connect.js"):
         return Response(200, SCRIPT, "text/javascript")
     if (request.method, request.path) == ("POST", "/v2/login"):
@@ -21,13 +21,12 @@ def answer(state, request):
 
 def login(state, asked):
     """A pull of whoever logs in, as a widget makes one: its status, and what the script is told."""
-    with state.lock:
-        if not state.has_alias(asked["public_alias"]):
-            return 400, {"error": "INVALID_PUBLIC_ALIAS"}
-        pull = state.new_pull()
-        state.login(pull, asked["username"], asked["password"])
-        pull.change(public_alias=asked["public_alias"],
-                    meta_data=compact(asked["meta_data"]).decode() if asked.get("meta_data") else None)
-        if pull.document["status"] == "NOT_AUTHENTICATED":
-            return 401, {"error": "NOT_AUTHENTICATED"}
-        return 200, {"pull_id": pull.pull_id}
+    if not state.has_alias(asked["public_alias"]):
+        return 400, {"error": "INVALID_PUBLIC_ALIAS"}
+    pull = state.new_pull()
+    state.login(pull, asked["username"], asked["password"])
+    pull.change(public_alias=asked["public_alias"],
+                meta_data=compact(asked["meta_data"]).decode() if asked.get("meta_data") else None)
+    if pull.document["status"] == "NOT_AUTHENTICATED":
+        return 401, {"error": "NOT_AUTHENTICATED"}
+    return 200, {"pull_id": pull.pull_id}

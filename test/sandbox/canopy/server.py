@@ -33,7 +33,8 @@ class Api(Recorded):
     def respond(self, request, entry):
         operation, params, known = catalogue.route(request.method, request.path)
         if operation is None:
-            page = sdk.answer(self.state, request)
+            with self.state.lock:
+                page = sdk.answer(self.state, request) or self.state.apps.answer(request)
             if page is not None:
                 return page
             return Response.error(405, "METHOD_NOT_ALLOWED") if known else Response.error(404, "NOT_FOUND")

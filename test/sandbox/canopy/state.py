@@ -8,6 +8,7 @@ import hmac
 import json
 import threading
 
+from canopy.apps import Apps
 from data import users
 from data.entities import entity
 from data.pools import CARRIERS
@@ -78,6 +79,7 @@ class State:
             self.source = Source(settings.seed, "state")
             self.teams = {settings.team_id: {"client_id": settings.client_id, "client_secret": settings.client_secret,
                                              "company_name": "Sandbox Insurance Agency", "active": True}}
+            self.apps = Apps(settings.client_id, settings.client_secret, settings.team_id)
             self.pulls = {}
             self.numbers = {}
             for username in users.RECIPES:

@@ -24,6 +24,8 @@ class Control(Service):
             ("DELETE", "listener"): self.delete_listener,
             ("GET", "pulls"): self.get_pulls, ("GET", "pull"): self.get_pull, ("PUT", "pull"): self.put_pull,
             ("PATCH", "pull"): self.patch_pull, ("DELETE", "pull"): self.delete_pull, ("DELETE", "state"): self.delete_state,
+            ("GET", "apps"): self.get_apps, ("PUT", "apps"): self.put_apps, ("POST", "apps"): self.post_apps,
+            ("DELETE", "apps"): self.delete_apps,
             ("GET", "effects"): self.get_effects, ("DELETE", "effects"): self.delete_effects,
             **summit.routes, **webhooks.routes,
         }
@@ -47,6 +49,24 @@ class Control(Service):
 
     def delete_log(self, request, name):
         self.journal.clear()
+        return {}
+
+    def get_apps(self, request, name):
+        with self.state.lock:
+            return {**self.state.apps.counts, **self.state.apps.settings}
+
+    def put_apps(self, request, name):
+        with self.state.lock:
+            self.state.apps.settings.update(request.json())
+        return {}
+
+    def post_apps(self, request, name):
+        with self.state.lock:
+            return self.state.apps.agree(request.json()["url"])
+
+    def delete_apps(self, request, name):
+        with self.state.lock:
+            self.state.apps.revoke() if name == "all" else self.state.apps.expire()
         return {}
 
     def get_faults(self, request, name):

@@ -48,6 +48,8 @@ def accepts(operation, request, params, state):
     if operation.security == "pull_jwt":
         expected = state.pull_jwt(params["pullId"])
         return kind == "pull_jwt" and hmac.compare_digest(request.header("pull-jwt").encode(), expected.encode())
+    if kind == "bearer":
+        return state.apps.accepts(request, params)
     if kind not in ("basic", "header_pair"):
         return False
     team_id = state.team_of(key_of(request, kind))

@@ -177,6 +177,10 @@ sub make_source
 		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, E'a\t', 'application/pdf', '\\x00ff');
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());
+		INSERT INTO canopy_summit.app_grant
+		VALUES (3, now(), now(), NULL, NULL, 1, 1, 'ready', 't', '{a}', 'secret of an App', 'another');
+		INSERT INTO canopy_summit.app_authorization
+		VALUES (1, 3, now(), NULL, NULL, 1, 1, 's', 'secret verifier', 'u', '{a}');
 		INSERT INTO canopy_summit.pull_jwt VALUES (3, 1, 'pull', 'secret of a pull', now());
 		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by, date_of_birth, answer)
 		VALUES (1, 'canopy', 'property', now(), 'x', '1980-02-29', '{"a": "\\\\N"}');
@@ -284,7 +288,8 @@ sub restores
 		SQL
 	my %after = fingerprints($name);
 	is_deeply(
-		[ delete @after{qw(canopy_summit.job_secret canopy_summit.pull_jwt)} ], [ '0 ', '0 ' ],
+		[ delete @after{ map { "canopy_summit.$_" } qw(job_secret pull_jwt app_grant app_authorization) } ],
+		[ ('0 ') x 4 ],
 		"$name: no secret is");
 	delete @after{qw(canopy_summit.task canopy_summit.progress)};
 	# Which jobs are this instance's, which servers there are, and how old a token is, is another matter.
