@@ -31,6 +31,18 @@ call_register_token_source(void (*source)(Connection *connection))
 	token_source = source;
 }
 
+/*
+ * Have an access token in a connection that needs one for an operation.  Errors: 55000 or
+ * 08006 there is none, and those of request_check_scope().
+ */
+void
+call_take_token(Connection *connection, const Operation *operation)
+{
+	if (connection->auth == AUTH_SCHEME_APP)
+		token_source(connection);
+	request_check_scope(connection, operation);
+}
+
 /* Follow a redirect to a signed URL. */
 static HttpResponse *
 follow_download(const Connection *connection, const Operation *operation,
@@ -67,9 +79,7 @@ call_try(Connection *connection, const Operation *operation, Jsonb *params, Json
 	if (operation->auth == OPERATION_AUTH_TEAM)
 	{
 		connection_authenticate(connection);
-		if (connection->auth == AUTH_SCHEME_APP)
-			token_source(connection);
-		request_check_scope(connection, operation);
+		call_take_token(connection, operation);
 	}
 	started_at = GetCurrentTimestamp();
 	response = http_perform(request_build(connection, operation, params, body, NIL));

@@ -14,6 +14,7 @@
 #include "api/operation.h"
 #include "server/connection.h"
 
+extern void call_take_token(Connection *connection, const Operation *operation);
 extern void call_register_token_source(void (*source)(Connection *connection));
 extern Answer *call_try(Connection *connection, const Operation *operation, Jsonb *params,
 						Jsonb *body, Failure **failure);

@@ -145,6 +145,18 @@ app_tokens_read(const HttpResponse *response, TimestampTz now, AppTokens *tokens
 	return NULL;
 }
 
+/* Scopes of an answer, which have blanks between, as Connection has them, in a memory context. */
+char *
+app_scopes_granted(MemoryContext context, const char *scope)
+{
+	char *granted = MemoryContextStrdup(context, scope);
+
+	for (char *c = granted; *c != '\0'; c++)
+		if (*c == ' ')
+			*c = ',';
+	return granted;
+}
+
 /* The arguments with which every statement about a grant begins. */
 static Values
 grant_key(AppOwner owner)

@@ -60,6 +60,7 @@ typedef struct AppTokens
 	TimestampTz until;
 } AppTokens;
 
+extern char *app_scopes_granted(MemoryContext context, const char *scope);
 extern HttpRequest *app_refresh_request(const Connection *connection, const char *refresh_token);
 extern HttpRequest *app_exchange_request(const Connection *connection,
 										 const AppAuthorization *authorization, const char *code);

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
+#include "api/call.h"
 #include "api/failure.h"
 #include "api/operation.h"
 #include "api/request.h"
@@ -57,6 +58,9 @@ check_auth_url(Examination *examination, const char **remark)
 Finding
 check_team_id(Examination *examination, const char **remark)
 {
+	/* An App acts for the team that has authorized it. */
+	if (examination->connection->auth == AUTH_SCHEME_APP)
+		return FINDING_GOOD;
 	connection_require(examination->connection, "team_id", examination->connection->team_id, "…");
 	return FINDING_GOOD;
 }
@@ -232,9 +236,11 @@ static void
 authenticate_canopy(Examination *examination)
 {
 	const Operation *operation = operation_find("get-pulls", PROVIDER_CANOPY);
-	HttpRequest *request = request_build(examination->connection, operation, no_pulls(), NULL, NIL);
+	HttpRequest *request;
 	Failure *failure;
 
+	call_take_token(examination->connection, operation);
+	request = request_build(examination->connection, operation, no_pulls(), NULL, NIL);
 	if (answer_read(operation, examine_by(examination, request), &failure) == NULL)
 		failure_raise(examination->connection, operation, failure);
 }

@@ -201,15 +201,22 @@ app_take(Worker *worker, TokenRequest *request, const HttpResponse *response, Ti
 		if (i + 1 == KEEP_TRIES)
 			ereport(FATAL, (errmsg("could not keep the tokens of an App: %s", problem)));
 	credential->read_at = 0;
-	if (landing.is_kept)
+	if (!landing.is_kept)
 	{
-		credential_take_token(credential, landing.tokens.access_token, landing.tokens.until);
-		credential->token_not_before = 0;
-		credential->refusals = 0;
-	}
-	else
 		credential_forget_token(credential);
-	return landing.failure;
+		return landing.failure
+				   ? landing.failure
+				   : failure_describe_unreadable(response, "for a grant that is another by now");
+	}
+	credential_take_token(credential, landing.tokens.access_token, landing.tokens.until);
+	credential->token_not_before = 0;
+	if (request->authorization_id != 0)
+		credential->refusals = 0;
+	/* Those who have waited are sent with it before the grant is read again. */
+	if (credential->connection != NULL && landing.tokens.scope != NULL)
+		credential->connection->granted =
+			app_scopes_granted(credential->read_context, landing.tokens.scope);
+	return NULL;
 }
 
 /* A code that is to be changed for tokens. */

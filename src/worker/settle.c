@@ -26,6 +26,8 @@
 #include "worker/settle.h"
 #include "worker/worker.h"
 
+#define REFUSAL_PAUSE \
+	(30 * 1000)         /* ms after which a job whose App's fresh token was refused is sent again */
 #define SETTLE_TRIES 60 /* of one flight, seconds apart, that want of resources may cost */
 
 /* A message that may be kept: without the detail, which may hold data. */
@@ -90,6 +92,12 @@ conclude_credential(Worker *worker, Flight *flight)
 		credential_refuse_token(credential);
 		if (credential->refusals++ == 0)
 			return;
+		/* Another worker may have had success with it since: that is no reason to hold up all jobs. */
+		if (credential->connection != NULL && credential->connection->auth == AUTH_SCHEME_APP)
+		{
+			settlement->run_at = TimestampTzPlusMilliseconds(settlement->run_at, REFUSAL_PAUSE);
+			return;
+		}
 	}
 	flight->holds_credential = true;
 	/* The claim of this very turn must know it already; the settle makes a scan read the holds. */

@@ -66,6 +66,9 @@ sub before
 	my $job_id = query($node, "SELECT canopy_enqueue_fetch('$pull_id')");
 	soon_ok('a job waits', sub { (job($node, $job_id)->{outcome} // '') =~ /nobody has authorized/ });
 	query($node, "SELECT canopy_summit.cancel_job($job_id)");
+	like(
+		query($node, q{SELECT hint FROM canopy_summit.check_server('canopy') WHERE "check" = 'credentials' AND NOT ok}),
+		qr/canopy_authorize_url/, 'check_server() says so, too');
 	is(scalar(grep { $_->{path} =~ /oauth2/ } $sandbox->log), 0, 'nothing was sent');
 	return;
 }
@@ -114,6 +117,8 @@ sub grants
 		[ map { $_->{auth} } @fetches ], [ 'bearer', 'bearer' ],
 		'are sent with the token, and no other credential');
 	is(counts()->{refreshes}, 0, 'which needed no refresh');
+	is( query($node, q{SELECT ok FROM canopy_summit.check_server('canopy') WHERE "check" = 'credentials'}), 't',
+		'check_server()');
 	return;
 }
 

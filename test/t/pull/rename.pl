@@ -448,7 +448,8 @@ sub views
 		SQL
 	return query($node, join ' UNION ALL ', map { <<~"SQL" } @views);
 		SELECT '$_ ' || count(*) || ' ' || coalesce(md5(string_agg(r, ' ' ORDER BY r COLLATE "C")), '')
-		FROM (SELECT (to_jsonb(v) - 'server' - 'token_age')::text FROM $_ v WHERE v.server = '$server') AS v(r)
+		FROM (SELECT (to_jsonb(v) - '{server,token_age,statement}'::text[])::text FROM $_ v
+			WHERE v.server = '$server') AS v(r)
 		SQL
 }
 

@@ -115,7 +115,11 @@ my %refusals = (
 		SELECT canopy_add_vehicle('CANARY', '{"vin": "CANARY"}', 'CANARY', 'CANARY', 'CANARY', true, '{}', 'CANARY',
 			1, 1, '{}', 'CANARY', 'CANARY', true, true, '2026-01-01', '{}')
 		SQL
+	authorize_url => [q{SELECT canopy_authorize_url('CANARY', '{CANARY}', 'CANARY CANARY')}],
+	authorize => [q{SELECT canopy_authorize('CANARY', 'CANARY')}],
 	consent => [q{SELECT canopy_consent('CANARY', 1, '')}],
+	consent_and_documents =>
+	  [q{SELECT canopy_consent_and_documents('{CANARY}', 'CANARY', 1, '', meta_data => '{"m": "CANARY@example.com"}')}],
 	consent_and_connect => [
 		q{SELECT canopy_consent_and_connect('CANARY', 1, 'CANARY', 'CANARY', 'CANARY@example.com', 'CANARY')},
 		q{SELECT canopy_consent_and_connect('d', 1, 'c', 'i', 'user1', meta_data => '{"m": "CANARY@example.com"}')} ],

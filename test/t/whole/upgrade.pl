@@ -69,6 +69,7 @@ sub fill
 		SELECT canopy_summit.apply_webhooks(100);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'upgraded', 'd', 'here', '\x00ff');
+		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, 'a', 'application/pdf', '\x00ff');
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by)
