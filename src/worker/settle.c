@@ -27,7 +27,7 @@
 #include "worker/worker.h"
 
 #define REFUSAL_PAUSE \
-	(30 * 1000)         /* ms after which a job whose App's fresh token was refused is sent again */
+	(30 * 1000)         /* ms until a job is sent again whose App's fresh token was refused */
 #define SETTLE_TRIES 60 /* of one flight, seconds apart, that want of resources may cost */
 
 /* A message that may be kept: without the detail, which may hold data. */
