@@ -8,6 +8,7 @@
 #include "funcapi.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/jsonb.h"
 
 #include "api/operation.h"
@@ -179,16 +180,23 @@ canopy_summit_may_repeat(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(operation != NULL && operation_may_repeat(operation));
 }
 
-/* The names of the operations that may not, as text[]. */
-Datum
-operations_not_repeated(void)
+/* The names of the operations of which something holds, or does not, as text[]. */
+static Datum
+operation_names(bool (*holds)(const Operation *operation), bool wanted)
 {
 	List *names = NIL;
 
 	for (int i = 0; i < operation_count; i++)
-		if (!operation_may_repeat(&operation_table[i]))
+		if (holds(&operation_table[i]) == wanted)
 			names = lappend(names, unconstify(char *, operation_table[i].name));
 	return statement_texts(names);
+}
+
+/* The names of the operations that may not be repeated, as text[]. */
+Datum
+operations_not_repeated(void)
+{
+	return operation_names(operation_may_repeat, false);
 }
 
 /* Whether files may go beside the body of an operation. */
@@ -210,14 +218,18 @@ canopy_summit_takes_files(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(operation != NULL && operation_takes_files(operation));
 }
 
-/* The names of the operations that take files beside their body, as text[]. */
+/* The names of the operations that take files beside their body, as text[]: each claim asks for them. */
 Datum
 operations_with_files(void)
 {
-	List *names = NIL;
+	static Datum names = 0;
 
-	for (int i = 0; i < operation_count; i++)
-		if (operation_takes_files(&operation_table[i]))
-			names = lappend(names, unconstify(char *, operation_table[i].name));
-	return statement_texts(names);
+	if (names == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		names = operation_names(operation_takes_files, true);
+		MemoryContextSwitchTo(old);
+	}
+	return names;
 }

@@ -14,8 +14,6 @@
 #include "http/transfer.h"
 #include "server/connection.h"
 
-#define APP_VERIFIER_LENGTH 43 /* characters: 32 random bytes */
-
 typedef enum AppState
 {
 	APP_NONE, /* nothing was granted */

@@ -53,6 +53,7 @@ app_request_post(Oid server_oid, Oid owner_oid, int64 authorization_id, const ch
 	place = place_find(server_oid, owner_oid, authorization_id);
 	if (place != NULL)
 	{
+		shared->app_request_count += OidIsValid(place->database) ? 0 : 1;
 		place->database = MyDatabaseId;
 		place->server_oid = server_oid;
 		place->owner_oid = owner_oid;
@@ -71,6 +72,8 @@ app_request_is_pending(void)
 {
 	bool pending = false;
 
+	if (shared->app_request_count == 0)
+		return false;
 	LWLockAcquire(shared->lock, LW_SHARED);
 	for (int i = 0; i < SHARED_MAX_APP_REQUESTS; i++)
 		pending |= shared->app_requests[i].database == MyDatabaseId;
@@ -84,12 +87,15 @@ app_request_take(AppRequest *request)
 {
 	bool taken = false;
 
+	if (shared->app_request_count == 0)
+		return false;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SHARED_MAX_APP_REQUESTS && !taken; i++)
 		if (shared->app_requests[i].database == MyDatabaseId)
 		{
 			*request = shared->app_requests[i];
 			explicit_bzero(&shared->app_requests[i], sizeof(AppRequest));
+			shared->app_request_count--;
 			taken = true;
 		}
 	LWLockRelease(shared->lock);

@@ -109,6 +109,7 @@ typedef struct SharedState
 	ServerCounters servers[SHARED_MAX_SERVERS];
 	DatabaseSlot databases[SHARED_MAX_DATABASES];
 	WorkerSlot workers[SHARED_MAX_WORKERS];
+	int app_request_count; /* of these; who only wants to know whether there are any reads it without the lock */
 	AppRequest app_requests[SHARED_MAX_APP_REQUESTS];
 } SharedState;
 

@@ -223,7 +223,7 @@ app_take(Worker *worker, TokenRequest *request, const HttpResponse *response, Ti
 typedef struct Exchange
 {
 	Worker *worker;
-	AppRequest asked;
+	const AppRequest *asked;
 	Credential *credential;
 	AppAuthorization authorization;
 	bool is_taken;
@@ -235,7 +235,7 @@ static void
 exchange_begin(void *argument)
 {
 	Exchange *exchange = argument;
-	AppRequest *asked = &exchange->asked;
+	const AppRequest *asked = exchange->asked;
 	char *server = identity_server_name(asked->server_oid);
 	char *owner = identity_role_name(asked->owner_oid);
 	MemoryContext old;
@@ -246,9 +246,13 @@ exchange_begin(void *argument)
 	credential_read(exchange->credential, exchange->now);
 	if (asked->authorization_id == 0)
 		return;
-	if (exchange->credential->connection == NULL)
+	if (exchange->credential->connection == NULL ||
+		exchange->credential->connection->auth != AUTH_SCHEME_APP)
 	{
-		app_authorization_end(asked->authorization_id, exchange->credential->problem);
+		app_authorization_end(asked->authorization_id,
+							  exchange->credential->problem
+								  ? exchange->credential->problem
+								  : "its server is not that of an App any more");
 		return;
 	}
 	old = MemoryContextSwitchTo(exchange->worker->turn);
@@ -259,7 +263,7 @@ exchange_begin(void *argument)
 static void
 exchange_fail(void *argument)
 {
-	app_authorization_end(((Exchange *) argument)->asked.authorization_id,
+	app_authorization_end(((Exchange *) argument)->asked->authorization_id,
 						  "the request could not be sent");
 }
 
@@ -269,17 +273,17 @@ exchange_request(TokenRequest *request, void *argument)
 	Exchange *exchange = argument;
 
 	request->is_app = true;
-	request->authorization_id = exchange->asked.authorization_id;
+	request->authorization_id = exchange->asked->authorization_id;
 	request->scopes = PointerGetDatum(PG_DETOAST_DATUM_COPY(exchange->authorization.scopes));
 	return app_exchange_request(request->credential->connection, &exchange->authorization,
-								exchange->asked.code);
+								exchange->asked->code);
 }
 
 /* Do what one session asks for. */
 static void
 app_request_serve(Worker *worker, const AppRequest *asked, TimestampTz now)
 {
-	Exchange exchange = {.worker = worker, .asked = *asked, .now = now};
+	Exchange exchange = {.worker = worker, .asked = asked, .now = now};
 	const char *problem =
 		transaction_run(worker, "looking for the tokens of an App", exchange_begin, &exchange);
 	Credential *credential = exchange.credential;
@@ -298,7 +302,6 @@ app_request_serve(Worker *worker, const AppRequest *asked, TimestampTz now)
 			 !token_is_fresh(credential, now) && now >= credential->token_not_before &&
 			 token_request_find(worker, credential) == NULL)
 		(void) app_refresh_start(worker, credential, lane, token_landed, &problem);
-	explicit_bzero(exchange.asked.code, sizeof(exchange.asked.code));
 }
 
 /* Do what sessions ask for. */

@@ -14,7 +14,7 @@ COMMENT ON FUNCTION @extschema@.canopy_authorize(text, text, name) IS
 	'has a worker change the code for tokens, which stay with the workers, and waits for it; returns the team_id; the current role acts for that team from then on, whatever becomes of the transaction';
 
 SELECT canopy_summit.define_view('canopy_summit.app_status', 'what customers have granted to Apps, without the tokens', $view$
-SELECT canopy_summit.server_name(g.server_oid, NULL, g.instance) AS server, g.owner_oid::regrole::text AS owner, g.team_id, g.scopes, g.state, g.problem,
+SELECT canopy_summit.server_name(g.server_oid, NULL, g.instance) AS server, canopy_summit.owner_name(g.owner_oid, NULL, g.instance) AS owner, g.team_id, g.scopes, g.state, g.problem,
 	g.access_until, g.granted_at, g.refreshed_at
 FROM canopy_summit.app_grant g WHERE g.instance = canopy_summit.instance()$view$, $notes$
 server: server it is for, by the name it has now

@@ -583,6 +583,9 @@ sub reconnects
 		'a login before it' => [
 			[ [ 70, 'a', @$success ], [ 65, 'a', 'COMPLETE' ], [ 60, 'a', @$reconnect ] ], 'a', 'a',
 			'ask the consumer to log in again: reconnect_url' ],
+		'completed in its very second' => [
+			[ [ 60, 'a', 'COMPLETE' ], [ 60, 'a', @$reconnect ] ], 'a', 'a',
+			'ask the consumer to log in again: reconnect_url' ],
 		'completed before and after it' => [
 			[   [ 70, 'a', 'COMPLETE' ], [ 60, 'a', @$reconnect ],
 				[ 50, 'a', 'COMPLETE', undef, 'SUCCESS', { again => 1 } ] ],
