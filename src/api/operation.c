@@ -8,7 +8,6 @@
 #include "funcapi.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/jsonb.h"
 
 #include "api/operation.h"
@@ -218,18 +217,9 @@ canopy_summit_takes_files(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(operation != NULL && operation_takes_files(operation));
 }
 
-/* The names of the operations that take files beside their body, as text[]: each claim asks for them. */
+/* The names of the operations that take files beside their body, as text[]. */
 Datum
 operations_with_files(void)
 {
-	static Datum names = 0;
-
-	if (names == 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		names = operation_names(operation_takes_files, true);
-		MemoryContextSwitchTo(old);
-	}
-	return names;
+	return operation_names(operation_takes_files, true);
 }
