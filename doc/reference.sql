@@ -39,6 +39,7 @@ INSERT INTO option_note VALUES
 	('link_metadata_prefix', 'owner', 'before the keys of metadata in a link; default `ccmeta-`'),
 	('with_property_data', 'owner', 'whether pulls are fetched with property data; default false'),
 	('download_documents', 'owner', 'which files of a complete pull its fetch by job has fetched as well: false (default); true, all but policy forms; or a list of document types such as `DECLARATIONS,ENDORSEMENT`, and of `answer_file`, `policy_check`, `policy_form`'),
+	('country', 'owner', 'where the data of the properties is, by the two letters of ISO 3166-1; default `CA`'),
 	('scope', 'owner', 'what a token is for; default of Summit `policies:write policies:read webhooks:read`'),
 	('webhook_role', 'owner', 'role whose mapping has the webhook secret, and that fetches what webhooks ask for; default the server''s owner'),
 	('webhook_tolerance', 'owner', 'age of a signature that is accepted; default 8 h of Canopy, whose retries take 7.2 h, 5 min of Summit'),

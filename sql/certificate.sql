@@ -127,6 +127,10 @@ SELECT path, value, pg_temp.outcome(pg_temp.with_value(path, value)) AS outcome 
 SELECT pg_temp.outcome(pg_temp.payload() || '{"policy": {"expiry_date": "x", "policy_number": 1}, "certificate_holder": 1}'),
 	pg_temp.outcome(pg_temp.payload() || '{"certificate_holder": 1, "documents": 1}');
 
+-- A holder in Quebec is taken, with a warning.
+SELECT address, pg_temp.outcome(pg_temp.with_value('certificate_holder.address', to_jsonb(address))) FROM unnest(ARRAY['1 rue A, Montreal (Quebec) H2X 1Y4', 'h2x-1y4', 'G1A1A1, Quebec', 'J4K', 'J4K 2T5', E'QC\u00A0J4K 2T5\u2026', 'V1Y 1A1, then H2X 1Y4',
+	'V1Y 1A1', 'GH2X 1Y4X', 'H2X 1Y4X', '1H2X 1Y4', 'H2X  1Y4', 'H2X.1Y4', 'H2X 1YY', 'H22 1Y4', 'H2X 1Y45', 'I2X 1Y4', 'H2X 1Y', 'H']) AS address;
+
 -- Unknown fields are refused everywhere, also when they hold nothing, and named unless their name could be a number itself.
 SELECT left(path, 60) AS path, pg_temp.outcome(pg_temp.with_value(path, value)) AS outcome FROM (VALUES ('notes', '"x"'::jsonb), ('policy.notes', '"x"'), ('policy.Policy_Number', '"x"'), ('policy.limits.deductible', '1'),
 	('policy.broker.fax', '"1"'), ('policy.broker.fax', 'null'), ('certificate_holder.notes', 'null'), ('certificate_holder.reference_ids.building_id', '"1"'), ('documents.other', '{}'),

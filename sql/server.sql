@@ -96,6 +96,9 @@ SELECT pg_temp.server_outcome('client_secret', 'x');
 SELECT option, pg_temp.server_outcome(option, value, 'summit_api')
 FROM (VALUES ('team_id', 'x'), ('auth', 'basic'), ('with_property_data', 'true'), ('environment', 'sandbox'),
 			 ('base_url', 'https://host'), ('scope', 'policies:read'), ('timeout', '1s')) AS o(option, value);
+SELECT country, pg_temp.server_outcome('country', country, 'summit_api')
+FROM unnest(ARRAY['CA', 'US', 'ZZ', '', 'ca', 'Ca', 'C', 'CAN', 'C4', 'CA ', ' CA', 'ÄÖ']) AS country;
+SELECT pg_temp.server_outcome('country', 'CA');
 SELECT pg_temp.outcome('ALTER FOREIGN DATA WRAPPER canopy_api OPTIONS (environment ''sandbox'')');
 SELECT pg_temp.outcome('ALTER FOREIGN DATA WRAPPER summit_api OPTIONS (client_id ''x'')');
 
@@ -209,5 +212,13 @@ ALTER SERVER owned OPTIONS (ADD auth 'app', ADD team_id 't');
 SELECT pg_temp.outcome($$SELECT canopy_fetch_pull('p', server => 'owned')$$);
 
 RESET ROLE;
+
+-- A country is told of a server of Summit.
+CREATE SERVER summit FOREIGN DATA WRAPPER summit_api OPTIONS (environment 'sandbox');
+SELECT name, coalesce(canopy_summit.server_country(name), 'NULL') FROM unnest('{summit,owned,gone,NULL}'::text[]) AS name;
+ALTER SERVER summit OPTIONS (ADD country 'US');
+SELECT canopy_summit.server_country('summit');
+DROP SERVER summit;
+
 DROP EXTENSION canopy_summit CASCADE;
 DROP ROLE regress_canopy_owner, regress_canopy_user, "regress_canopy super";

@@ -112,6 +112,14 @@ check_url(const char *name, const char *value)
 			option_refuse(name, value, hint);
 }
 
+/* ISO 3166-1 alpha-2, which says which of them are somebody's. */
+static void
+check_country(const char *name, const char *value)
+{
+	if (strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 2 || value[2] != '\0')
+		option_refuse(name, value, "Use a country's two letters, such as CA.");
+}
+
 static void
 check_path(const char *name, const char *value)
 {
@@ -351,6 +359,7 @@ static const Option options[] = {
 	{"link_metadata_prefix", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(link_metadata_prefix)}},
 	{"with_property_data", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {CONNECTION(with_property_data)}},
 	{"download_documents", SERVER, true, false, RIGHT_OWNER, check_documents, NULL, {0}},
+	{"country", SERVER, false, true, RIGHT_OWNER, check_country, NULL, {0}},
 	{"scope", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(scope)}},
 	{"webhook_role", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_role, {WEBHOOKS(role)}},
 	{"webhook_tolerance", SERVER, true, true, RIGHT_OWNER, NULL, read_tolerance, {WEBHOOKS(tolerance)}},

@@ -19,6 +19,7 @@
 #include "api/request.h"
 #include "base/base64.h"
 #include "base/confidential.h"
+#include "base/digest.h"
 #include "base/file_type.h"
 #include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
@@ -68,6 +69,7 @@ typedef struct Field
 #define RESULT(member) .result = offsetof(Certificate, member)
 
 static void check_expiry(Reader *reader, const char *path);
+static void check_address(Reader *reader, const char *path);
 
 static const char *const policy_types[] = {"CGL", "Property", "E&O", "D&O", "Cyber", NULL};
 
@@ -110,7 +112,7 @@ static const Field reference_ids_fields[] = {
 
 static const Field holder_fields[] = {
 	{"name", FIELD_TEXT, .required = true, RESULT(holder_name)},
-	{"address", FIELD_TEXT},
+	{"address", FIELD_TEXT, RESULT(holder_address), .check = check_address},
 	{"email", FIELD_TEXT},
 	{"contact_phone", FIELD_TEXT},
 	{"additional_insured", FIELD_BOOLEAN, .required = true},
@@ -231,6 +233,47 @@ check_expiry(Reader *reader, const char *path)
 		field_refuse(path, "must be after effective_date", NULL, NULL);
 }
 
+/* Add something that Summit takes and that should be better. */
+static void
+add_warning(Reader *reader, const char *path, const char *text)
+{
+	CertificateWarning *warning = palloc(sizeof(CertificateWarning));
+
+	warning->field = path;
+	warning->text = text;
+	reader->certificate->warnings = lappend(reader->certificate->warnings, warning);
+}
+
+#define IS_DIGIT(c)  ((c) >= '0' && (c) <= '9')
+#define IS_LETTER(c) (((c) >= 'A' && (c) <= 'Z') || ((c) >= 'a' && (c) <= 'z'))
+
+/* Whether a postal code of Quebec begins here, such as H2X 1Y4, and ends where it should. */
+static bool
+begins_quebec_code(const char *text)
+{
+	if (*text == '\0' || strchr("GHJghj", *text) == NULL || !IS_DIGIT(text[1]) ||
+		!IS_LETTER(text[2]))
+		return false;
+	text += text[3] == ' ' || text[3] == '-' ? 4 : 3;
+	return IS_DIGIT(text[0]) && IS_LETTER(text[1]) && IS_DIGIT(text[2]) && !IS_LETTER(text[3]) &&
+		   !IS_DIGIT(text[3]);
+}
+
+/* Warn of a holder in Quebec; other scripts' letters, and an unbreakable blank, end a word like a blank. */
+static void
+check_address(Reader *reader, const char *path)
+{
+	char before = ' ';
+
+	for (const char *c = reader->certificate->holder_address; *c != '\0'; before = *c++)
+		if (!IS_LETTER(before) && !IS_DIGIT(before) && begins_quebec_code(c))
+		{
+			add_warning(reader, path,
+						"is in Quebec by its postal code, which Summit's pages exclude");
+			return;
+		}
+}
+
 /* Check and push one scalar, and keep it in the result if it has a place there. */
 static void
 read_scalar(Reader *reader, const Field *field, const char *path, const JsonbValue *value,
@@ -304,9 +347,22 @@ read_content_type(const char *path, const char *name, int len)
 	return content_type;
 }
 
+/* Keep the SHA-256 of the COI's bytes. */
+static void
+keep_coi_hash(Certificate *certificate, const char *bytes, int len)
+{
+	uint8 digest[DIGEST_LENGTH];
+	char *hex = palloc(2 * DIGEST_LENGTH + 1);
+
+	digest_bytes(bytes, len, digest);
+	hex[hex_encode((const char *) digest, DIGEST_LENGTH, hex)] = '\0';
+	certificate->coi_sha256 = hex;
+}
+
 /* Push the content of a document that came in base64. */
 static void
-read_base64(Reader *reader, const char *path, const char *content_type, const JsonbValue *value)
+read_base64(Reader *reader, const Field *field, const char *path, const char *content_type,
+			const JsonbValue *value)
 {
 	const char *bytes_path = field_path(path, "base64");
 	char *bytes;
@@ -317,12 +373,14 @@ read_base64(Reader *reader, const char *path, const char *content_type, const Js
 	if (!base64_decode_exactly(value->val.string.val, value->val.string.len, &bytes, &len))
 		field_refuse(bytes_path, "not base64", NULL, NULL);
 	(void) check_content(path, bytes_path, content_type, bytes, len);
+	if (field->holds_coi)
+		keep_coi_hash(reader->certificate, bytes, len);
 	builder_add_text(&reader->builder, "base64", base64_encode(bytes, len));
 }
 
 /* Push the address of a document that Summit is to fetch. */
 static void
-read_url(Reader *reader, const char *path, const JsonbValue *value)
+read_url(Reader *reader, const Field *field, const char *path, const JsonbValue *value)
 {
 	const char *url = pnstrdup(value->val.string.val, value->val.string.len);
 
@@ -332,12 +390,14 @@ read_url(Reader *reader, const char *path, const JsonbValue *value)
 					 NULL);
 	if (pg_strncasecmp(url, "https://", 8) != 0 || url[8] == '/' || url_host(url) == NULL)
 		field_refuse(path, "must be an https URL with a host and without a user name", NULL, NULL);
+	if (field->holds_coi)
+		reader->certificate->coi_url = pnstrdup(url, strcspn(url, "?#"));
 	builder_add_text(&reader->builder, "url", url);
 }
 
 /* A document is {content_type, base64} or {content_type, url}; beside a URL the type may be missing. */
 static void
-read_document(Reader *reader, const char *path, const JsonbValue *value, JsonbIteratorToken token)
+read_document(Reader *reader, const Field *field, const char *path, const JsonbValue *value)
 {
 	JsonbContainer *document;
 	JsonbValue *stated, *base64, *url;
@@ -359,9 +419,9 @@ read_document(Reader *reader, const char *path, const JsonbValue *value, JsonbIt
 		builder_add_text(&reader->builder, "content_type", content_type);
 	}
 	if (base64 != NULL)
-		read_base64(reader, path, content_type, base64);
+		read_base64(reader, field, path, content_type, base64);
 	else
-		read_url(reader, path, url);
+		read_url(reader, field, path, url);
 	builder_end_object(&reader->builder);
 }
 
@@ -375,6 +435,7 @@ read_coi(Reader *reader, const char *path)
 
 	if (stated != NULL)
 		stated = read_content_type(path, stated, strlen(stated));
+	keep_coi_hash(reader->certificate, bytes, len);
 	builder_begin_object(&reader->builder);
 	builder_add_text(&reader->builder, "content_type",
 					 check_content(path, path, stated, bytes, len));
@@ -388,7 +449,7 @@ read_value(Reader *reader, const Field *field, const char *path, const JsonbValu
 		   JsonbIteratorToken token)
 {
 	if (field->type == FIELD_DOCUMENT)
-		read_document(reader, path, value, token);
+		read_document(reader, field, path, value);
 	else if (field->type == FIELD_OBJECT)
 	{
 		if (!value_is_object(value))
@@ -418,16 +479,10 @@ read_array(Reader *reader, const Field *field, const char *path, const JsonbValu
 static void
 read_missing(Reader *reader, const Field *field, const char *path)
 {
-	CertificateWarning *warning;
-
 	if (field->required)
 		field_refuse(path, "is required", NULL, NULL);
-	if (field->warning == NULL)
-		return;
-	warning = palloc(sizeof(CertificateWarning));
-	warning->field = path;
-	warning->text = field->warning;
-	reader->certificate->warnings = lappend(reader->certificate->warnings, warning);
+	if (field->warning != NULL)
+		add_warning(reader, path, field->warning);
 }
 
 /* Check and push an object, NULL being one without members. */

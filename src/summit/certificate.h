@@ -31,7 +31,10 @@ typedef struct Certificate
 	const char *unit_id; /* these three: NULL = missing, with a warning */
 	const char *lease_id;
 	const char *tenant_id;
-	List *warnings; /* of CertificateWarning * */
+	const char *holder_address; /* NULL = missing, as of the next two */
+	const char *coi_url;        /* of the COI, without query and fragment */
+	const char *coi_sha256;     /* of the bytes that the COI came as, hex */
+	List *warnings;             /* of CertificateWarning * */
 } Certificate;
 
 extern Certificate *certificate_read(Jsonb *payload, bytea *coi, const char *content_type);

@@ -198,6 +198,8 @@ upload_fill_certificate(NewRow *row, const Certificate *certificate)
 	new_row_put_text(row, "unit_id", certificate->unit_id);
 	new_row_put_text(row, "lease_id", certificate->lease_id);
 	new_row_put_text(row, "tenant_id", certificate->tenant_id);
+	new_row_put_text(row, "coi_url", certificate->coi_url);
+	new_row_put_text(row, "coi_sha256", certificate->coi_sha256);
 }
 
 /* Fill the engine's columns, whatever the row says. */
@@ -207,7 +209,8 @@ upload_fill_engine(NewRow *row, const Connection *connection, const char *status
 	static const char *const empty[] = {"job_id",        "summit_job_id",  "source_table",
 										"source_key",    "error_code",     "error_field",
 										"error_message", "correlation_id", "accepted_at",
-										"finished_at",   "request_hash"};
+										"finished_at",   "request_hash",   "coi_url",
+										"coi_sha256"};
 
 	for (int i = 0; i < lengthof(empty); i++)
 		new_row_clear(row, empty[i]);

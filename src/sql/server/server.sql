@@ -31,4 +31,15 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
 
-SELECT canopy_summit.allow('reader', 'function', 'server_environment server_of_former');
+CREATE FUNCTION canopy_summit.server_country(server text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'country'), 'CA')
+	FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'summit_api'
+	WHERE s.oid = coalesce(
+		(SELECT n.oid FROM pg_catalog.pg_foreign_server n WHERE n.srvname = server_country.server),
+		canopy_summit.server_of_former(server_country.server));
+END;
+COMMENT ON FUNCTION canopy_summit.server_country(text) IS 'country of a server of Summit, by its two letters: CA unless option country says otherwise; NULL if it is gone, or Canopy''s';
+
+SELECT canopy_summit.allow('reader', 'function', 'server_environment server_country server_of_former');

@@ -37,6 +37,8 @@ property_id: the property, by its id in the property system
 unit_id: the unit, likewise
 lease_id: the lease, likewise
 tenant_id: the tenant, likewise
+coi_url: where Summit was told to fetch the COI, without query and fragment; NULL if it came otherwise, or there was none
+coi_sha256: SHA-256 of the COI's bytes in hex, lower case; NULL if it came as a URL, or there was none
 source_table: table of the row that summit_upload_on_insert() uploaded
 source_key: primary key of that row
 error_code: why it failed: a code of Summit, of the engine in lower case, or the SQLSTATE of a refusal
@@ -49,7 +51,7 @@ finished_at: when it came to its end
 server_oid: which server that is, whatever it is called by now; means nothing in another instance
 owner_oid: which role owner is, likewise
 instance: canopy_summit.instance() where it was uploaded, or that took it over by arm()
-field: the reference id
+field: the field of the payload
 warning: what is the matter with it$notes$);
 
 -- Of what a refused one was refused for, the words are ours.

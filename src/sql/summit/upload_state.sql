@@ -30,6 +30,8 @@ CREATE TABLE summit.upload (
 	unit_id text,
 	lease_id text,
 	tenant_id text,
+	coi_url text,
+	coi_sha256 text,
 	source_table text,
 	source_key jsonb,
 	error_code canopy_summit.provider_word,
@@ -64,7 +66,7 @@ CREATE TABLE summit.upload_warning (
 );
 CREATE UNIQUE INDEX upload_warning_key ON summit.upload_warning (upload_id, field);
 ALTER TABLE summit.upload_warning REPLICA IDENTITY USING INDEX upload_warning_key;
-COMMENT ON TABLE summit.upload_warning IS 'what Summit takes and routes less well: reference ids that are missing';
+COMMENT ON TABLE summit.upload_warning IS 'what Summit takes and should be better: reference ids that are missing, which it routes by, and addresses in Quebec';
 
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.upload_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('summit.upload', '');

@@ -4,6 +4,7 @@ use warnings;
 
 use CanopyTest;
 use CanopyUpload;
+use Digest::SHA qw(sha256_hex);
 use JSON::PP ();
 use MIME::Base64 ();
 use PostgreSQL::Test::Utils;
@@ -93,6 +94,23 @@ subtest 'documents' => sub {
 		is($sent->{content_type}, $type, 'its type is sent');
 		is(MIME::Base64::decode_base64($sent->{base64}), document($kind), 'and its bytes');
 		is(upload_has($upload_id, 'coi IS NULL'), 't', 'which are not kept');
+		is(upload_has($upload_id, 'coi_sha256, coi_url'), sha256_hex(document($kind)) . '|', 'but their SHA-256 is');
+	}
+	my $endorsement = { url => 'https://example.com/endorsement.pdf' };
+	my %kept = (
+		'|' => { endorsements => [$endorsement] },
+		'|https://example.com:8443/a/b.pdf' => {
+			coi_pdf => { url => ' https://example.com:8443/a/b.pdf?t=secret#page=2 ' },
+			endorsements => [$endorsement] },
+		'|https://example.com' => { coi_pdf => { url => 'https://example.com#a?b' } },
+		sha256_hex(document('png')) . '|' => {
+			coi_pdf => { content_type => 'image/png', base64 => MIME::Base64::encode_base64(document('png')) },
+			endorsements =>
+			  [ { content_type => 'image/jpeg', base64 => MIME::Base64::encode_base64(document('jpeg')) } ] });
+	for my $expected (sort keys %kept)
+	{
+		my $upload_id = upload($node, payload(policy(), sub { $_[0]{documents} = $kept{$expected} }));
+		is(upload_has($upload_id, 'coi_sha256, coi_url'), $expected, "what is kept of a COI: $expected");
 	}
 	my ($status, undef, $stderr) =
 	  says( 'SELECT summit_upload_policy('
@@ -186,8 +204,10 @@ subtest 'refused payloads leave nothing behind' => sub {
 						  { content_type => 'application/pdf', base64 => MIME::Base64::encode_base64($canary, '') } };
 				}),
 			'documents.coi_pdf' ]);
+	# Polls of earlier ones may come meanwhile.
+	my $uploading = q{SELECT count(*) FROM canopy_summit.job WHERE operation <> 'get-job'};
 	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM summit.upload');
-	my $jobs = $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.job');
+	my $jobs = $node->safe_psql('postgres', $uploading);
 
 	for my $name (sort keys %refused)
 	{
@@ -202,7 +222,7 @@ subtest 'refused payloads leave nothing behind' => sub {
 		unlike(join(' ', $message, $detail // '', $hint // ''), qr/$canary/, 'and not what is in it');
 	}
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM summit.upload'), $before, 'no upload');
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.job'), $jobs, 'no job');
+	is($node->safe_psql('postgres', $uploading), $jobs, 'no job');
 	ok(slurp_file($node->logfile) !~ /$canary/, 'nothing in the log');
 	for my $table (split /\n/, $node->safe_psql('postgres', <<~"SQL"))
 		SELECT oid::regclass FROM pg_class

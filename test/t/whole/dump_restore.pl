@@ -146,7 +146,8 @@ sub make_source
 			SELECT nextval('canopy_summit.upload_id_seq'), '{"policy": {"name": "a\\\\b\\t\\u00e9"}}', '\\x255044',
 				'application/pdf', 'summit', 'key ' || status, 'role "r"', status, n, 'job_' || n, '\\x00ff',
 				'P-' || n,
-				'CGL', 'I', '2026-01-02', '2027-01-02', E'it''s\\ta', 'p', 'u', 'l', 't', 'public."T"',
+				'CGL', 'I', '2026-01-02', '2027-01-02', E'it''s\\ta', 'p', 'u', 'l', 't', 'https://x/y',
+				repeat('0f', 32), 'public."T"',
 					'{"id": 9223372036854775807, "at": "2026-01-02 03:04:05+00"}', 'invalid_request',
 					'policy.limits', E'\\\\N', 'corr',
 				'2026-01-02 03:04:05.000006Z', now(), now(), 1, 2, 3
