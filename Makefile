@@ -12,8 +12,8 @@ OBJS = $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/
 # The install script, in the order in which CREATE EXTENSION runs its parts: what only a migration changes (*_state),
 # then what an upgrade script replays. src/sql/README.md says what goes where.
 SQL_HEAD = engine/head
-SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/server_state credential/pull_jwt_state credential/app_state task/task_state pull/pull_state pull/entity_state pull/rename_state \
-	privacy/minimize_state job/job_state webhook/webhook_state canopy/carrier_state canopy/document_state canopy/progress_state \
+SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/server_state task/task_state pull/pull_state pull/entity_state pull/rename_state \
+	privacy/minimize_state job/job_state credential/pull_jwt_state credential/app_state webhook/webhook_state canopy/carrier_state canopy/document_state canopy/progress_state \
 	canopy/monitoring_state canopy/servicing_state canopy/enrichment_state summit/upload_state summit/policy_status_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/stored privacy/minimize engine/instance server/server \
 	api/operation process/wake task/task pull/pull pull/rename pull/dictionary pull/view_order pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
