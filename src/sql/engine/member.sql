@@ -25,3 +25,29 @@ END;
 COMMENT ON FUNCTION canopy_summit.allow(text, text, text, text) IS
 	'gives levels a privilege on objects of a kind, both lists with blanks between: EXECUTE on functions of these names in any schema, SELECT on a table or view, USAGE of a schema unless another is named';
 SELECT canopy_summit.allow('nobody', 'function', 'allow');
+
+-- Tables that come with rows keep them: an UPDATE adds the row that wins, once.
+CREATE FUNCTION canopy_summit.builtin_keep() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name CONSTANT text := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END) ->> TG_ARGV[1];
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		RAISE EXCEPTION '% "%" is built in and cannot be deleted', TG_ARGV[0], name
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('Disable it: %s; to return to it, delete the row of that %s that is not built in.', TG_ARGV[2], TG_ARGV[1]);
+	END IF;
+	IF TG_OP = 'INSERT' OR NOT OLD.builtin THEN
+		RAISE EXCEPTION '% "%" is not built in', TG_ARGV[0], name
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = format('Only the extension adds %ss that are.', TG_ARGV[0]);
+	END IF;
+	NEW.builtin = false;
+	EXECUTE format('INSERT INTO %s SELECT ($1).* ON CONFLICT DO NOTHING', TG_RELID::regclass) USING NEW;
+	RETURN OLD;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.builtin_keep() IS
+	'trigger: leaves a built-in row as it is and adds the changed one, which wins over it; its arguments are what a row is, the column that names it, and how to do without it';
