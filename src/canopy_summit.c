@@ -40,6 +40,7 @@
 #include "receiver/intake.h"
 #include "receiver/receiver.h"
 #include "server/connection.h"
+#include "summit/export_feed.h"
 #include "summit/upload_effect.h"
 #include "task/task.h"
 #include "webhook/inbox.h"
@@ -95,6 +96,7 @@ chores_register(void)
 	retention_register();
 	secret_register();
 	apply_register();
+	export_feed_register();
 	task_register();
 }
 

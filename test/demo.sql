@@ -37,7 +37,9 @@ INSERT INTO lease VALUES ('L-7788', '{
 SELECT l.lease_id, summit_wait_for_upload(u.upload_id, '30 s') AS status, u.policy_number, u.expiry_date
 FROM lease l JOIN summit.upload_status u ON u.source_key = jsonb_build_object('lease_id', l.lease_id);
 
-CREATE VIEW told AS SELECT u.policy_number, s.status AS certificate, p.last_event AS pull, p.next_step,
+SELECT * FROM summit_export('yardi');
+
+CREATE VIEW told AS SELECT u.policy_number, s.status AS certificate, (SELECT count(*) FROM summit.status_event) AS events, p.last_event AS pull, p.next_step,
     (SELECT count(*) FROM canopy_summit.webhook) AS stored, (SELECT sum(refused_webhooks) FROM canopy_summit.server_health) AS refused
 FROM summit.upload_status u LEFT JOIN summit.policy_status s USING (upload_id)
     LEFT JOIN canopy.pull_status p ON p.pull_id = :'pull_id';

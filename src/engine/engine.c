@@ -66,6 +66,21 @@ engine_begin(Engine *engine)
 	engine_set_planner();
 }
 
+/*
+ * Enter for statements that read whole tables and write values as text: sequential scans are
+ * left to the planner, dates are ISO's, and work_mem and the rest are what the user has set.
+ * Kept statements are planned for look-ups (statement.c) whichever way the caller has entered.
+ */
+void
+engine_begin_wide(Engine *engine)
+{
+	engine_enter(engine);
+	engine->nest_level = NewGUCNestLevel();
+	set_until_end("search_path", "pg_catalog, pg_temp");
+	set_until_end("datestyle", "ISO");
+	set_until_end("jit", "off");
+}
+
 /* Leave, and be who one was before. */
 void
 engine_end(Engine *engine)

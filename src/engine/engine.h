@@ -16,6 +16,7 @@ typedef struct Engine
 
 extern void engine_enter(Engine *engine);
 extern void engine_begin(Engine *engine);
+extern void engine_begin_wide(Engine *engine);
 extern void engine_set_planner(void);
 extern void engine_end(Engine *engine);
 extern int64 engine_next_key(const char *sequence);

@@ -170,6 +170,27 @@ connection_of(const ForeignServer *server, Provider provider)
 	return connection;
 }
 
+/* The server of this name; NULL means the setting's. */
+static ForeignServer *
+connection_choose_server(const char *name, Provider provider)
+{
+	const char *setting =
+		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
+
+	return connection_find_server(name ? name : setting, provider);
+}
+
+/*
+ * The name of a server that is asked for what is stored of it, and not sent anything: it
+ * may lack a base_url.  NULL means the setting's server.  Errors: 42704 no such server,
+ * 42809 a server of another wrapper, 42501 no USAGE.
+ */
+const char *
+connection_server(const char *name, Provider provider)
+{
+	return connection_choose_server(name, provider)->servername;
+}
+
 /*
  * The server as a Connection without credentials, in the current memory
  * context.  NULL means the setting's server.  Errors: 42704 no such server,
@@ -178,10 +199,7 @@ connection_of(const ForeignServer *server, Provider provider)
 Connection *
 connection_open(const char *name, Provider provider)
 {
-	const char *setting =
-		provider == PROVIDER_CANOPY ? setting_canopy_server : setting_summit_server;
-
-	return connection_of(connection_find_server(name ? name : setting, provider), provider);
+	return connection_of(connection_choose_server(name, provider), provider);
 }
 
 /*

@@ -63,6 +63,7 @@ extern int setting_http_timeout; /* ms */
 
 extern void connection_settings(void);
 extern Provider connection_provider(const char *server);
+extern const char *connection_server(const char *server, Provider provider);
 extern Connection *connection_open(const char *server, Provider provider);
 extern Connection *connection_open_oid(Oid server, const char *name);
 extern Connection *connection_inspect(const char *server);

@@ -22,12 +22,14 @@
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
+#include "process/chore.h"
 #include "process/wake.h"
 #include "summit/upload.h"
 #include "summit/upload_effect.h"
 
 #define MESSAGE_MAX 500  /* bytes of Summit's words that are kept */
 #define POLL_FIRST  1000 /* ms until the next poll, at least; also in the statements below */
+#define CATCH_UP    1000 /* ms until certificates are told again */
 
 static int setting_upload_poll_limit; /* s */
 
@@ -37,6 +39,7 @@ enum
 	UPLOAD_END_BY_JOB,
 	UPLOAD_END,
 	UPLOAD_POLL,
+	CERTIFICATES_TELL,
 	STATEMENT_COUNT
 };
 
@@ -92,6 +95,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		" " POLL("now() + least(greatest((now() - a.accepted_at) / 2, interval '1 second'),"
 			" interval '15 minutes')", "j.follows")
 		" FROM a JOIN canopy_summit.job j ON j.job_id = a.job_id WHERE NOT a.is_over"},
+	[CERTIFICATES_TELL] = {1, {INT8ARRAYOID}, "SELECT canopy_summit.apply_upload_events($1)"},
 };
 /* clang-format on */
 
@@ -169,6 +173,15 @@ answer_job_id(Jsonb *json)
 	return job_id ? job_id : member_message(failure_error_object(json), "job_id");
 }
 
+/* Have certificates know what has become of the uploads that these settlements are about. */
+static void
+certificates_tell(List *settlements)
+{
+	Datum jobs = job_column(settlements);
+
+	statement_run(&statements[CERTIFICATES_TELL], &jobs, NULL);
+}
+
 /* upload-policy succeeded: remember Summit's jobs, and watch them. */
 static void
 upload_accepted(List *settlements)
@@ -181,6 +194,7 @@ upload_accepted(List *settlements)
 			lappend(summit_job_ids, answer_job_id(((Settlement *) lfirst(cell))->answer->json));
 	statement_run(&statements[UPLOAD_ACCEPT],
 				  (Datum[]){job_column(settlements), statement_texts(summit_job_ids)}, NULL);
+	certificates_tell(settlements);
 	poll_announce();
 }
 
@@ -288,12 +302,15 @@ upload_polled(List *settlements)
 			error_take(&errors, settlement->answer ? settlement->answer->json : NULL, settlement);
 	}
 	if (ended != NIL)
+	{
 		statement_run(&statements[UPLOAD_END],
 					  (Datum[]){job_column(ended), statement_texts(statuses),
 								statement_texts(errors.code), statement_texts(errors.field),
 								statement_texts(errors.message),
 								statement_texts(errors.correlation_id)},
 					  NULL);
+		certificates_tell(ended);
+	}
 	if (pending != NIL)
 	{
 		statement_run(&statements[UPLOAD_POLL],
@@ -303,10 +320,25 @@ upload_polled(List *settlements)
 	}
 }
 
+/* Chore: tell certificates what they could not be told because somebody had their policies. */
+static TimestampTz
+certificates_catch_up(TimestampTz now)
+{
+	static Statement apply = {.sql = "SELECT canopy_summit.apply_pending_uploads()"};
+
+	(void) statement_run(&apply, NULL, NULL);
+	return DatumGetBool(statement_value()) ? TimestampTzPlusMilliseconds(now, CATCH_UP) : DT_NOEND;
+}
+
 /* From _PG_init(). */
 void
 upload_effect_register(void)
 {
+	static Chore catch_up = {.name = "telling certificates of uploads",
+							 .run = certificates_catch_up,
+							 .at_scan = true,
+							 .gives_way = true};
+
 	static const JobHandler upload = {.operation = "upload-policy",
 									  .fill = upload_fill_job,
 									  .adopts_conflict = upload_adopt_conflict,
@@ -318,6 +350,7 @@ upload_effect_register(void)
 
 	handler_register(&upload);
 	handler_register(&poll);
+	chore_register(&catch_up);
 }
 
 /* For how long an upload is watched. */

@@ -85,7 +85,7 @@ sub receive_all
 
 my @tables =
   qw(pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update
-  document_validation policy_status status_event);
+  document_validation policy_status status_event certificate);
 
 # Everything that webhooks have left, as text that does not depend on keys or on when they were received.
 sub effects
@@ -94,8 +94,9 @@ sub effects
 	return $node->safe_psql(
 		$database // 'postgres', join ' UNION ALL ',
 		map { <<~"SQL" } @tables) =~ s/^(.*)$/join "\n", sort split m{\n}, $1/ser;
-			SELECT '$_ ' || (to_jsonb(t) - 'webhook_id' - 'policy_status_id' - 'upload_id')::text
-			FROM canopy_summit.$_ t
+			SELECT '$_ ' || (to_jsonb(t) - '{webhook_id,policy_status_id,upload_id,status_event_id,recorded_at,
+				known_from}'::text[])::text
+			FROM canopy_summit.$_ t WHERE coalesce(to_jsonb(t) ->> 'known_to', 'infinity') = 'infinity'
 			SQL
 }
 

@@ -6,15 +6,15 @@
 
 SELECT canopy_summit.allow('reader', 'schema', 'canopy summit');
 SELECT canopy_summit.allow('pii_reader fetcher ingest operator', 'schema', 'canopy_summit');
-SELECT canopy_summit.allow('fetcher', 'schema', 'summit');
+SELECT canopy_summit.allow('fetcher manager', 'schema', 'summit');
 SELECT canopy_summit.allow('admin', 'schema', 'canopy summit canopy_summit');
 SELECT canopy_summit.allow('nobody', 'function', 'grant_access');
 SELECT canopy_summit.allow('nobody', 'table', 'canopy_summit.hold_key canopy_summit.pull_jwt');
 
 CREATE FUNCTION canopy_summit.access_levels(OUT level text, OUT includes text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
 BEGIN ATOMIC
-	VALUES ('reader', NULL), ('pii_reader', 'reader'), ('fetcher', NULL), ('ingest', NULL), ('operator', NULL), ('admin', NULL);
+	VALUES ('reader', NULL), ('pii_reader', 'reader'), ('fetcher', NULL), ('ingest', NULL), ('operator', NULL), ('manager', NULL), ('admin', NULL);
 END;
 COMMENT ON FUNCTION canopy_summit.access_levels() IS 'levels of canopy_summit.grant_access(), and which includes which; admin includes all';
 
@@ -70,7 +70,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.grant_access(regrole, text) IS
-	'gives a role a level: reader, pii_reader, fetcher, ingest, operator or admin; the one way privileges are handed out';
+	'gives a role a level: reader, pii_reader, fetcher, ingest, operator, manager or admin; the one way privileges are handed out';
 
 -- CREATE gave rights to PUBLIC, and to whom default privileges name: they are taken away from all that is new. What an
 -- upgrade finds keeps the levels that were granted.

@@ -45,6 +45,12 @@ END;
 COMMENT ON FUNCTION canopy_summit.named_tables() IS
 	'tables whose rows have the name of their server and not its OID, with the first other column of their key; is_of_pulls: that is a pull; is_derived: only of pulls that pull_state has';
 
+-- Tables that users write are in schema summit, where a view may be named like a table of the engine.
+CREATE FUNCTION canopy_summit.named_table(name text) RETURNS regclass
+LANGUAGE sql STABLE STRICT
+RETURN coalesce(to_regclass(format('canopy_summit.%I', named_table.name)), to_regclass(format('summit.%I', named_table.name)));
+COMMENT ON FUNCTION canopy_summit.named_table(text) IS 'a table of canopy_summit.named_tables() by its name, in whichever schema it is';
+
 CREATE FUNCTION canopy_summit.server_has_rows(server text) RETURNS boolean
 LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -55,7 +61,7 @@ DECLARE
 BEGIN
 	FOR named IN SELECT t.name FROM canopy_summit.named_tables() AS t WHERE NOT t.is_derived LOOP
 		EXIT WHEN has_rows;
-		EXECUTE format('SELECT EXISTS (SELECT FROM canopy_summit.%I WHERE server = $1)', named) INTO has_rows USING server;
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE server = $1)', canopy_summit.named_table(named)) INTO has_rows USING server;
 	END LOOP;
 	RETURN has_rows;
 END
@@ -67,9 +73,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('UPDATE canopy_summit.%I SET server = $1 WHERE server = $2 AND %I = ANY ($3::%s[])', named, key,
+	EXECUTE format('UPDATE %s SET server = $1 WHERE server = $2 AND %I = ANY ($3::%s[])', canopy_summit.named_table(named), key,
 		(SELECT CASE a.atttypid WHEN 'bigint'::regtype THEN 'bigint' ELSE 'text' END FROM pg_attribute a
-			WHERE a.attrelid = format('canopy_summit.%I', named)::regclass AND a.attname = key)) USING server, former, keys;
+			WHERE a.attrelid = canopy_summit.named_table(named) AND a.attname = key)) USING server, former, keys;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.follow_rows(text, text, text, text, text[]) IS
@@ -148,7 +154,8 @@ BEGIN
 				FROM canopy_summit.named_tables() AS t WHERE t.is_of_pulls AND NOT t.is_derived)), 'pull_state')
 	INTO total USING former, size, task_id;
 	FOR named IN SELECT t.name, t.key FROM canopy_summit.named_tables() AS t WHERE NOT t.is_of_pulls AND t.name <> 'account' LOOP
-		EXECUTE format(make, format('SELECT DISTINCT %I AS key, 0 AS owner FROM canopy_summit.%I WHERE server = $1', named.key, named.name), named.name)
+		EXECUTE format(make, format('SELECT DISTINCT %I AS key, 0 AS owner FROM %s WHERE server = $1', named.key, canopy_summit.named_table(named.name)),
+			named.name)
 		INTO made USING former, size, task_id;
 		total := total + made;
 	END LOOP;
@@ -160,4 +167,4 @@ COMMENT ON FUNCTION canopy_summit.rename_parts(bigint, text, integer) IS
 
 SELECT canopy_summit.allow('operator', 'function', 'rename_server');
 SELECT canopy_summit.allow('pii_reader', 'function', 'former_names');
-SELECT canopy_summit.allow('nobody', 'function', 'note_server_name note_dropped_servers hold_name named_tables server_has_rows follow_rows follow follow_pulls pulls_of_accounts rename_parts');
+SELECT canopy_summit.allow('nobody', 'function', 'note_server_name note_dropped_servers hold_name named_tables named_table server_has_rows follow_rows follow follow_pulls pulls_of_accounts rename_parts');

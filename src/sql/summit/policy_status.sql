@@ -27,40 +27,6 @@ $$;
 COMMENT ON FUNCTION canopy_summit.policy_status_find(text, text, jsonb) IS
 	'the certificate that an event of Summit is about; NULL if it is the first; error 21000 names those it fits';
 
-CREATE FUNCTION canopy_summit.status_rank(status text) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT array_position('{submitted,verified,lapsed,reinstated}', status_rank.status);
-END;
-COMMENT ON FUNCTION canopy_summit.status_rank(text) IS 'order of events that occurred in the same second';
-
-CREATE FUNCTION canopy_summit.policy_status_fold(webhook_ids bigint[]) RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	UPDATE canopy_summit.policy_status p SET
-		(status, status_at, reason_code, reason_detail, holder_name, policy_type, effective_date, expiry_date, coi_pdf_id,
-			verified_at, lapsed_at, reinstated_at) =
-		(SELECT (array_agg(e.status ORDER BY e.age))[1],
-			(array_agg(e.occurred_at ORDER BY e.age))[1],
-			(array_agg(e.reason_code ORDER BY e.age))[1],
-			(array_agg(e.reason_detail ORDER BY e.age))[1],
-			(array_agg(e.holder_name ORDER BY e.age) FILTER (WHERE e.holder_name IS NOT NULL))[1],
-			(array_agg(e.policy_type ORDER BY e.age) FILTER (WHERE e.policy_type IS NOT NULL))[1],
-			(array_agg(e.effective_date ORDER BY e.age) FILTER (WHERE e.effective_date IS NOT NULL))[1],
-			(array_agg(e.expiry_date ORDER BY e.age) FILTER (WHERE e.expiry_date IS NOT NULL))[1],
-			(array_agg(e.coi_pdf_id ORDER BY e.age) FILTER (WHERE e.coi_pdf_id IS NOT NULL))[1],
-			max(e.observed_at) FILTER (WHERE e.status = 'verified'),
-			max(e.observed_at) FILTER (WHERE e.status = 'lapsed'),
-			max(e.observed_at) FILTER (WHERE e.status = 'reinstated')
-		FROM (SELECT *, row_number() OVER (ORDER BY s.occurred_at DESC, canopy_summit.status_rank(s.status) DESC, s.delivery_id DESC) AS age
-			FROM canopy_summit.status_event s WHERE s.policy_status_id = p.policy_status_id) AS e)
-	-- An array, and not a join: it finds them by the index even before the table was first analysed.
-	WHERE p.policy_status_id = ANY (ARRAY(SELECT e.policy_status_id FROM canopy_summit.status_event e
-		WHERE e.webhook_id = ANY (policy_status_fold.webhook_ids)));
-END;
-COMMENT ON FUNCTION canopy_summit.policy_status_fold(bigint[]) IS
-	'makes the certificates that webhooks were about what all of their events say, in the order in which these occurred';
-
 CREATE FUNCTION canopy_summit.apply_to_uploads(webhook_ids bigint[]) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -77,6 +43,7 @@ BEGIN ATOMIC
 	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
 	FROM canopy_summit.status_event e JOIN canopy_summit.policy_status p ON p.policy_status_id = e.policy_status_id
 	WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status = 'verified'
+		AND canopy_summit.failed_checks(e.checks) IS NULL
 		AND u.upload_id = p.upload_id AND u.status IN ('accepted', 'unresolved')
 		-- Not by an event of an earlier upload; clocks differ.
 		AND e.occurred_at > u.uploaded_at - interval '5 minutes';
@@ -113,44 +80,38 @@ BEGIN
 			RAISE EXCEPTION 'the body has no occurred_at' USING ERRCODE = 'invalid_parameter_value';
 		END IF;
 		found_id := canopy_summit.policy_status_find(event.server, event.subject, ids);
-		IF found_id IS NULL THEN
-			INSERT INTO canopy_summit.policy_status (policy_status_id, server, environment, policy_number, property_id, unit_id, lease_id,
-				tenant_id, status, status_at)
-			VALUES (nextval('canopy_summit.policy_status_id_seq'), event.server, canopy_summit.server_environment(event.server), event.subject,
-				ids ->> 'property_id', ids ->> 'unit_id', ids ->> 'lease_id', ids ->> 'tenant_id', status, '-infinity')
-			RETURNING policy_status_id INTO found_id;
-		ELSE
-			UPDATE canopy_summit.policy_status p
-			SET unit_id = coalesce(p.unit_id, ids ->> 'unit_id'), lease_id = coalesce(p.lease_id, ids ->> 'lease_id'),
-				tenant_id = coalesce(p.tenant_id, ids ->> 'tenant_id')
-			WHERE p.policy_status_id = found_id;
-		END IF;
-		INSERT INTO canopy_summit.status_event (webhook_id, policy_status_id, server, delivery_id, status, occurred_at, observed_at, actor,
-			verifier, reason_code, reason_detail, checks, holder_name, policy_type, effective_date, expiry_date, coi_pdf_id)
-		VALUES (event.webhook_id, found_id, event.server, event.delivery_key, status,
+		found_id := canopy_summit.policy_status_take(found_id, event.server, event.subject, ids);
+		INSERT INTO canopy_summit.status_event (status_event_id, source, recorded_at, webhook_id, policy_status_id, server, delivery_id, status,
+			occurred_at, observed_at, actor, verifier, reason_code, reason_detail, checks, holder_name, policy_type, effective_date, expiry_date,
+			coi_pdf_id, evidence)
+		VALUES (nextval('canopy_summit.status_event_id_seq'), 'webhook', now(), event.webhook_id, found_id, event.server, event.delivery_key, status,
 			canopy_summit.time_or_null(event.payload ->> 'occurred_at'),
 			canopy_summit.time_or_null(policy ->> (status || '_at')),
 			CASE WHEN verifier LIKE 'carrier%' THEN 'carrier' WHEN verifier LIKE 'broker%' THEN 'broker' WHEN verifier <> '' THEN 'system' END,
 			verifier, event.payload #>> '{data,reason,code}', event.payload #>> '{data,reason,detail}', event.payload #> '{data,checks}',
 			event.payload #>> '{data,certificate_holder,name}', policy ->> 'policy_type',
-			canopy_summit.date_or_null(coalesce(policy ->> 'effective_date', event.payload #>> '{data,last_known_coverage,effective_date}')),
-			canopy_summit.date_or_null(coalesce(policy ->> 'new_expiry_date', policy ->> 'expiry_date',
-				event.payload #>> '{data,last_known_coverage,expiry_date}')),
-			event.payload #>> '{data,documents,coi_pdf_id}')
-		ON CONFLICT (webhook_id) DO NOTHING;
+			-- What comes back is not what was known before.
+			canopy_summit.date_or_null(CASE WHEN status = 'reinstated' THEN coalesce(policy ->> 'new_effective_date', policy ->> 'effective_date')
+				ELSE coalesce(policy ->> 'effective_date', event.payload #>> '{data,last_known_coverage,effective_date}') END),
+			canopy_summit.date_or_null(CASE WHEN status = 'reinstated' THEN coalesce(policy ->> 'new_expiry_date', policy ->> 'expiry_date')
+				ELSE coalesce(policy ->> 'expiry_date', event.payload #>> '{data,last_known_coverage,expiry_date}') END),
+			event.payload #>> '{data,documents,coi_pdf_id}',
+			coalesce(event.payload #> '{data,evidence}', event.payload #> '{data,policy,evidence}'))
+		ON CONFLICT (webhook_id) WHERE webhook_id IS NOT NULL DO NOTHING;
 	END LOOP;
-	PERFORM canopy_summit.policy_status_fold(webhook_ids);
+	PERFORM canopy_summit.policy_status_fold(ARRAY(SELECT DISTINCT e.policy_status_id FROM canopy_summit.status_event e
+		WHERE e.webhook_id = ANY (webhook_ids)));
 	PERFORM canopy_summit.apply_to_uploads(webhook_ids);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';
 
-SELECT canopy_summit.define_view('summit.policy_status', 'certificates as they are now: one row a policy and holder', $view$
+SELECT canopy_summit.define_view('summit.policy_status', 'certificates as they are now: one row a policy and holder, of its newest term', $view$
 SELECT p.policy_status_id, p.server, p.environment, p.policy_number, p.holder_name, p.property_id, p.unit_id, p.lease_id, p.tenant_id,
-	p.status, p.status_at, p.policy_type, p.effective_date, p.expiry_date, p.reason_code, p.reason_detail, p.verified_at, p.lapsed_at,
+	p.status, p.status_at, p.policy_type, p.effective_date, p.expiry_date, p.basis, p.reason_code, p.reason_detail, p.verified_at, p.lapsed_at,
 	p.reinstated_at, p.coi_pdf_id, p.upload_id
-FROM canopy_summit.policy_status p$view$, $notes$
-policy_status_id: key of the certificate
+FROM canopy_summit.policy_status p WHERE p.status IS NOT NULL$view$, $notes$
+policy_status_id: key of the policy and holder
 policy_number: number of the policy
 holder_name: the certificate holder
 property_id: the property, by its id in the property system
@@ -159,8 +120,9 @@ lease_id: the lease, likewise
 tenant_id: the tenant, likewise
 status_at: when that occurred
 policy_type: kind of policy, as Summit calls it
-effective_date: first day of coverage
-expiry_date: last day of coverage; of a reinstated certificate the new one
+effective_date: first day of coverage of the newest term
+expiry_date: day on which it ends, which is not covered; of a reinstated certificate the new one
+basis: where the first day comes from: stated; reinstated_at: the local day of the reinstatement, reinstated_at in UTC if the property's time zone is not known; or not stated
 reason_code: why it lapsed or was reinstated, as a code of Summit
 reason_detail: the same in words
 verified_at: when it was last verified
@@ -168,20 +130,40 @@ lapsed_at: when it last lapsed
 reinstated_at: when it was last reinstated
 coi_pdf_id: the certificate's PDF at Summit$notes$);
 
-SELECT canopy_summit.define_view('summit.status_event', 'history of certificates, one row a webhook', $view$
+SELECT canopy_summit.define_view('summit.status_event', 'history of certificates: a row for each webhook, upload that was accepted, and poll', $view$
 SELECT e.webhook_id, e.policy_status_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.delivery_id, e.status,
-	e.occurred_at, e.observed_at, e.actor, e.verifier, e.reason_code, e.reason_detail, e.checks, e.effective_date, e.expiry_date, e.coi_pdf_id
+	e.occurred_at, e.observed_at, e.actor, e.verifier, e.reason_code, e.reason_detail, e.checks, e.effective_date, e.expiry_date, e.coi_pdf_id,
+	e.source, e.upload_id, e.recorded_at, e.evidence, e.status_event_id
 FROM canopy_summit.status_event e$view$, $notes$
 webhook_id: the webhook that told
-policy_status_id: the certificate, in summit.policy_status
+policy_status_id: the policy and holder, in summit.policy_status
 delivery_id: Summit's id of the delivery
 status: submitted, verified, lapsed or reinstated
 occurred_at: when it occurred, as Summit says
+observed_at: when it was verified, lapsed or reinstated, as Summit says
 actor: carrier, broker or system: from verifier
 verifier: who verified, lapsed or reinstated it
 reason_code: why, as a code of Summit
 reason_detail: the same in words
-checks: what was checked, and how it came out
+checks: what was checked, and how it came out; a row each in summit.status_check
 effective_date: first day of coverage
-expiry_date: last day of coverage; of a reinstated certificate the new one
-coi_pdf_id: the certificate's PDF at Summit$notes$);
+expiry_date: day on which it ends; of a reinstated certificate the new one
+coi_pdf_id: the certificate's PDF at Summit
+upload_id: the upload that was accepted, or that a poll was about
+recorded_at: when it was applied here
+status_event_id: key of the event$notes$);
+
+SELECT canopy_summit.define_view('summit.status_check', 'checks of certificates, a row each; an event with one that failed verifies nothing', $view$
+SELECT e.status_event_id, e.webhook_id, e.policy_status_id, e.server, canopy_summit.server_environment(e.server) AS environment, e.occurred_at,
+	(c.value ->> 'name')::canopy_summit.provider_word AS name, (c.value ->> 'result')::canopy_summit.provider_word AS result,
+	lower(c.value ->> 'result') IN ('pass', 'passed') IS TRUE AS passed, (c.value ->> 'detail')::canopy_summit.personal_text AS detail
+FROM canopy_summit.status_event e,
+	jsonb_array_elements(CASE jsonb_typeof(e.checks) WHEN 'array' THEN e.checks ELSE '[]' END) AS c(value)$view$, $notes$
+status_event_id: the event, in summit.status_event
+webhook_id: the webhook that told
+policy_status_id: the policy and holder, in summit.policy_status
+occurred_at: when it occurred, as Summit says
+name: what was checked, such as limits
+result: how it came out, as Summit says: pass
+passed: whether that is pass; anything else, and nothing, is not
+detail: the same in words$notes$);

@@ -151,6 +151,7 @@ CREATE FUNCTION canopy_summit.apply_webhooks(max_rows integer DEFAULT 500) RETUR
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
+	SELECT canopy_summit.apply_pending_uploads();
 	SELECT b.applied FROM canopy_summit.apply_webhook_batch(apply_webhooks.max_rows, 0) AS b;
 END;
 COMMENT ON FUNCTION canopy_summit.apply_webhooks(integer) IS

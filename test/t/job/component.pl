@@ -419,7 +419,12 @@ sub counted_documents
 	my @jobs = split /\n/,
 	  query($node, "SELECT canopy_consent_and_documents(($documents), $consent) FROM generate_series(1, 3)");
 	wait_until('two are sent', sub { $sandbox->waiting($held) == 2 });
-	is(jobs_by_state($node, 'job_id IN (' . join(',', @jobs) . ')'), 'queued 1, running 2', 'the third waits');
+	my $these = 'job_id IN (' . join(',', @jobs) . ')';
+	is(jobs_by_state($node, $these), 'queued 1, running 2', 'the third waits')
+	  or diag(query($node, <<~"SQL"));
+			SELECT job_id, state, fence, epoch, first_sent_at, lease_until, canopy_summit.job_files_size(job_id)
+			FROM canopy_summit.job WHERE $these ORDER BY job_id
+			SQL
 	$sandbox->clear($held);
 	is(settled($node, $_), 'succeeded', 'sent') for @jobs;
 	return;

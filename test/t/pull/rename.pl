@@ -13,11 +13,11 @@ my $sandbox = start_sandbox();
 # Without workers, tasks are open until they are done by CALL.
 my $node = new_node();
 my $pull_id = $sandbox->pull_id('user_good_home');
-my @tables;
+my %tables;
 
 create_canopy_server($node, $sandbox, mapping => { webhook_secret => 'w' });
 query($node, definitions());
-@tables = named_tables();
+%tables = named_tables();
 fill();
 subtest 'all rows follow' => \&follow;
 subtest 'written while the task is open' => \&while_open;
@@ -35,7 +35,7 @@ sub follow
 	my $before = rows('canopy');
 	my $views = views('canopy');
 
-	is(rows('canopy', 'summit') =~ s/ \d+$//mgr, join("\n", sort @tables), 'every table has some');
+	is(rows('canopy', 'summit') =~ s/ \d+$//mgr, join("\n", sort keys %tables), 'every table has some');
 	my (undef, $task, $notice) = $node->psql('postgres', q{SELECT canopy_summit.rename_server('canopy', 'other')});
 
 	like($notice, qr/no worker will do this task.*CALL canopy_summit.run_tasks/s, 'it says who does it');
@@ -399,8 +399,8 @@ sub stored
 # Tables of the extension whose rows name their server and do not know its OID.
 sub named_tables
 {
-	return split /\n/, query($node, <<~'SQL');
-		SELECT c.relname FROM pg_class c
+	return map { split / / } split /\n/, query($node, <<~'SQL');
+		SELECT c.relname || ' ' || c.oid::regclass FROM pg_class c
 			JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
 			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'canopy_summit'
 			JOIN pg_attribute a ON a.attrelid = c.oid
@@ -414,7 +414,7 @@ sub rows
 {
 	my $servers = join ', ', map { "'$_'" } @_;
 	my $sql = join ' UNION ALL ',
-	  map { "SELECT '$_' AS t, count(*) FROM canopy_summit.$_ WHERE server IN ($servers)" } @tables;
+	  map { "SELECT '$_' AS t, count(*) FROM $tables{$_} WHERE server IN ($servers)" } sort keys %tables;
 	return query($node, "SELECT t || ' ' || count FROM ($sql) AS r WHERE count > 0 ORDER BY t COLLATE \"C\"");
 }
 
@@ -432,9 +432,13 @@ sub keys_of
 		(map { ($_ => 'monitoring_id') } qw(monitoring monitoring_event)),
 		(map { ($_ => 'servicing_action_id') } qw(servicing_action servicing_answer)),
 		document_validation => 'document_validation_id', enrichment => 'job_id',
-		map { ($_ => 'webhook_id') } qw(servicing_status data_update status_event));
+		(map { ($_ => 'webhook_id') } qw(servicing_status data_update)),
+		status_event => 'status_event_id', certificate => 'policy_status_id', certificate_fact => 'fact_id',
+		property => 'property_id', property_reference => 'reference_id', import_problem => 'problem_id',
+		(map { ($_ => 'system') } qw(export_system export_column export_feed)), export_line => 'row_key',
+		disclosure => 'disclosure_id');
 	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
-	  map { "(SELECT count(DISTINCT $of{$_}) FROM canopy_summit.$_ WHERE server = '$server')" } sort keys %of;
+	  map { "(SELECT count(DISTINCT $of{$_}) FROM $tables{$_} WHERE server = '$server')" } sort keys %of;
 	return query($node, "SELECT $sql");
 }
 
@@ -516,7 +520,7 @@ sub fill
 	  qw(AUTH_STATUS MONITORING_RECONNECT MONITORING_EVENTS SERVICING_STATUS_UPDATED DATA_UPDATED VALIDATION_COMPLETE);
 	policy_event('summit', 'submitted');
 	# What no pull of these has.
-	query($node, "SELECT fill('canopy_summit.$_')") for @tables;
+	query($node, "SELECT fill('$tables{$_}')") for sort keys %tables;
 	query($node, 'TRUNCATE canopy_summit.job, canopy_summit.job_attempt, canopy_summit.job_response');
 	return;
 }
@@ -557,15 +561,17 @@ sub definitions
 			vals text;
 			filled boolean;
 		BEGIN
-			EXECUTE format('SELECT EXISTS (SELECT FROM %s)', named) INTO filled;
+			EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE server <> %L)', named, '') INTO filled;
 			IF NOT filled THEN
 				SELECT string_agg(quote_ident(a.attname), ', '), string_agg(CASE
 						WHEN a.attname = 'server' THEN $q$'canopy'$q$ WHEN a.attname = 'pull_id' THEN $q$'lone'$q$
+						WHEN a.attname = 'time_zone' THEN $q$'UTC'$q$
 						WHEN t.typcategory = 'N' THEN '1' WHEN t.typcategory = 'B' THEN 'true'
 						WHEN t.typcategory = 'D' THEN 'now()'
 						WHEN t.typname = 'bytea' THEN $q$'x'$q$ ELSE $q$'{}'$q$ END, ', ')
 				INTO names, vals FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-				WHERE a.attrelid = named AND a.attnum > 0 AND a.attnotnull;
+				WHERE a.attrelid = named AND a.attnum > 0 AND a.attnotnull
+					AND (NOT a.atthasdef OR a.attname = 'server');
 				EXECUTE format('INSERT INTO %s (%s) VALUES (%s)', named, names, vals);
 			END IF;
 		END

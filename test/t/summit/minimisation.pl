@@ -151,6 +151,14 @@ my %refusals = (
 	explain_webhook_sig => [q{SELECT explain_webhook_sig(ARRAY['CANARY'], 't=1,s=2', 'CANARY'::text, '1 month')}],
 	sign_webhook => [q{SELECT sign_webhook('CANARY', 'CANARY'::text, 'neither')}],
 	check_certificate => [q{SELECT canopy_summit.check_certificate('{"policy": "CANARY"}')}],
+	export => [qq{SELECT summit_export('CANARY', '{"a": "CANARY"}', $nowhere)}],
+	export_file => [qq{SELECT summit_export_file('CANARY', '{"a": "CANARY"}', $nowhere)}],
+	export_changes => [qq{SELECT summit_export_changes('CANARY', 'CANARY', $nowhere)}],
+	export_acknowledge =>
+	  [qq{SELECT summit_export_acknowledge('CANARY', 'CANARY', '{CANARY}', '{"a": "CANARY"}', $nowhere)}],
+	cells_problem =>
+	  [q{SELECT canopy_summit.cells_problem('{CANARY}', '{CANARY}', '{CANARY}', '{true}', '{CANARY}', 'none')}],
+	export_yardi_xml => [qq{SELECT summit_export_yardi_xml('CANARY', $nowhere)}],
 	upload_policy => [q{SELECT summit_upload_policy('{"policy": "CANARY"}')}],
 	upload_fill => [q{INSERT INTO summit.upload (payload) VALUES ('{"policy": "CANARY"}')}],
 	upload_on_insert => [q{INSERT INTO strict_lease VALUES (1, '{"policy": "CANARY"}')}],
@@ -192,7 +200,7 @@ is_deeply(
 			AND f.proname !~ '_monitoring$|_monitor_pull$'
 			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook', 'canopy_sync_servicings',
 				'canopy_confirm_servicing', 'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names',
-				'server_name', 'sanitize_html', 'date_or_null')
+				'server_name', 'sanitize_html', 'date_or_null', 'list_cell', 'list_problem')
 			AND f.proname NOT LIKE 'stored\_%'
 		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');

@@ -15,7 +15,7 @@ my $sandbox = start_sandbox();
 my $node = new_worker_node();
 my @effects =
   qw(pull_progress auth_status reconnect monitoring monitoring_event servicing_action servicing_status data_update
-  document_validation policy_status status_event);
+  document_validation policy_status status_event certificate);
 my $ids = { property_id => 'KEL-001', unit_id => 'Unit-204', lease_id => 'L-7788', tenant_id => 'RES-9981' };
 
 create_webhook_servers($node);
@@ -105,7 +105,7 @@ sub guide
 		FROM summit.policy_status
 		SQL
 		'ABC123456|ABC Apartments|KEL-001|Unit-204|L-7788|RES-9981|reinstated|2026-01-05 15:12:05+00|'
-		  . 'CGL|2025-01-01|2027-01-01|late_renewal|Carrier accepted late renewal|2025-10-30 17:35:00+00|'
+		  . 'CGL|2026-01-05|2027-01-01|late_renewal|Carrier accepted late renewal|2025-10-30 17:35:00+00|'
 		  . '2026-01-02 00:00:00+00|2026-01-05 15:12:00+00|doc_01H...|sandbox',
 		'they make one row');
 	is( query($node, <<~'SQL', 'quiet'),
@@ -157,8 +157,9 @@ sub ends
 	my $all = join ' UNION ALL ', map { <<~"SQL" } @effects;
 		SELECT '$_ '
 			|| (to_jsonb(t) - '{webhook_id,policy_status_id,upload_id,signed_at,last_event_at,policies_at,completed_at,
-				error_at,first_event_at,logged_in_at,data_at,latest_at,status_at}'::text[])::text AS x
-		FROM canopy_summit.$_ t
+				error_at,first_event_at,logged_in_at,data_at,latest_at,status_at,status_event_id,recorded_at,known_from,
+				known_to}'::text[])::text AS x
+		FROM canopy_summit.$_ t WHERE coalesce(to_jsonb(t) ->> 'known_to', 'infinity') = 'infinity'
 		SQL
 	return (
 		0,

@@ -13,8 +13,10 @@ my @truth = (
 		  retention_rule task task_part webhook pull_progress auth_status reconnect monitoring monitoring_event
 		  servicing_action servicing_answer enrichment billable_day servicing_status data_update
 		  document_validation document_file
-		  dropped_server policy_status status_event)),
-	map { "summit.$_" } qw(minimisation_rule upload upload_warning));
+		  dropped_server policy_status upload_pending status_event certificate import_problem export_feed
+		  export_line disclosure)),
+	map { "summit.$_" } qw(minimisation_rule upload upload_warning certificate_fact property property_reference
+	  export_system export_column));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
 	SELECT schemaname, sequencename, last_value FROM pg_sequences
@@ -175,6 +177,19 @@ sub make_source
 				"occurred_at": "2026-01-02T03:04:05Z", "data": {"policy": {"policy_number": "%s"}}}', p)) AS b(body);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'strange', 'd', 'here', '\\x00ff');
+		INSERT INTO summit.property (property_id, name, time_zone) VALUES ('KEL-001', E'a\\tb', 'America/Vancouver');
+		INSERT INTO summit.property_reference (property_id, unit_id, tenant_id, name)
+		VALUES ('KEL-001', '-3', 'RES', E'it''s \\\\N'), ('KEL-001', '007', NULL, NULL);
+		SELECT summit_import_roster('yardi', E'PropertyID,UnitID\nKEL-001,7\nKEL-001,1E+05');
+		INSERT INTO summit.certificate_fact (policy_number, policy_type, insurer_name, effective_date, expiry_date,
+			property_id, unit_id, tenant_id, currency, facts)
+		VALUES ('R', 'Renters', 'I', '2026-01-01', '2027-01-01', 'KEL-001', '-3', 'RES', 'CAD', '{"a": 1.50}');
+		UPDATE summit.export_column SET date_style = 'M/D/YYYY' WHERE system = 'entrata';
+		UPDATE summit.export_system SET line_end = 'CRLF' WHERE system = 'entrata';
+		SELECT summit_export_acknowledge('yardi', max(token), NULL, '{"1": "no"}')
+		FROM (SELECT (summit_export_changes('yardi')).token) AS c;
+		INSERT INTO canopy_summit.disclosure
+		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'K', 'CA', 'US', 3, now(), 'x');
 		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, E'a\t', 'application/pdf', '\\x00ff');
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());
@@ -195,6 +210,7 @@ sub make_source
 		SELECT receive_webhook('second server', jsonb_build_object('canopy-signature', sign_webhook('w', body)),
 			convert_to(body, 'UTF8'))
 		FROM unnest(ARRAY['broken', '{"event_type": "COMPLETE", "pull_id": "not applied"}']) AS body;
+		INSERT INTO canopy_summit.upload_pending VALUES (1);
 		SELECT canopy_summit.grant_access('restored_reader', 'reader'),
 			canopy_summit.grant_access('restored_admin', 'admin');
 		SQL
@@ -294,13 +310,18 @@ sub restores
 		"$name: no secret is");
 	delete @after{qw(canopy_summit.task canopy_summit.progress)};
 	# Which jobs are this instance's, which servers there are, and how old a token is, is another matter.
-	delete @after{qw(canopy_summit.server_health canopy.reconnect_needed)};
+	delete @after{qw(canopy_summit.server_health canopy.reconnect_needed summit.certificate)};
+	# All lines are made again.
+	delete $after{'canopy_summit.export_pending'};
+	# Styles are those of the servers that are there.
+	delete @after{ map { "canopy_summit.export_$_" } qw(system_now column_now style) };
 	delete @after{
 		(   map { "canopy.$_" }
 			  qw(pull_status monitoring monitoring_event servicing_action servicing_status enrichment
 			  data_update
 			  document_validation document_file onboarding)),
-		'summit.status_event' }
+		map { "summit.$_" } qw(status_event status_check roster import_problem disclosure export_problem yardi_export
+		  buildium_export entrata_export realpage_export) }
 	  if $name eq 'data';
 	is_deeply(
 		{ map { ($_ => $after{$_}) } keys %after }, { map { ($_ => $source{$_}) } keys %after },

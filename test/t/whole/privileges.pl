@@ -90,7 +90,9 @@ done_testing();
 # Every object × every privilege × every level, and a role without any.
 sub matrix
 {
-	is_deeply(\@levels, [qw(reader pii_reader fetcher ingest operator admin)], 'the levels are those of the design');
+	is_deeply(
+		\@levels, [qw(reader pii_reader fetcher ingest operator manager admin)],
+		'the levels are those of the design');
 	for my $level (@levels)
 	{
 		$node->safe_psql('postgres', "CREATE ROLE has_$level; SET quote_all_identifiers = on; "
@@ -138,12 +140,17 @@ sub canaries
 	my @files = (
 		(map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256)),
 		map { "canopy.enrichment.$_" } qw(asked_by kind problem));
+	my @rosters = (
+		(map { "summit.disclosure.$_" } qw(from_country property_id to_country)),
+		(map { "summit.import_problem.$_" } qw(problem)),
+		map { "summit.roster.$_" } qw(kind lease_id property_id property_name resident_guid tenant_id unit_id));
 	my @shown = map { "summit.upload_status.$_" }
 	  qw(insurer_name last_outcome lease_id policy_type property_id source_table tenant_id unit_id);
 	my @engine = qw(canopy_summit.job_attempt.code canopy_summit.job_attempt.outcome canopy_summit.job_stats.operation
 	  canopy_summit.job_status.operation canopy_summit.job_status.outcome canopy_summit.job_status.outcome_code
 	  canopy_summit.progress.problem canopy_summit.progress.server canopy_summit.progress.what
-	  canopy_summit.server_health.server canopy_summit.server_hold.reason canopy_summit.webhook_status.problem);
+	  canopy_summit.server_health.held canopy_summit.server_health.server canopy_summit.server_hold.reason
+	  canopy_summit.webhook_status.problem);
 	my @values = (q{'Jane Canary, 1 Main St'}, q{'{"name": "Canary"}'}, q{'canary@example.com'}, q{E'Canary\n'});
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
@@ -152,6 +159,9 @@ sub canaries
 	for my $number (0 .. $#values)
 	{
 		my $fill = fill_tables() =~ s/CANARY/$values[$number] =~ s{'}{''}gr/ger =~ s/NUMBER/$number/gr;
+		$node->safe_psql(
+			$database, qq{CREATE SERVER "key $number" FOREIGN DATA WRAPPER summit_api OPTIONS
+			(environment 'sandbox')}) if $number;
 		$node->safe_psql($database, $fill);
 	}
 	my $filled = $node->safe_psql($database, <<~'SQL');
@@ -162,8 +172,8 @@ sub canaries
 
 	my %seen = map { ($_ => [ canaries_seen($database, "has_$_") ]) } @levels;
 	is_deeply(
-		$seen{reader}, [ @files, @shown ],
-		'a reader sees what users have uploaded, and what is known of files, and no canary besides');
+		$seen{reader}, [ @files, @rosters, @shown ],
+		'a reader sees what users have uploaded, ids of rosters, and what is known of files, and no canary besides');
 	is_deeply($seen{fetcher}, [ @shown, map { "summit.upload_warning.$_" } qw(field warning) ], 'nor does a fetcher');
 	is_deeply($seen{operator}, \@engine, 'an operator sees what the engine says, and no canary besides');
 	is_deeply($seen{ingest}, [], 'ingest sees none');
@@ -207,6 +217,22 @@ sub fill_tables
 			WHEN t.typname = 'webhook_state' THEN quote_literal('quarantined')
 			WHEN t.typname = 'file_kind' THEN quote_literal('document')
 			WHEN t.typname = 'file_state' THEN quote_literal('here')
+			WHEN attname = 'time_zone' THEN quote_literal('UTC')
+			-- Certificates as they are now, of a tenant who is there, whose upload and facts say something.
+			WHEN attname IN ('status', 'basis', 'source') AND atttypid = 'text'::regtype
+				THEN quote_literal('key NUMBER')
+			WHEN attname = 'row_key' THEN quote_literal('NUMBER') WHEN attname = 'system' THEN quote_literal('yardi')
+			WHEN attname = 'coi_sha256' THEN quote_literal('00')
+			WHEN attname = 'checks' THEN 'jsonb_build_array(jsonb_build_object(''name'', CANARY, ''result'', CANARY, '
+				|| '''detail'', CANARY))'
+			WHEN attname = 'known_to' THEN quote_literal('infinity') WHEN attname = 'valid_to' THEN 'NULL'
+			WHEN attname = 'payload' THEN 'jsonb_build_object(''policy'', jsonb_build_object(''broker'', '
+				|| 'jsonb_build_object(''name'', CANARY, ''phone'', CANARY, ''email'', CANARY), '
+				|| '''endorsements'', jsonb_build_array(CANARY)), ''certificate_holder'', '
+				|| 'jsonb_build_object(''address'', CANARY, ''email'', CANARY, ''contact_phone'', CANARY))'
+			WHEN attname = 'facts' THEN 'jsonb_build_object(''insured_name'', CANARY, ''currency'', CANARY, '
+				|| '''form'', CANARY, '
+				|| '''form_edition'', CANARY, ''additional_insureds'', jsonb_build_array(CANARY), ''other'', CANARY)'
 			WHEN attname = 'drift' THEN quote_literal('{}')
 			WHEN attname = 'details' THEN 'jsonb_build_array(jsonb_build_object(''item'', CANARY, ''status'', CANARY, '
 				|| '''actual'', CANARY, ''expected'', CANARY))'
@@ -220,13 +246,16 @@ sub fill_tables
 			WHEN atttypid = 'text[]'::regtype THEN quote_literal('{open}')
 			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
 			WHEN atttypid = 'boolean'::regtype THEN 'true'
+			WHEN atttypid = 'xid8'::regtype THEN quote_literal('1')
+			WHEN atttypid = 'datemultirange'::regtype THEN quote_literal('{[2026-01-01,2026-01-02),[2026-01-05,)}')
 			WHEN atttypid = 'interval'::regtype THEN quote_literal('1 month')
 			ELSE 'NUMBER' END, ', ' ORDER BY attnum))
 		FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid JOIN pg_type t ON t.oid = atttypid
 			LEFT JOIN canopy_summit.entities() e ON c.oid = to_regclass('canopy_summit.' || e)
 		WHERE c.relkind = 'r' AND c.relnamespace IN ('summit'::regnamespace, 'canopy_summit'::regnamespace)
 			AND attnum > 0 AND NOT attisdropped
-			AND c.relname NOT IN ('minimisation_rule', 'retention_rule', 'hold_key', 'instance_state', 'added_column')
+			AND c.relname NOT IN ('minimisation_rule', 'retention_rule', 'hold_key', 'instance_state', 'added_column',
+				'export_system', 'export_column')
 		GROUP BY a.attrelid \gexec
 		SQL
 }
@@ -391,8 +420,13 @@ sub readers
 		SELECT level, object FROM rule JOIN pg_class c ON c.oid = objid
 		WHERE relkind = 'r' AND level <> 'admin' AND privilege = 'SELECT' AND column_name IS NULL ORDER BY 1, 2
 		SQL
-		<<~'END' =~ s/\n$//r, 'tables are read where nothing in them is personal');
+		<<~'END' =~ s/\n$//r, 'tables are read where nothing in them is personal, or by who fills them');
 			fetcher|table summit.upload_warning
+			manager|table summit.export_column
+			manager|table summit.export_system
+			manager|table summit.minimisation_rule
+			manager|table summit.property
+			manager|table summit.property_reference
 			operator|table canopy_summit.billable_day
 			operator|table canopy_summit.job_attempt
 			operator|table canopy_summit.retention_rule

@@ -69,7 +69,18 @@ sub fill
 		SELECT canopy_summit.apply_webhooks(100);
 		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state, content)
 		VALUES ('canopy', 'document', 'upgraded', 'd', 'here', '\x00ff');
+		INSERT INTO canopy_summit.upload_pending VALUES (1);
 		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, 'a', 'application/pdf', '\x00ff');
+		INSERT INTO summit.property (property_id, time_zone) VALUES ('P', 'America/Vancouver');
+		INSERT INTO summit.property_reference (property_id, tenant_id) VALUES ('P', 'T');
+		SELECT summit_import_roster('yardi', E'PropertyID,UnitID\nP,1E+05');
+		INSERT INTO summit.certificate_fact (policy_number, property_id, currency) VALUES ('F', 'P', 'CAD');
+		UPDATE summit.export_column SET date_style = 'M/D/YYYY' WHERE system = 'entrata';
+		UPDATE summit.export_system SET line_end = 'CRLF' WHERE system = 'entrata';
+		SELECT count(*) FROM summit_export_changes('yardi');
+		INSERT INTO canopy_summit.export_pending VALUES (nextval('canopy_summit.export_pending_id_seq'), 1);
+		INSERT INTO canopy_summit.disclosure
+		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'P', 'CA', 'US', 1, now(), 'x');
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by)
