@@ -251,7 +251,7 @@ subtest 'what a system says' => sub {
 	is(changes(), '', 'what was refused does not come again');
 	my $problem = "SELECT row_key || ' ' || problem FROM summit.export_problem WHERE system = 'yardi'";
 	is(query("SET ROLE chief; $problem"), "$b the receiver refused it: unit not found: Ann", 'and is listed');
-	is(query("SET ROLE clerk; SELECT row_key || ' ' || problem FROM summit.export_problem"), "$b ***",
+	is( query("SET ROLE clerk; SELECT row_key || ' ' || problem FROM summit.export_problem"), "$b ***",
 		'its words are not for everybody');
 	fact(policy_number => 'B', tenant_id => 't', per_occurrence => 5);
 	is(changes(), 'B=new', 'until it changes: it is new to the system');
