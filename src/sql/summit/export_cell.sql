@@ -92,7 +92,9 @@ FROM canopy_summit.certificate_known k
 		FROM (SELECT e.*, coalesce(e.unit_id = k.unit_id, true) AND coalesce(e.lease_id = k.lease_id, true)
 					AND coalesce(e.tenant_id = k.tenant_id, true) AS is_compatible
 				FROM summit.property_reference e
-				WHERE e.server = k.server AND e.property_id = k.property_id AND md5(e.property_id) = md5(k.property_id)
+				-- In here, so that nothing is looked up for all the others.
+				WHERE o.reference_id IS NULL AND coalesce(k.unit_id, k.lease_id, k.tenant_id) IS NOT NULL
+					AND e.server = k.server AND e.property_id = k.property_id AND md5(e.property_id) = md5(k.property_id)
 					AND (e.lease_id = k.lease_id OR e.tenant_id = k.tenant_id OR k.lease_id IS NULL AND k.tenant_id IS NULL AND e.unit_id = k.unit_id)
 				ORDER BY is_compatible DESC, canopy_summit.lease_problem(e.status, e.valid_from, e.valid_to, e.lease_to, t.today) IS NULL DESC,
 					e.valid_from DESC, e.reference_id DESC LIMIT 1) AS r
@@ -100,8 +102,7 @@ FROM canopy_summit.certificate_known k
 				WITH RECURSIVE chain AS (
 					SELECT x.*, 1 AS depth FROM summit.property_reference x WHERE x.reference_id = r.replaced_by AND r.is_compatible
 					UNION ALL SELECT x.*, c.depth + 1 FROM chain c JOIN summit.property_reference x ON x.reference_id = c.replaced_by WHERE c.depth < 20)
-				SELECT c.* FROM chain c WHERE c.server = k.server ORDER BY c.depth DESC LIMIT 1) AS n ON true
-		WHERE o.reference_id IS NULL AND coalesce(k.unit_id, k.lease_id, k.tenant_id) IS NOT NULL) AS m ON true;
+				SELECT c.* FROM chain c WHERE c.server = k.server ORDER BY c.depth DESC LIMIT 1) AS n ON true) AS m ON true;
 COMMENT ON VIEW canopy_summit.export_source IS 'certificates in every state that was known of them, as exports have them: by the reference ids that the roster has now, and why one stays out';
 COMMENT ON COLUMN canopy_summit.export_source.lease_problem IS 'why it stays out; NULL: it does not, or there is no roster of the property';
 
