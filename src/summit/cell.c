@@ -123,15 +123,19 @@ source_kind(const char *source, const char *money_style)
 static const char *
 kind_problem(Kind kind, const char *bytes, int len)
 {
+	bool is_whole = true;
+
 	if (kind == KIND_DATE && len > 0 && !isdigit((unsigned char) bytes[0]))
 		return "is not a date";
 	if (kind != KIND_AMOUNT && kind != KIND_WHOLE_AMOUNT)
 		return NULL;
 	for (int i = 0; i < len; i++)
+	{
 		if (!isdigit((unsigned char) bytes[i]) && bytes[i] != '.')
 			return "is not an amount";
-	return kind == KIND_WHOLE_AMOUNT && memchr(bytes, '.', len) != NULL ? "is not a whole amount"
-																		: NULL;
+		is_whole &= bytes[i] != '.';
+	}
+	return kind == KIND_WHOLE_AMOUNT && !is_whole ? "is not a whole amount" : NULL;
 }
 
 /* What is wrong with a cell; NULL if nothing is. */
