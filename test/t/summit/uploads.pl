@@ -493,6 +493,25 @@ subtest 'a key twice at once' => sub {
 	$_->quit for @sessions;
 };
 
+# Who writes a fact has its policy until COMMIT: an upload is settled all the same, and its certificate told later.
+subtest 'a policy that somebody has' => sub {
+	my ($policy, $other, $session) = (policy(), policy(), open_session($node));
+	my $told = sub { return $node->safe_psql('postgres', <<~"SQL") };
+		SELECT status, form FROM summit.certificate WHERE policy_number = '$_[0]'
+		SQL
+	$session->query_safe(
+		"BEGIN; INSERT INTO summit.certificate_fact (policy_number, property_id, form)
+		VALUES ('$policy', 'KEL-001', 'ACORD 25')");
+	my @uploads = map { upload($node, payload($_)) } $policy, $other;
+	is(settles_as($node, $_, 'verified'), 'verified', 'an upload is settled') for @uploads;
+	is($told->($other), 'verified|', 'its certificate knows');
+	is($told->($policy), '', 'that of the policy does not yet');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	soon_ok('it does then, with the fact', sub { $told->($policy) eq 'verified|ACORD 25' });
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.upload_pending'), 0, 'nothing is left to tell');
+};
+
 subtest 'failed at Summit after its 202' => sub {
 	my $policy = policy();
 	$sandbox->control(
