@@ -73,6 +73,10 @@ SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem,
 	CASE s.fdwname WHEN 'canopy_api' THEN coalesce(b.sent, 0) END AS billable_today,
 	CASE s.fdwname WHEN 'canopy_api' THEN nullif(pg_catalog.current_setting('canopy_summit.billable_daily_limit')::integer, -1) END AS billable_limit,
+	-- British Columbia does not change its clocks any more.
+	CASE WHEN pg_catalog.timezone('America/Vancouver', '2026-12-01 12:00Z'::timestamptz) <> '2026-12-01 05:00' AND EXISTS (
+			SELECT FROM summit.property y WHERE y.server = s.srvname::text AND y.time_zone IN ('America/Vancouver', 'Canada/Pacific'))
+		THEN 'tzdata is older than 2026b: its America/Vancouver is an hour behind in winter, and so are notices and lapses there' END AS time_zone_problem,
 	s.dropped_at
 FROM (SELECT f.oid, f.srvname, w.fdwname, NULL::timestamptz AS dropped_at
 		FROM pg_catalog.pg_foreign_server f
@@ -110,6 +114,7 @@ webhook_problem: why the receiver answers 503 to deliveries of this server, or t
 scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked
 billable_today: billable requests that were sent since midnight UTC, those included whose answer was lost
 billable_limit: canopy_summit.billable_daily_limit; NULL: there is none
+time_zone_problem: why days of its properties begin at another hour than they do there
 dropped_at: when the server was dropped, whose rows are here; a new server of that name has them$notes$);
 
 SELECT canopy_summit.define_view('canopy_summit.job_stats', 'jobs by server, operation and state, of those that retention has left; reads the whole table', $view$

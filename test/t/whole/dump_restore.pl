@@ -14,7 +14,7 @@ my @truth = (
 		  servicing_action servicing_answer enrichment billable_day servicing_status data_update
 		  document_validation document_file
 		  dropped_server policy_status upload_pending status_event certificate import_problem export_feed
-		  export_line disclosure)),
+		  export_line disclosure notice)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning certificate_fact property property_reference
 	  export_system export_column));
 my $inline_secret = 'inline secret';
@@ -190,6 +190,9 @@ sub make_source
 		FROM (SELECT (summit_export_changes('yardi')).token) AS c;
 		INSERT INTO canopy_summit.disclosure
 		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'K', 'CA', 'US', 3, now(), 'x');
+		INSERT INTO canopy_summit.notice
+		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), now()),
+			(nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 15, now(), NULL);
 		INSERT INTO canopy_summit.job_file VALUES (1, 2, 1, E'a\t', 'application/pdf', '\\x00ff');
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.job_secret VALUES (1, 'secret of a job', 3, now());

@@ -80,6 +80,8 @@ sub fill
 		INSERT INTO canopy_summit.export_pending VALUES (nextval('canopy_summit.export_pending_id_seq'), 1);
 		INSERT INTO canopy_summit.disclosure
 		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'P', 'CA', 'US', 1, now(), 'x');
+		INSERT INTO canopy_summit.notice
+		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), NULL);
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
 		INSERT INTO canopy_summit.billable_day VALUES (3, 1, '2026-01-02', 'canopy', 4, 5);
 		INSERT INTO canopy_summit.enrichment (job_id, server, kind, asked_at, asked_by)
