@@ -45,3 +45,13 @@ CREATE PROCEDURE bench.pad_lines() LANGUAGE sql AS $$
 	FROM generate_series(1, 1000000 - (SELECT count(*) FROM canopy_summit.export_line)) n,
 		LATERAL (SELECT repeat('x', 200) || n AS line OFFSET 0) AS l;
 $$;
+
+-- A batch a transaction, as workers apply webhooks.
+CREATE PROCEDURE bench.fold(count integer) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR batch IN 1 .. count BY 100 LOOP
+		PERFORM canopy_summit.policy_status_fold(ARRAY(SELECT generate_series(batch, batch + 99)));
+		COMMIT;
+	END LOOP;
+END
+$$;
