@@ -32,7 +32,7 @@ CREATE UNIQUE INDEX policy_status_key ON canopy_summit.policy_status (policy_sta
 ALTER TABLE canopy_summit.policy_status REPLICA IDENTITY USING INDEX policy_status_key;
 CREATE INDEX policy_status_policy_number ON canopy_summit.policy_status (policy_number text_pattern_ops, server text_pattern_ops);
 -- Other policies of a lease; ids are whatever a webhook has: a digest fits into an index.
-CREATE INDEX policy_status_lease ON canopy_summit.policy_status (md5(property_id), md5(coalesce(lease_id, tenant_id)));
+CREATE INDEX policy_status_home ON canopy_summit.policy_status (md5(property_id), md5(coalesce(lease_id, tenant_id)));
 COMMENT ON TABLE canopy_summit.policy_status IS 'policies and holders that anything is known of, and what the newest term of each is now';
 COMMENT ON COLUMN canopy_summit.policy_status.status IS 'submitted, verified, lapsed or reinstated: of the event of the newest term that occurred last; NULL: only facts are known';
 COMMENT ON COLUMN canopy_summit.policy_status.upload_id IS 'newest upload of the same policy and holder';

@@ -56,6 +56,9 @@ BEGIN
 		RAISE EXCEPTION '% "%" is not a code', wrong.name, wrong.value
 			USING ERRCODE = 'invalid_parameter_value', HINT = format('Use one such as %s.', wrong.example);
 	END IF;
+	-- Each once, and nothing that is no name.
+	NEW.portfolios := ARRAY(SELECT DISTINCT v FROM unnest(NEW.portfolios) AS v WHERE v <> '' ORDER BY v);
+	NEW.tags := ARRAY(SELECT DISTINCT v FROM unnest(NEW.tags) AS v WHERE v <> '' ORDER BY v);
 	IF TG_OP = 'INSERT' THEN
 		-- A restored row's server may be gone.
 		NEW.server := canopy_summit.hold_name(canopy_summit.default_summit_server(NEW.server));
@@ -69,7 +72,7 @@ END
 $$;
 COMMENT ON FUNCTION canopy_summit.property_fill() IS 'trigger: checks a property, and fills in its server';
 
-CREATE TRIGGER property_fill BEFORE INSERT OR UPDATE OF property_id, time_zone, country, province, language ON summit.property
+CREATE TRIGGER property_fill BEFORE INSERT OR UPDATE OF property_id, time_zone, country, province, language, portfolios, tags ON summit.property
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.property_fill();
 
 -- A lapse and a reinstatement count by the property's day.
@@ -849,6 +852,8 @@ time_zone: the time zone in which its days begin, by a name such as America/Vanc
 country: two letters, as in ISO 3166
 province: province, territory or state: its letters
 language: of what its residents are sent, such as en or fr-CA
+portfolios: portfolios that it belongs to, whose sets of requirements apply to it
+tags: tags that it has, likewise
 recorded_at: when it was recorded, or got another time zone$notes$);
 
 SELECT canopy_summit.describe('summit.property_reference', $notes$
@@ -911,7 +916,7 @@ SELECT canopy_summit.allow('nobody', 'function',
 	'reference_check reference_absorb reference_find import_columns import_check_headings import_read import_check_cells import_insurance import_cell import_understand import_heading import_note_bad import_check_rows import_check_zeros import_check_places import_match import_ended import_write import_end import_list_problems import_follow import_check_complete import_begin import_roster');
 SELECT canopy_summit.allow('manager', 'table', 'summit.import_problem summit.roster');
 SELECT canopy_summit.allow('manager admin', 'table', 'summit.property',
-	'SELECT, DELETE, INSERT (server, property_id, name, time_zone, country, province, language), UPDATE (server, property_id, name, time_zone, country, province, language)');
+	'SELECT, DELETE, INSERT (server, property_id, name, time_zone, country, province, language, portfolios, tags), UPDATE (server, property_id, name, time_zone, country, province, language, portfolios, tags)');
 SELECT canopy_summit.allow('manager admin', 'table', 'summit.property_reference',
 	'SELECT, DELETE, INSERT (server, property_id, unit_id, lease_id, tenant_id, kind, resident_guid, name, first_name, last_name, status, is_primary, lease_from, lease_to, valid_from, valid_to, replaced_by), UPDATE (server, property_id, unit_id, lease_id, tenant_id, kind, resident_guid, name, first_name, last_name, status, is_primary, lease_from, lease_to, valid_from, valid_to, replaced_by)');
 SELECT canopy_summit.allow('manager admin', 'table', 'summit.export_system summit.export_column', 'SELECT, INSERT, UPDATE, DELETE');

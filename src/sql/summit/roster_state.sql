@@ -11,6 +11,8 @@ CREATE TABLE summit.property (
 	country text,
 	province text,
 	language text,
+	portfolios text[] NOT NULL DEFAULT '{}',
+	tags text[] NOT NULL DEFAULT '{}',
 	recorded_at timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX property_key ON summit.property (property_id text_pattern_ops, server text_pattern_ops);

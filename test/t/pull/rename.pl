@@ -436,6 +436,7 @@ sub keys_of
 		status_event => 'status_event_id', certificate => 'policy_status_id', certificate_fact => 'fact_id',
 		property => 'property_id', property_reference => 'reference_id', import_problem => 'problem_id',
 		(map { ($_ => 'system') } qw(export_system export_column export_feed)), export_line => 'row_key',
+		requirement_set => 'name', requirement => 'requirement_id', waiver => 'waiver_id',
 		disclosure => 'disclosure_id', notice => 'notice_id');
 	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
 	  map { "(SELECT count(DISTINCT $of{$_}) FROM $tables{$_} WHERE server = '$server')" } sort keys %of;

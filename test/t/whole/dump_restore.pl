@@ -16,7 +16,7 @@ my @truth = (
 		  dropped_server policy_status upload_pending status_event certificate import_problem export_feed
 		  export_line disclosure notice)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning certificate_fact property property_reference
-	  export_system export_column));
+	  export_system export_column requirement_set requirement waiver));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
 	SELECT schemaname, sequencename, last_value FROM pg_sequences
@@ -190,6 +190,13 @@ sub make_source
 		FROM (SELECT (summit_export_changes('yardi')).token) AS c;
 		INSERT INTO canopy_summit.disclosure
 		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'K', 'CA', 'US', 3, now(), 'x');
+		INSERT INTO summit.requirement_set (name, scope, scope_value, starts_on, ends_on, comment)
+		VALUES (E'S\t', 'property', 'KEL-001', '2026-01-01', '2027-01-01', E'it''s \\N');
+		INSERT INTO summit.requirement (requirement_set, version, policy_type, per_occurrence, currency, endorsements)
+		VALUES (E'S\t', 1, 'CGL', 1.50, 'CAD', '["a\\\\b"]');
+		UPDATE summit.requirement_set SET status = 'published';
+		INSERT INTO summit.waiver (requirement_set, property_id, starts_on, ends_on, reason, approved_by)
+		VALUES (E'S\t', 'KEL-001', '2026-01-01', '2026-02-01', E'r\t', 'a');
 		INSERT INTO canopy_summit.notice
 		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), now()),
 			(nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 15, now(), NULL);
@@ -316,6 +323,7 @@ sub restores
 	delete @after{qw(canopy_summit.server_health canopy.reconnect_needed summit.certificate)};
 	# All lines are made again.
 	delete $after{'canopy_summit.export_pending'};
+	delete $after{'canopy_summit.verdict_today'} if $name eq 'data';
 	# Styles are those of the servers that are there.
 	delete @after{ map { "canopy_summit.export_$_" } qw(system_now column_now style) };
 	delete @after{
@@ -323,8 +331,9 @@ sub restores
 			  qw(pull_status monitoring monitoring_event servicing_action servicing_status enrichment
 			  data_update
 			  document_validation document_file onboarding)),
-		map { "summit.$_" } qw(status_event status_check roster import_problem disclosure export_problem yardi_export
-		  buildium_export entrata_export realpage_export) }
+		map { "summit.$_" }
+		  qw(compliance lease_status status_event status_check roster import_problem disclosure export_problem
+		  yardi_export buildium_export entrata_export realpage_export) }
 	  if $name eq 'data';
 	is_deeply(
 		{ map { ($_ => $after{$_}) } keys %after }, { map { ($_ => $source{$_}) } keys %after },

@@ -141,6 +141,8 @@ sub canaries
 		(map { "canopy.document_file.$_" } qw(file_id media_type owner_id reason scan sha256)),
 		map { "canopy.enrichment.$_" } qw(asked_by kind problem));
 	my @rosters = (
+		(   map { "summit.compliance.$_" }
+			  qw(currency kind lease_id policy_type property_id requirement_set tenant_id unit_id)),
 		(map { "summit.disclosure.$_" } qw(from_country property_id to_country)),
 		(map { "summit.import_problem.$_" } qw(problem)),
 		map { "summit.roster.$_" } qw(kind lease_id property_id property_name resident_guid tenant_id unit_id));
@@ -173,7 +175,7 @@ sub canaries
 	my %seen = map { ($_ => [ canaries_seen($database, "has_$_") ]) } @levels;
 	is_deeply(
 		$seen{reader}, [ @files, @rosters, @shown ],
-		'a reader sees what users have uploaded, ids of rosters, and what is known of files, and no canary besides');
+		'a reader sees uploads of users, ids of rosters, requirements, what is known of files, and no canary besides');
 	is_deeply($seen{fetcher}, [ @shown, map { "summit.upload_warning.$_" } qw(field warning) ], 'nor does a fetcher');
 	is_deeply($seen{operator}, \@engine, 'an operator sees what the engine says, and no canary besides');
 	is_deeply($seen{ingest}, [], 'ingest sees none');
@@ -199,7 +201,8 @@ sub canaries
 		WHERE has_function_privilege('has_reader', p.oid, 'EXECUTE')
 		SQL
 	cmp_ok(scalar @functions, '>=', 4, 'a reader may execute functions');
-	unlike($node->safe_psql($database, "SET ROLE has_reader; $_"), qr/canary/i, $_) for @functions;
+	# Of nothing that is there some raise errors.
+	unlike(join(' ', ($node->psql($database, "SET ROLE has_reader; $_"))[ 1, 2 ]), qr/canary/i, $_) for @functions;
 	return;
 }
 
@@ -210,6 +213,11 @@ sub fill_tables
 	return <<~'SQL';
 		SET session_replication_role = replica;
 		SELECT format('INSERT INTO %s SELECT %s', a.attrelid::regclass, string_agg(CASE
+			-- Requirements in force, of the same property.
+			WHEN attname = 'scope' THEN quote_literal('property')
+			WHEN attname = 'ends_on' THEN quote_literal('infinity')
+			WHEN attname = 'status' AND a.attrelid = 'summit.requirement_set'::regclass
+				THEN quote_literal('published')
 			WHEN attname IN ('server', 'environment', 'pull_id', 'owner', 'status', 'held_by', 'stored_by')
 				AND attnotnull
 				THEN quote_literal('key NUMBER')
@@ -427,6 +435,9 @@ sub readers
 			manager|table summit.minimisation_rule
 			manager|table summit.property
 			manager|table summit.property_reference
+			manager|table summit.requirement
+			manager|table summit.requirement_set
+			manager|table summit.waiver
 			operator|table canopy_summit.billable_day
 			operator|table canopy_summit.job_attempt
 			operator|table canopy_summit.retention_rule
@@ -484,7 +495,7 @@ sub definers
 		'>', 0, 'there are some');
 	is( $node->safe_psql('postgres', <<~'SQL'),
 		SELECT object, proconfig FROM member JOIN pg_proc p ON p.oid = objid
-		WHERE kind = 'function' AND prosecdef AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']
+		WHERE kind = 'function' AND prosecdef AND ('search_path=pg_catalog, pg_temp' = ANY (proconfig)) IS NOT TRUE
 		SQL
 		'', 'all pin their search path');
 	is( $node->safe_psql('postgres', <<~'SQL'),

@@ -80,6 +80,11 @@ sub fill
 		INSERT INTO canopy_summit.export_pending VALUES (nextval('canopy_summit.export_pending_id_seq'), 1);
 		INSERT INTO canopy_summit.disclosure
 		VALUES (nextval('canopy_summit.disclosure_id_seq'), 'summit', 'yardi', 'P', 'CA', 'US', 1, now(), 'x');
+		INSERT INTO summit.requirement_set (name, scope, scope_value, starts_on)
+		VALUES ('S', 'property', 'P', '2026-01-01');
+		INSERT INTO summit.requirement (requirement_set, version, policy_type) VALUES ('S', 1, 'CGL');
+		INSERT INTO summit.waiver (requirement_set, property_id, ends_on, reason, approved_by)
+		VALUES ('S', 'P', '2100-01-01', 'r', 'a');
 		INSERT INTO canopy_summit.notice
 		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), NULL);
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
