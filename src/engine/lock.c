@@ -182,6 +182,28 @@ subject_keys(ArrayType *subjects, int *count)
 	return keys;
 }
 
+/*
+ * Wait until nobody writes about these subjects, and keep whoever wants to away until
+ * this transaction ends, but nobody who calls this as well.  Of a transaction that has
+ * too many locks the rest are not kept.
+ */
+void
+lock_share_subjects(ArrayType *subjects)
+{
+	int count;
+	uint64 *keys = subject_keys(subjects, &count);
+
+	for (int i = 0; i < count && *lock_count(false) < LOCKS_MAX; i++)
+	{
+		LOCKTAG locktag;
+
+		SET_LOCKTAG_ADVISORY(locktag, MyDatabaseId, (uint32) (keys[i] >> 32), (uint32) keys[i],
+							 SUBJECT_LOCKTAG);
+		if (LockAcquire(&locktag, ShareLock, false, false) == LOCKACQUIRE_OK)
+			(*lock_count(false))++;
+	}
+}
+
 /* canopy_summit.lock_subjects(subjects text[], wait boolean) -> boolean */
 Datum
 canopy_summit_lock_subjects(PG_FUNCTION_ARGS)

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "utils/array.h"
+
 /* What tells our advisory locks from the users', whose fourth fields are 1 and 2. */
 #define ORDERING_LOCKTAG   0xC501
 #define EPOCH_LOCKTAG      0xC502
@@ -23,5 +25,6 @@ extern uint64 lock_owner_key(Oid server, Oid owner);
 extern void lock_take(uint16 tag, uint64 key);
 extern void lock_take_if_few(uint16 tag, uint64 key);
 extern void lock_take_of(uint16 tag, uint64 group, uint64 key);
+extern void lock_share_subjects(ArrayType *subjects);
 
 #endif /* CANOPY_SUMMIT_ENGINE_LOCK_H */

@@ -25,11 +25,11 @@
 
 /* A column of a primary key as JSON: whole numbers as numbers, all else as text. */
 static JsonbValue
-key_value(const TriggerData *trigger, int number)
+key_value(const TriggerData *trigger, HeapTuple row, int number)
 {
 	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
 	Oid type = getBaseType(TupleDescAttr(descriptor, number - 1)->atttypid);
-	char *text = SPI_getvalue(trigger->tg_trigtuple, descriptor, number);
+	char *text = SPI_getvalue(row, descriptor, number);
 	JsonbValue value;
 
 	if (type == INT2OID || type == INT4OID || type == INT8OID)
@@ -62,7 +62,7 @@ formats_begin(void)
 
 /* The primary key of the row as an object; an empty one if the table has none. */
 Jsonb *
-source_row_key(const TriggerData *trigger)
+source_row_key(const TriggerData *trigger, HeapTuple row)
 {
 	Oid constraint;
 	Bitmapset *columns =
@@ -77,7 +77,7 @@ source_row_key(const TriggerData *trigger)
 		int number = column + FirstLowInvalidHeapAttributeNumber;
 		JsonbValue name = text_value(
 			NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), number - 1)->attname));
-		JsonbValue value = key_value(trigger, number);
+		JsonbValue value = key_value(trigger, row, number);
 
 		builder_add(&builder, &name, &value);
 	}

@@ -11,6 +11,6 @@
 #include "utils/jsonb.h"
 
 extern char *source_row_table(const TriggerData *trigger);
-extern Jsonb *source_row_key(const TriggerData *trigger);
+extern Jsonb *source_row_key(const TriggerData *trigger, HeapTuple row);
 
 #endif /* CANOPY_SUMMIT_SUMMIT_SOURCE_ROW_H */

@@ -120,7 +120,7 @@ canopy_summit_upload_on_insert_confidential(PG_FUNCTION_ARGS)
 	trigger_add_column(&arguments, trigger, 1, BYTEAOID);
 	defers = trigger_defers(trigger->tg_trigger);
 	source.table = source_row_table(trigger);
-	source.key = source_row_key(trigger);
+	source.key = source_row_key(trigger, trigger->tg_trigtuple);
 	upload_source = &source;
 	PG_TRY();
 	{

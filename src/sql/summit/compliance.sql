@@ -10,7 +10,7 @@ CREATE FUNCTION canopy_summit.code_verdict(code text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN code = 'ok' THEN 'pass'
 	WHEN code IN ('no_expiry', 'no_effective_date', 'limit_unknown', 'currency', 'currency_unknown', 'additional_insured_unknown',
-		'waiver_of_subrogation_unknown', 'endorsement_unknown', 'fact_unknown', 'notice_days_unknown', 'evidence', 'pending') THEN 'unknown'
+		'waiver_of_subrogation_unknown', 'endorsement_unknown', 'fact_unknown', 'notice_days_unknown', 'evidence', 'pending', 'no_property') THEN 'unknown'
 	ELSE 'fail' END;
 COMMENT ON FUNCTION canopy_summit.code_verdict(text) IS 'verdict that a code of summit.compliance_code means: pass, unknown or fail';
 
@@ -60,6 +60,7 @@ FROM (VALUES
 	('insured_name', 'The named insured is somebody else.', 'L''assur&eacute; d&eacute;sign&eacute; est quelqu''un d''autre.'),
 	('date_window', 'The policy ends before the required date.', 'La police prend fin avant la date exig&eacute;e.'),
 	('evidence', 'The certificate itself has not been received.', 'Le certificat lui-m&ecirc;me n''a pas &eacute;t&eacute; re&ccedil;u.'),
+	('no_property', 'The property is not known.', 'L''immeuble n''est pas connu.'),
 	('pending', 'The certificate has not been verified yet.', 'Le certificat n''a pas encore &eacute;t&eacute; v&eacute;rifi&eacute;.'))
 	AS c(code, text_en, french)$view$, $notes$
 code: the code, as summit.compliance has it

@@ -437,7 +437,7 @@ sub keys_of
 		property => 'property_id', property_reference => 'reference_id', import_problem => 'problem_id',
 		(map { ($_ => 'system') } qw(export_system export_column export_feed)), export_line => 'row_key',
 		requirement_set => 'name', requirement => 'requirement_id', waiver => 'waiver_id',
-		disclosure => 'disclosure_id', notice => 'notice_id');
+		gate_event => 'gate_event_id', disclosure => 'disclosure_id', notice => 'notice_id');
 	my $sql = join ' + ', "(SELECT count(*) FROM ($pulls) AS p)",
 	  map { "(SELECT count(DISTINCT $of{$_}) FROM $tables{$_} WHERE server = '$server')" } sort keys %of;
 	return query($node, "SELECT $sql");

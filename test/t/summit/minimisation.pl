@@ -161,6 +161,7 @@ my %refusals = (
 	export_yardi_xml => [qq{SELECT summit_export_yardi_xml('CANARY', $nowhere)}],
 	upload_policy => [q{SELECT summit_upload_policy('{"policy": "CANARY"}')}],
 	upload_fill => [q{INSERT INTO summit.upload (payload) VALUES ('{"policy": "CANARY"}')}],
+	require_compliant => [q{INSERT INTO gated VALUES ('CANARY')}],
 	upload_on_insert => [q{INSERT INTO strict_lease VALUES (1, '{"policy": "CANARY"}')}],
 	canopy_validator => [
 		q{ALTER USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (SET client_secret 'CANARY', secret 'CANARY')},
@@ -179,6 +180,9 @@ $node->safe_psql('postgres', <<~"SQL");
 	GRANT USAGE ON SCHEMA canopy_summit TO caller;
 	GRANT USAGE ON FOREIGN SERVER canopy TO caller;
 	GRANT EXECUTE ON FUNCTION canopy_enqueue TO caller;
+	CREATE TABLE gated (property_id text);
+	CREATE TRIGGER gate AFTER INSERT ON gated FOR EACH ROW
+	EXECUTE FUNCTION summit_require_compliant('property_id', 'refuse', 'refuse_unknown');
 	CREATE TABLE strict_lease (lease_id integer PRIMARY KEY, payload jsonb);
 	CREATE TRIGGER upload AFTER INSERT ON strict_lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('payload');
 	-- What others may have added to tables of ours.

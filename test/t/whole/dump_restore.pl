@@ -14,7 +14,7 @@ my @truth = (
 		  servicing_action servicing_answer enrichment billable_day servicing_status data_update
 		  document_validation document_file
 		  dropped_server policy_status upload_pending status_event certificate import_problem export_feed
-		  export_line disclosure notice)),
+		  export_line disclosure notice gate_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning certificate_fact property property_reference
 	  export_system export_column requirement_set requirement waiver));
 my $inline_secret = 'inline secret';
@@ -197,6 +197,9 @@ sub make_source
 		UPDATE summit.requirement_set SET status = 'published';
 		INSERT INTO summit.waiver (requirement_set, property_id, starts_on, ends_on, reason, approved_by)
 		VALUES (E'S\t', 'KEL-001', '2026-01-01', '2026-02-01', E'r\t', 'a');
+		INSERT INTO canopy_summit.gate_event
+		VALUES (nextval('canopy_summit.gate_event_id_seq'), 'summit', 't', '{"a": "\\\\N"}', 'P', NULL, 'L', NULL,
+			'fail', '{expired}', '{1}', '2026-01-02', now(), 'x');
 		INSERT INTO canopy_summit.notice
 		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), now()),
 			(nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 15, now(), NULL);
@@ -332,8 +335,8 @@ sub restores
 			  data_update
 			  document_validation document_file onboarding)),
 		map { "summit.$_" }
-		  qw(compliance lease_status status_event status_check roster import_problem disclosure export_problem
-		  yardi_export buildium_export entrata_export realpage_export) }
+		  qw(gate_event compliance lease_status status_event status_check roster import_problem disclosure
+		  export_problem yardi_export buildium_export entrata_export realpage_export) }
 	  if $name eq 'data';
 	is_deeply(
 		{ map { ($_ => $after{$_}) } keys %after }, { map { ($_ => $source{$_}) } keys %after },

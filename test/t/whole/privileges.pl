@@ -144,6 +144,7 @@ sub canaries
 		(   map { "summit.compliance.$_" }
 			  qw(currency kind lease_id policy_type property_id requirement_set tenant_id unit_id)),
 		(map { "summit.disclosure.$_" } qw(from_country property_id to_country)),
+		(map { "summit.gate_event.$_" } qw(lease_id property_id source_table tenant_id unit_id verdict)),
 		(map { "summit.import_problem.$_" } qw(problem)),
 		map { "summit.roster.$_" } qw(kind lease_id property_id property_name resident_guid tenant_id unit_id));
 	my @shown = map { "summit.upload_status.$_" }
@@ -251,6 +252,7 @@ sub fill_tables
 			WHEN atttypid = 'text'::regtype THEN CASE WHEN e IS NULL THEN 'CANARY' ELSE quote_literal('open') END
 			WHEN attname ~ '_hash$' THEN quote_literal('\x00')
 			WHEN atttypid = 'bytea'::regtype THEN 'convert_to(CANARY, ''UTF8'')'
+			WHEN atttypid = 'bigint[]'::regtype THEN quote_literal('{1}')
 			WHEN atttypid = 'text[]'::regtype THEN quote_literal('{open}')
 			WHEN atttypid = 'timestamptz'::regtype THEN 'now()' WHEN atttypid = 'date'::regtype THEN 'current_date'
 			WHEN atttypid = 'boolean'::regtype THEN 'true'

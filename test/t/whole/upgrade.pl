@@ -85,6 +85,9 @@ sub fill
 		INSERT INTO summit.requirement (requirement_set, version, policy_type) VALUES ('S', 1, 'CGL');
 		INSERT INTO summit.waiver (requirement_set, property_id, ends_on, reason, approved_by)
 		VALUES ('S', 'P', '2100-01-01', 'r', 'a');
+		INSERT INTO canopy_summit.gate_event
+		VALUES (nextval('canopy_summit.gate_event_id_seq'), 'summit', 't', NULL, 'P', NULL, NULL, NULL, 'fail',
+			'{expired}', '{1}', '2026-01-02', now(), 'x');
 		INSERT INTO canopy_summit.notice
 		VALUES (nextval('canopy_summit.notice_id_seq'), 'summit', 1, '2027-01-01', 30, now(), NULL);
 		INSERT INTO canopy_summit.dropped_server VALUES ('dropped', now());
