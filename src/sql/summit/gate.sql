@@ -15,29 +15,38 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.gate_servers(text) IS 'servers that have a property, of production if there is one, and the day there';
 
--- Events of these policies wait until the transaction ends, or were applied before.
+-- Events of these policies wait until the transaction ends, or were applied before. This and the next are planned once a
+-- session, and not for each row.
 CREATE FUNCTION canopy_summit.gate_subjects(property_id text, unit_id text, lease_id text, tenant_id text) RETURNS text[]
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT array_agg(DISTINCT 'subject ' || p.server || ' ' || p.policy_number)
-	FROM canopy_summit.gate_servers(gate_subjects.property_id) AS s
-		CROSS JOIN LATERAL (SELECT hashtextextended(gate_subjects.property_id, hashtextextended(s.server, 0))) AS h(property)
-		JOIN canopy_summit.policy_status p ON p.server = s.server AND p.property_id = gate_subjects.property_id AND (
-			hashtextextended(p.lease_id, hashtextextended(p.property_id, hashtextextended(p.server, 0))) = hashtextextended(gate_subjects.lease_id, h.property)
-			OR hashtextextended(p.tenant_id, hashtextextended(p.property_id, hashtextextended(p.server, 0)))
-				= hashtextextended(gate_subjects.tenant_id, h.property)
-			OR hashtextextended(p.property_id, hashtextextended(p.server, 0)) = h.property AND p.lease_id IS NULL AND p.tenant_id IS NULL)
-	WHERE coalesce(p.unit_id = gate_subjects.unit_id, true) AND coalesce(p.lease_id = gate_subjects.lease_id, true)
-		AND coalesce(p.tenant_id = gate_subjects.tenant_id, true);
-END;
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+	RETURN (
+		SELECT array_agg(DISTINCT 'subject ' || p.server || ' ' || p.policy_number)
+		FROM canopy_summit.gate_servers(gate_subjects.property_id) AS s
+			CROSS JOIN LATERAL (SELECT hashtextextended(gate_subjects.property_id, hashtextextended(s.server, 0))) AS h(property)
+			JOIN canopy_summit.policy_status p ON p.server = s.server AND p.property_id = gate_subjects.property_id AND (
+				hashtextextended(p.lease_id, hashtextextended(p.property_id, hashtextextended(p.server, 0))) = hashtextextended(gate_subjects.lease_id, h.property)
+				OR hashtextextended(p.tenant_id, hashtextextended(p.property_id, hashtextextended(p.server, 0)))
+					= hashtextextended(gate_subjects.tenant_id, h.property)
+				OR hashtextextended(p.property_id, hashtextextended(p.server, 0)) = h.property AND p.lease_id IS NULL AND p.tenant_id IS NULL)
+		WHERE coalesce(p.unit_id = gate_subjects.unit_id, true) AND coalesce(p.lease_id = gate_subjects.lease_id, true)
+			AND coalesce(p.tenant_id = gate_subjects.tenant_id, true));
+END
+$$;
 COMMENT ON FUNCTION canopy_summit.gate_subjects(text, text, text, text) IS 'policies by which a holder is judged, as lock_subjects() takes them';
 
 CREATE FUNCTION canopy_summit.gate_verdict(property_id text, unit_id text, lease_id text, tenant_id text,
 	OUT server text, OUT today date, OUT verdict text, OUT codes text[], OUT requirement_ids bigint[])
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
 	SELECT (array_agg(j.server ORDER BY j.rank))[1], (array_agg(j.today ORDER BY j.rank))[1], (array_agg(j.verdict ORDER BY j.rank))[1],
 		array_agg(DISTINCT j.code ORDER BY j.code), array_agg(DISTINCT j.requirement_id ORDER BY j.requirement_id)
+	INTO server, today, verdict, codes, requirement_ids
 	FROM (SELECT s.server, s.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END AS rank
 		FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s
 			CROSS JOIN LATERAL canopy_summit.holder_verdicts(s.server, gate_verdict.property_id, gate_verdict.unit_id, gate_verdict.lease_id,
@@ -46,7 +55,8 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT '', (statement_timestamp() AT TIME ZONE 'UTC')::date, 'unknown', 'no_property', NULL, 2
 		WHERE NOT EXISTS (SELECT FROM summit.property y WHERE y.property_id = gate_verdict.property_id)) AS j;
-END;
+END
+$$;
 COMMENT ON FUNCTION canopy_summit.gate_verdict(text, text, text, text) IS
 	'fail or unknown, and why, of a holder on the local day of the statement; NULL if there is nothing against it';
 
