@@ -7,6 +7,7 @@ part_summit() {
 	start_database summit --set="count=$certificate_count"
 	measure_histories
 	measure_roster
+	measure_compliance
 	measure_export
 	measure_changes
 }
@@ -14,6 +15,11 @@ part_summit() {
 # milliseconds STATEMENT: how long it takes, as the client sees it; what it returns is thrown away.
 milliseconds() {
 	printf '\\timing on\n\\o /dev/null\n%s;\n' "$1" | run_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -n 1
+}
+
+# warm STATEMENT: how long its second call in a session takes, in ms; the first one plans, and reads the catalog.
+warm() {
+	printf '\\o /dev/null\n%s;\n\\timing on\n%s;\n' "$1" "$1" | run_psql | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
 }
 
 # median_of STATEMENT: of BENCH_ROUNDS.
@@ -43,6 +49,23 @@ measure_roster() {
 	figure=$(milliseconds "SELECT i.* FROM bench.roster r, summit_import_roster('yardi', r.csv) i")
 	print_row "summit: ... again, unchanged, ms" "$figure" ""
 	value "VACUUM ANALYZE"
+}
+
+measure_compliance() {
+	local figure
+	value "CALL bench.require()"
+	value "VACUUM ANALYZE"
+	figure=$(median_of "SELECT count(*) FROM summit.compliance")
+	print_row "summit: $certificate_count leases against 5 sets, ms" "$figure" "at most 5000$(verdict "$figure" '<=' 5000)"
+	figure=$(warm "SELECT * FROM summit.compliance WHERE property_id = 'P-7'")
+	print_row "summit: ... one property, ms" "$figure" "at most 20$(verdict "$figure" '<=' 20)"
+	figure=$(warm "CALL bench.move_in()")
+	figure=$(awk "BEGIN { printf \"%.2f\", $figure / 1000 }")
+	print_row "summit: ... the gate, ms a row" "$figure" "at most 1$(verdict "$figure" '<=' 1)"
+	value "UPDATE canopy_summit.certificate SET expiry_date = current_date + policy_status_id::integer % 365 WHERE is_newest"
+	value "VACUUM ANALYZE canopy_summit.certificate"
+	figure=$(warm "SELECT * FROM summit_notice_due()")
+	print_row "summit: summit_notice_due() of $certificate_count certificates, ms" "$figure" "at most 50$(verdict "$figure" '<=' 50)"
 }
 
 # The same text by COPY, from a table with a column for each cell.

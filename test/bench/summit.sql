@@ -55,3 +55,20 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- Five sets of requirements for every lease, and a table with the gate.
+CREATE PROCEDURE bench.require() LANGUAGE sql AS $$
+	UPDATE summit.property SET portfolios = '{all}';
+	INSERT INTO summit.requirement_set (name, scope, scope_value, starts_on)
+	SELECT 'S' || n, 'portfolio', 'all', '2026-01-01' FROM generate_series(1, 5) n;
+	INSERT INTO summit.requirement (requirement_set, version, policy_type, additional_insured, evidence_grade)
+	SELECT 'S' || n, 1, 'CGL', true, 'submitted' FROM generate_series(1, 5) n;
+	UPDATE summit.requirement_set SET status = 'published';
+$$;
+CREATE TABLE bench.move_in (id serial, property_id text, unit_id text, lease_id text, tenant_id text);
+CREATE TRIGGER gate AFTER INSERT ON bench.move_in FOR EACH ROW
+EXECUTE FUNCTION summit_require_compliant('property_id, unit_id, lease_id, tenant_id');
+CREATE PROCEDURE bench.move_in() LANGUAGE sql AS $$
+	INSERT INTO bench.move_in (property_id, unit_id, lease_id, tenant_id)
+	SELECT 'P-' || n % 1000, 'Unit-' || n % 400, 'L-' || n, 'RES-' || n FROM generate_series(1, 1000) n
+$$;
