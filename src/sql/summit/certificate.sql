@@ -278,10 +278,13 @@ DECLARE
 	-- The lock of the policy makes these rise from state to state.
 	at CONSTANT timestamptz := clock_timestamp();
 	folded CONSTANT canopy_summit.certificate[] := ARRAY(SELECT f FROM canopy_summit.certificates_folded(policy_status_ids) AS f);
+	-- By the keys, and not by a join: so they are found by their index even before the table was first analysed.
+	present CONSTANT canopy_summit.certificate[] := ARRAY(SELECT c FROM canopy_summit.certificate c
+		WHERE c.policy_status_id = ANY (policy_status_ids) AND c.known_to = 'infinity');
 	changed canopy_summit.certificate[];
 BEGIN
-	changed := ARRAY(SELECT f FROM unnest(folded) AS f LEFT JOIN canopy_summit.certificate c
-			ON c.policy_status_id = f.policy_status_id AND c.term = f.term AND c.known_to = 'infinity'
+	changed := ARRAY(SELECT f FROM unnest(folded) AS f LEFT JOIN unnest(present) AS c
+			ON c.policy_status_id = f.policy_status_id AND c.term = f.term
 		WHERE (to_jsonb(f) - 'known_from') IS DISTINCT FROM (to_jsonb(c) - 'known_from'));
 	UPDATE canopy_summit.certificate c SET known_to = at
 	WHERE c.policy_status_id = ANY (policy_status_ids) AND c.known_to = 'infinity' AND (
@@ -302,7 +305,7 @@ BEGIN
 			FROM unnest(folded) AS f WHERE f.policy_status_id = p.policy_status_id)
 	FROM unnest(policy_status_ids) AS i(policy_status_id)
 		LEFT JOIN unnest(folded) AS n ON n.policy_status_id = i.policy_status_id AND n.is_newest
-	WHERE p.policy_status_id = i.policy_status_id;
+	WHERE p.policy_status_id = i.policy_status_id AND p.policy_status_id = ANY (policy_status_ids);
 	INSERT INTO canopy_summit.export_pending
 	SELECT nextval('canopy_summit.export_pending_id_seq'), i.policy_status_id
 	FROM (SELECT DISTINCT unnest(policy_status_ids)) AS i(policy_status_id) WHERE EXISTS (SELECT FROM canopy_summit.export_feed);
