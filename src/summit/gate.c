@@ -171,6 +171,7 @@ canopy_summit_require_compliant_confidential(PG_FUNCTION_ARGS)
 	engine_begin(&engine);
 	holder_lock(&holder);
 	verdict = holder_judge(&holder, caller);
+	engine_end(&engine);
 	if (verdict.verdict != NULL && gate.refuses &&
 		(gate.refuses_unknown || strcmp(verdict.verdict, "fail") == 0))
 		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION), errmsg("the holder does not comply"),
@@ -181,8 +182,9 @@ canopy_summit_require_compliant_confidential(PG_FUNCTION_ARGS)
 	{
 		values_add_text(&holder, source_row_table(trigger));
 		values_add_json(&holder, source_row_key(trigger, row));
+		engine_begin(&engine);
 		statement_run_values(&note, &holder);
+		engine_end(&engine);
 	}
-	engine_end(&engine);
 	return PointerGetDatum(NULL);
 }
