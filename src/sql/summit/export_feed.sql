@@ -109,6 +109,15 @@ $$;
 COMMENT ON FUNCTION canopy_summit.feed_remake(canopy_summit.export_feed, bigint[]) IS
 	'makes the kept lines of a system for certificates that have changed, or of all on another day, in another style, or in a copy; how many changed';
 
+CREATE FUNCTION canopy_summit.feed_can_be_made(feed canopy_summit.export_feed) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT canopy_summit.former_names((feed).server) IS NULL AND EXISTS (SELECT FROM canopy_summit.export_style s
+		WHERE s.server = (feed).server AND (s.system = (feed).system OR (feed).system = 'yardi_xml'));
+END;
+COMMENT ON FUNCTION canopy_summit.feed_can_be_made(canopy_summit.export_feed) IS
+	'whether the server and the system are there, and no rows follow the server to another name';
+
 CREATE FUNCTION canopy_summit.refresh_exports() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -122,10 +131,9 @@ BEGIN
 	END IF;
 	WITH taken AS (DELETE FROM canopy_summit.export_pending RETURNING policy_status_id)
 	SELECT coalesce(array_agg(DISTINCT t.policy_status_id), '{}') INTO ids FROM taken t;
-	-- A server, or a system of one's own, may be gone; or the server's rows are following it to another name.
-	RETURN (SELECT coalesce(sum(canopy_summit.feed_remake(f, ids)), 0) FROM canopy_summit.export_feed f
-		WHERE EXISTS (SELECT FROM canopy_summit.export_style s WHERE s.server = f.server AND (s.system = f.system OR f.system = 'yardi_xml'))
-			AND canopy_summit.former_names(f.server) IS NULL);
+	-- Those that cannot be made now are made whole then: what they miss is taken from the queue.
+	UPDATE canopy_summit.export_feed f SET made_at = NULL WHERE ids <> '{}' AND NOT canopy_summit.feed_can_be_made(f);
+	RETURN (SELECT coalesce(sum(canopy_summit.feed_remake(f, ids)), 0) FROM canopy_summit.export_feed f WHERE canopy_summit.feed_can_be_made(f));
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.refresh_exports() IS
