@@ -457,6 +457,25 @@ $$;
 COMMENT ON FUNCTION canopy_summit.apply_pending_uploads() IS 'has certificates know what they could not yet; whether there is more';
 
 -- Facts, by INSERT.
+-- As whoever inserts, and before the other, by its name.
+CREATE FUNCTION canopy_summit.certificate_fact_check() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	NEW.server := coalesce(nullif(NEW.server, ''), nullif(current_setting('canopy_summit.summit_server', true), ''), 'summit');
+	IF NOT has_server_privilege(NEW.server, 'USAGE') THEN
+		RAISE EXCEPTION 'permission denied for foreign server %', NEW.server
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %s;', NEW.server, quote_ident(current_user));
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.certificate_fact_check() IS 'trigger: whoever tells facts of a server needs USAGE on it; error 42704 if there is none';
+CREATE TRIGGER certificate_fact_check BEFORE INSERT ON summit.certificate_fact
+	FOR EACH ROW WHEN (NEW.fact_id IS NULL) EXECUTE FUNCTION canopy_summit.certificate_fact_check();
+
 CREATE FUNCTION canopy_summit.certificate_fact_fill() RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -465,7 +484,6 @@ BEGIN
 	IF NEW.fact_id IS NOT NULL THEN
 		RETURN NEW;
 	END IF;
-	NEW.server := canopy_summit.default_summit_server(NEW.server);
 	NEW.source := coalesce(NEW.source, 'manual');
 	IF canopy_summit.server_oid(NEW.server::name) IS NULL OR NEW.source NOT IN ('canopy', 'manual', 'summit') THEN
 		RAISE EXCEPTION 'source "%" is not known', NEW.source

@@ -586,7 +586,10 @@ sub levels
 		expiry_date => '2026-01-01');
 	my $may = sub { my ($role, $sql) = @_; return scalar sqlstate_of($node, "SET ROLE $role; $sql; RESET ROLE") // '' };
 
-	is($may->('inserts', fact(%fact)), '', 'a fetcher inserts');
+	is($may->('inserts', fact(%fact)), '42501', 'a fetcher does not, without USAGE on the server');
+	is($may->('inserts', fact(%fact, server => 'nowhere')), '42704', 'nor on one that is none');
+	query($node, 'GRANT USAGE ON FOREIGN SERVER summit TO inserts');
+	is($may->('inserts', fact(%fact)), '', 'with it one inserts');
 	is( query($node, 'SET ROLE inserts; ' . fact(%fact) . ' RETURNING fact_id IS NOT NULL; RESET ROLE'),
 		't', 'and gets the key');
 	is($may->('inserts', $_), '42501', "not: $_")
