@@ -291,8 +291,7 @@ FROM (
 	-- Of each AND of its own the planner would think that it leaves half.
 	JOIN %holders AS f ON hashtextextended(f.property_id, hashtextextended(f.server, 0)) = a.key
 		AND CASE WHEN f.server = a.server AND f.property_id = a.property_id AND f.kind = a.kind
-			AND coalesce(f.valid_from <= a.day, true) AND coalesce(f.valid_to > a.day, true)
-			AND coalesce(lower(f.status) NOT IN ('past', 'canceled', 'cancelled', 'future'), true) THEN true END
+			AND canopy_summit.lease_problem(f.status, f.valid_from, f.valid_to, f.lease_to, a.day) IS NULL THEN true END
 	CROSS JOIN LATERAL (
 		SELECT array_agg(ROW(k.policy_status_id, k.upload_id, k.number, k.type, k.term,
 			CASE WHEN k.cover @> a.day THEN k.covering WHEN k.covering = 0 AND k.age = 1 THEN 1 ELSE 0 END, k.effective_date, k.expiry_date, k.cover,
@@ -512,8 +511,7 @@ BEGIN
 		WHERE f.server = $1 AND md5(f.property_id) = md5($2) AND f.property_id = $2
 			AND (md5(f.lease_id) = md5($4) OR md5(f.tenant_id) = md5($5) OR $4 IS NULL AND $5 IS NULL AND md5(f.unit_id) = md5($3))
 			AND coalesce(f.unit_id = $3, true) AND coalesce(f.lease_id = $4, true) AND coalesce(f.tenant_id = $5, true)
-			AND f.valid_from <= $6 AND coalesce(f.valid_to > $6, true)
-			AND coalesce(lower(f.status) NOT IN ('past', 'canceled', 'cancelled', 'future'), true));
+			AND canopy_summit.lease_problem(f.status, f.valid_from, f.valid_to, f.lease_to, $6) IS NULL);
 	IF known = '{}' THEN
 		given.server := $1;
 		given.property_id := $2;

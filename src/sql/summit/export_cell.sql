@@ -52,16 +52,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN lower(policy_type) IN ('renters', 'renters insurance', 'tenant', 'tenants', 'tenants insurance', 'personal liability', 'ho4', 'ho-4');
 COMMENT ON FUNCTION canopy_summit.is_renters(text) IS 'whether Yardi takes policies of this kind: renters and personal liability, as summit.certificate_fact calls them';
 
--- The words of those who have imported into property systems for long.
-CREATE FUNCTION canopy_summit.lease_problem(status text, valid_from date, valid_to date, lease_to date, today date) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-	WHEN lower(status) IN ('canceled', 'cancelled') THEN 'lease defunct'
-	WHEN valid_to <= today OR lower(status) = 'past' OR status IS NULL AND lease_to < today THEN 'lease expired'
-	WHEN valid_from > today OR lower(status) = 'future' THEN 'no current lease with matching people' END;
-COMMENT ON FUNCTION canopy_summit.lease_problem(text, date, date, date, date) IS
-	'why somebody is not at a property on a day; NULL if they are; a lease that has ended with status Current goes on from month to month';
-
 CREATE VIEW canopy_summit.export_source AS
 SELECT k.policy_status_id::text AS row_key, k.policy_status_id, k.server, k.environment, k.property_id,
 	(CASE WHEN m.reference_id IS NULL THEN k.unit_id ELSE m.unit_id END)::canopy_summit.provider_id AS unit_id,

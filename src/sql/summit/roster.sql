@@ -6,6 +6,16 @@
 -- roster_finding, what is wrong; roster_change, what is taken. The functions that join them have
 -- no nested loops: of 100,000 rows the planner thinks that two conditions leave one.
 
+-- The words of those who have imported into property systems for long.
+CREATE FUNCTION canopy_summit.lease_problem(status text, valid_from date, valid_to date, lease_to date, today date) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+	WHEN lower(status) IN ('canceled', 'cancelled') THEN 'lease defunct'
+	WHEN valid_to <= today OR lower(status) = 'past' OR status IS NULL AND lease_to < today THEN 'lease expired'
+	WHEN valid_from > today OR lower(status) = 'future' THEN 'no current lease with matching people' END;
+COMMENT ON FUNCTION canopy_summit.lease_problem(text, date, date, date, date) IS
+	'why somebody is not at a property on a day; NULL if they are; a lease that has ended with status Current goes on from month to month';
+
 -- What the tables are filled with.
 
 CREATE FUNCTION canopy_summit.default_summit_server(server text) RETURNS text
@@ -900,8 +910,7 @@ SELECT canopy_summit.define_view('summit.roster', 'who is at a property, by the 
 SELECT f.reference_id, f.server, canopy_summit.server_environment(f.server) AS environment, f.property_id, p.name AS property_name, f.unit_id,
 	f.lease_id, f.tenant_id, f.kind, f.resident_guid, f.name, f.first_name, f.last_name, f.status, f.is_primary, f.lease_from, f.lease_to,
 	f.valid_from, f.valid_to, f.replaced_by,
-	f.valid_from <= d.today AND coalesce(f.valid_to > d.today, true)
-		AND coalesce(lower(f.status) NOT IN ('past', 'canceled', 'cancelled', 'future'), true) AS is_current,
+	canopy_summit.lease_problem(f.status, f.valid_from, f.valid_to, f.lease_to, d.today) IS NULL AS is_current,
 	f.insurance, f.system, f.recorded_at
 FROM summit.property_reference f
 	LEFT JOIN summit.property p ON p.server = f.server AND p.property_id = f.property_id
@@ -909,8 +918,9 @@ FROM summit.property_reference f
 reference_id: key of the reference
 server: foreign server, by its name; of one that was dropped, its last
 property_name: what the property is called
-is_current: valid today, where the property is, and not Past, Canceled or Future$notes$);
+is_current: valid today, where the property is, and not Past, Canceled or Future; one without a status not after its lease$notes$);
 
+SELECT canopy_summit.allow('reader manager', 'function', 'lease_problem');
 SELECT canopy_summit.allow('manager', 'function', 'summit_import_roster may_read_pii server_environment server_of_former');
 SELECT canopy_summit.allow('nobody', 'function',
 	'reference_check reference_absorb reference_find import_columns import_check_headings import_read import_check_cells import_insurance import_cell import_understand import_heading import_note_bad import_check_rows import_check_zeros import_check_places import_match import_ended import_write import_end import_list_problems import_follow import_check_complete import_begin import_roster');

@@ -453,10 +453,13 @@ subtest 'the view' => sub {
 		FROM (VALUES ('Current', NULL::date, NULL::date), ('PAST', NULL, NULL), ('Canceled', NULL, NULL),
 			('cancelled', NULL, NULL), ('Future', NULL, NULL),
 			(NULL, NULL, NULL), ('Ended', NULL, '2021-01-01'), ('Later', '2999-01-01', NULL),
-			('Ends', NULL, '2999-01-01')) AS v(status, first, last)
+			('Ends', NULL, '2999-01-01')) AS v(status, first, last);
+		-- A lease that is over goes on from month to month if its status says so.
+		INSERT INTO summit.property_reference (property_id, tenant_id, status, lease_to)
+		VALUES ('007', 'month', 'Month', '2021-01-01'), ('007', 'over', NULL, '2021-01-01')
 		SQL
 	is( query(q{SELECT string_agg(coalesce(status, '-'), ' ' ORDER BY status) FROM summit.roster WHERE is_current}),
-		'Current Ends -', 'who is there');
+		'Current Ends Month -', 'who is there');
 	query(q{UPDATE summit.property_reference SET name = 'Ann'});
 	is( query('SET ROLE reader; SELECT DISTINCT name, environment FROM summit.roster'), '***|production',
 		'readers see no names');
