@@ -10,7 +10,8 @@ use Exporter 'import';
 use IPC::Run ();
 use JSON::PP ();
 
-our @EXPORT = qw(literal_of fact_of uploaded export_file export_rows forget_exports);
+our @EXPORT = qw(literal_of fact_of uploaded export_file export_rows export_problems
+  forget_exports);
 
 my $json = JSON::PP->new->canonical->ascii;
 
@@ -106,6 +107,17 @@ sub forget_exports
 		DELETE FROM summit.export_system WHERE NOT builtin
 		SQL
 	return;
+}
+
+# What is listed of a system: row by its policy number, severity, problem.
+sub export_problems
+{
+	my ($node, $system, $where) = @_;
+	return $node->safe_psql(
+		'postgres',
+		"SELECT policy_number || '|' || severity || '|' || problem FROM summit.export_problem
+		WHERE system = '$system' AND server = 'summit' AND "
+		  . ($where // 'true') . ' ORDER BY row_key::bigint, problem');
 }
 
 1;

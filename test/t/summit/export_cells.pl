@@ -27,16 +27,7 @@ sub file { return export_file($node, @_) }
 sub rows { return export_rows($node, @_) }
 sub fact { return query(fact_of(@_)) }
 sub forget { return forget_exports($node) }
-
-# What is listed: row by its policy number, severity, problem.
-sub problems
-{
-	my ($system, $where) = @_;
-	return query(
-		"SELECT policy_number || '|' || severity || '|' || problem FROM summit.export_problem
-		WHERE system = '$system' AND server = 'summit' AND "
-		  . ($where // 'true') . ' ORDER BY row_key::bigint, problem');
-}
+sub problems { return export_problems($node, @_) }
 
 my @names = (
 	"Société d'assurance Générale Ltée", "Cœur-de-l\x{2019}Île", NFC('Montréal'), NFD('Montréal Nord'),

@@ -42,16 +42,7 @@ sub file { return export_file($node, @_) }
 sub rows { return export_rows($node, @_) }
 sub fact { return query(fact_of(@_)) }
 sub forget { return forget_exports($node) }
-
-# What is listed: row by its policy number, severity, problem.
-sub problems
-{
-	my ($system, $where) = @_;
-	return query(
-		"SELECT policy_number || '|' || severity || '|' || problem FROM summit.export_problem
-		WHERE system = '$system' AND server = 'summit' AND "
-		  . ($where // 'true') . ' ORDER BY row_key::bigint, problem');
-}
+sub problems { return export_problems($node, @_) }
 
 subtest 'the first line' => sub {
 	for my $system (@systems)
@@ -409,6 +400,58 @@ subtest 'another country' => sub {
 	forget();
 };
 
+# Something of both servers in every view of schema summit, and nothing of one in a row of the other.
+sub apart
+{
+	for my $server ('summit', 'box')
+	{
+		query(<<~"SQL");
+			INSERT INTO summit.requirement_set (server, name, scope, scope_value, starts_on)
+			VALUES ('$server', 'of $server', 'property', 'P', '2026-01-01');
+			INSERT INTO summit.requirement (server, requirement_set, version, policy_type)
+			VALUES ('$server', 'of $server', 1, 'CGL');
+			UPDATE summit.requirement_set SET status = 'published' WHERE server = '$server';
+			SELECT summit_import_roster('yardi', E'PropertyID,ResidentID\nP,was_$server', server => '$server');
+			INSERT INTO summit.upload (upload_id, server, owner, status, policy_number, uploaded_at)
+			VALUES (nextval('canopy_summit.upload_id_seq'), '$server', 'postgres', 'verified', 'U', now());
+			INSERT INTO canopy_summit.gate_event
+			VALUES (nextval('canopy_summit.gate_event_id_seq'), '$server', 'of $server', NULL, 'P', NULL, NULL, 't',
+				'fail', '{expired}', '{}', '2026-01-01', now(), 'x');
+			INSERT INTO summit.certificate_fact (server, policy_number, property_id, tenant_id, effective_date,
+				expiry_date)
+			VALUES ('$server', 'TOLD', 'P', 't', '2026-01-01', current_date + 30);
+			INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, status,
+				occurred_at, recorded_at, checks, reason_code)
+			SELECT nextval('canopy_summit.status_event_id_seq'), p.policy_status_id, '$server', 'webhook', e.status,
+				e.at, now(), '[{"name": "limits", "result": "pass"}]', 'cancelled'
+			FROM canopy_summit.policy_status p, (VALUES ('verified', '2026-02-01Z'::timestamptz),
+				('lapsed', '2026-03-01Z')) AS e(status, at)
+			WHERE p.server = '$server' AND p.policy_number = 'TOLD';
+			SELECT canopy_summit.policy_status_fold(ARRAY(SELECT p.policy_status_id FROM canopy_summit.policy_status p
+				WHERE p.server = '$server'))
+			SQL
+	}
+	my @views = split /\n/, query(<<~'SQL');
+		SELECT c.oid::regclass FROM pg_class c JOIN pg_attribute s ON s.attrelid = c.oid AND s.attname = 'server'
+			JOIN pg_attribute e ON e.attrelid = c.oid AND e.attname = 'environment'
+		WHERE c.relkind = 'v' AND c.relnamespace = 'summit'::regnamespace ORDER BY 1
+		SQL
+	cmp_ok(scalar @views, '>=', 20, 'there are views');
+	for my $from (
+		@views, q{summit.covered_on('2026-02-15')}, q{summit.known_at(now())},
+		q{summit.compliance_on(current_date)})
+	{
+		is( query("SELECT string_agg(DISTINCT server || ' ' || environment, ', ') FROM $from"),
+			'box sandbox, summit production', "$from tells them apart");
+		my $rows = query("SELECT to_jsonb(v) - 'source' FROM $from v WHERE server = 'box'");
+		unlike($rows =~ s/\bsummit[-.]//gr, qr/summit|production/, 'and has nothing of one in a row of the other');
+	}
+	is( query("SELECT string_agg(DISTINCT w.server, ', ') FROM summit_what_if('of box', 1, 'box') AS w"),
+		'', 'what is in force already changes nobody, of either');
+	query('TRUNCATE summit.requirement_set, summit.requirement, summit.upload, canopy_summit.gate_event');
+	return;
+}
+
 subtest 'two servers' => sub {
 	for my $server ('summit', 'box')
 	{
@@ -445,14 +488,7 @@ subtest 'two servers' => sub {
 		is( query("SELECT count(*) FROM summit_export_changes('yardi', server => 'summit')"), $server eq 'box' ? 1 : 0,
 			'and the other has its own');
 	}
-	my %environment = (summit => 'production', box => 'sandbox');
-	for my $view ((map { "${_}_export" } @systems), 'export_problem', 'disclosure', 'certificate', 'roster')
-	{
-		is( query("SELECT string_agg(DISTINCT server || ' ' || environment, ', ') FROM summit.$view"),
-			'box sandbox, summit production', "summit.$view tells them apart");
-		my $rows = query("SELECT v::text FROM summit.$view v WHERE server = 'box'");
-		unlike($rows =~ s/\bsummit-//gr, qr/summit|production/, 'and has nothing of one in a row of the other');
-	}
+	apart();
 	query("SET canopy_summit.summit_server = 'box'; CREATE TEMPORARY TABLE x AS SELECT * FROM summit_export('yardi')");
 	like(
 		query("SET canopy_summit.summit_server = 'box'; SELECT summit_export('yardi', '{\"header\": false}')"),
