@@ -743,10 +743,12 @@ AS $$
 BEGIN
 	NEW.server := canopy_summit.hold_name(canopy_summit.default_summit_server(NEW.server));
 	PERFORM canopy_summit.follow('requirement_set', 'name', NEW.server, ARRAY[NEW.requirement_set]);
+	PERFORM canopy_summit.follow('requirement', 'requirement_set', NEW.server, ARRAY[NEW.requirement_set]);
 	NEW.starts_on := coalesce(NEW.starts_on, canopy_summit.property_date(NEW.server, NEW.property_id));
 	PERFORM canopy_summit.waiver_check(NEW);
 	IF NOT EXISTS (SELECT FROM summit.requirement_set s WHERE s.name = NEW.requirement_set AND s.server = NEW.server) OR NEW.requirement_id IS NOT NULL
-			AND NOT EXISTS (SELECT FROM summit.requirement r WHERE r.requirement_id = NEW.requirement_id AND r.requirement_set = NEW.requirement_set) THEN
+			AND NOT EXISTS (SELECT FROM summit.requirement r
+				WHERE r.requirement_id = NEW.requirement_id AND r.requirement_set = NEW.requirement_set AND r.server = NEW.server) THEN
 		RAISE EXCEPTION 'there is no such requirement in set "%"', NEW.requirement_set USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	NEW.waiver_id := nextval('canopy_summit.waiver_id_seq');

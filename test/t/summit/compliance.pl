@@ -719,6 +719,19 @@ sub servers
 		'a certificate of one is none of the other');
 	is(query("SELECT DISTINCT server FROM summit_what_if('$set', 2)"), 'summit', 'a question is about one');
 	is(sqlstate_of($node, "SELECT * FROM summit_what_if('$set', 2, 'live')"), '22023', 'which has its own versions');
+	my %waiver = (
+		server => 'live', requirement_set => $set, property_id => 'P', ends_on => day(5), reason => 'r',
+		approved_by => 'a');
+	for my $server ('summit', 'live')
+	{
+		my $id = query(
+			"SELECT max(requirement_id) FROM summit.requirement
+			WHERE requirement_set = '$set' AND version = 1 AND server = '$server'");
+		my $refused =
+		  sqlstate_of($node, 'SET ROLE manager; ' . insert('summit.waiver', %waiver, requirement_id => $id));
+		is($refused, $server eq 'live' ? undef : '22023', "a waiver of live: of a requirement of $server");
+	}
+	query('DELETE FROM summit.waiver');
 	query(
 		q{DELETE FROM summit.property WHERE server = 'live'; DELETE FROM summit.property_reference
 			WHERE server = 'live'}
