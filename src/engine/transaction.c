@@ -6,8 +6,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -34,14 +37,41 @@ work_cancel(SIGNAL_ARGS)
 		StatementCancelHandler(SIGNAL_PASSED);
 }
 
+/*
+ * Keep the extension, if it is there, until the transaction ends.  DROP EXTENSION
+ * locks it before any of its tables: so it waits for a transaction as a whole, or
+ * this waits for it, and they cannot be a deadlock.
+ */
+static void
+keep_extension(void)
+{
+	Oid extension = get_extension_oid("canopy_summit", true);
+	Oid kept = InvalidOid;
+
+	while (extension != kept)
+	{
+		kept = extension;
+		if (OidIsValid(kept))
+			LockDatabaseObject(ExtensionRelationId, kept, 0, AccessShareLock);
+		extension = get_extension_oid("canopy_summit", true);
+	}
+}
+
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	keep_extension();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 /* Begin a short transaction, in which the engine's statements can run. */
 void
 work_begin(const char *activity)
 {
 	pgstat_report_activity(STATE_RUNNING, activity);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	begin();
 	engine_begin(&engine);
 }
 
@@ -110,9 +140,7 @@ work_abort(MemoryContext context)
 void
 look_begin(void)
 {
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	begin();
 }
 
 void

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use CanopyJobs;
+use CanopyMoment;
 use CanopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -55,6 +56,7 @@ is(query($node, 'SELECT count(*) FROM pg_database WHERE datconnlimit = -2'), 0, 
 my $log = slurp_file($node->logfile);
 unlike($log, qr/terminated by signal|PANIC/, 'nothing has crashed');
 one_place();
+drop_waits();
 done_testing();
 
 # One worker for two databases: an answer that waits for a lock in one does not keep the other from working.
@@ -82,6 +84,36 @@ sub one_place
 	$session->quit;
 	is(settled($narrow, $waits), 'succeeded', 'and asked for again');
 	is(job($narrow, $waits)->{attempts}, 1, 'at no cost of attempts');
+	return;
+}
+
+# DROP EXTENSION waits for what a worker is at before it locks any table, in whatever order: no deadlock can come of it.
+sub drop_waits
+{
+	my $widget = q{SELECT canopy_enqueue('post-widgets', '{}', '{"intro_title": "a"}') FROM generate_series(1, %d)};
+	$sandbox->clear;
+	extend('postgres');
+	create_gates($node);
+	my $worker = worker_at(
+		settling => (
+			node => $node, sandbox => $sandbox, match => { path => '/widgets' },
+			enqueue => sub { query($node, sprintf $widget, @_) }));
+	my $session = open_session($node);
+	my $pid = $session->query('SELECT pg_backend_pid()');
+	$session->query_until(
+		qr/started/,
+		"\\echo started\nDROP EXTENSION canopy_summit CASCADE;\nSELECT 'has dropped it';\n");
+	wait_until(
+		'DROP EXTENSION waits for the worker',
+		sub { query($node, "SELECT $worker->{pid} = ANY (pg_blocking_pids($pid))") eq 't' });
+	is(query($node, <<~"SQL"), '0|1', 'and has locked none of its tables meanwhile');
+		SELECT count(*) FILTER (WHERE l.relation::regclass::text ~ '^(canopy|summit)'),
+			count(*) FILTER (WHERE l.classid = 'pg_extension'::regclass AND NOT l.granted)
+		FROM pg_locks l WHERE l.pid = $pid
+		SQL
+	leave_moment($worker);
+	$session->query_until(qr/has dropped it/, '');
+	$session->quit;
 	return;
 }
 
