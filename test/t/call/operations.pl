@@ -108,10 +108,7 @@ sub sent_as_documented
 	$sandbox->clear_log;
 	for my $name (@callable)
 	{
-		my $path = join '[^/?]+', map { quotemeta } split /\{\w+\}/, "$api->{base_path}$operations->{$name}{path}", -1;
-		$sandbox->arm(
-			match => { listener => 'api', method => $operations->{$name}{method}, path => "^$path(\\?.*)?\$" },
-			fault => $answer{$name}[0]);
+		$sandbox->arm(match => match_of($name), fault => $answer{$name}[0]);
 	}
 	$sandbox->arm(
 		match => { listener => 'download' },
@@ -133,6 +130,15 @@ sub sent_as_documented
 	}
 	is(scalar @requests, 0, "no operation at server $server sends more than it has to");
 	return;
+}
+
+# How a fault finds the requests of an operation, among those of others.
+sub match_of
+{
+	my ($name) = @_;
+	my $path = join '[^/?]+', map { quotemeta } split /\{\w+\}/, "$api->{base_path}$operations->{$name}{path}", -1;
+
+	return { listener => 'api', method => $operations->{$name}{method}, path => "^$path(\\?.*)?\$" };
 }
 
 # The request is the operation's, with every parameter where it belongs.
@@ -227,7 +233,9 @@ sub errors_of_jobs
 				  && $operations->{$name}{security} eq 'basic' ? 'queued'
 				  : 'failed';
 				$sandbox->clear;
-				$sandbox->arm(fault => { kind => 'status', status => $status, body => { error => $code } });
+				# What is in doubt is looked up meanwhile.
+				$sandbox->arm(match => match_of($name),
+					fault => { kind => 'status', status => $status, body => { error => $code } });
 				(my $call = call_sql($name, 'canopy', undef, $body)) =~ s/^canopy_call/canopy_enqueue/;
 				my $job_id = query($node, "SELECT $call");
 				my $outcome = wait_until(
