@@ -243,7 +243,8 @@ def judge(case):
         return 2, 'no_policy', None
     covering = [t for t in terms if covers(t, parse(case['day']))]
     if not covering:
-        term = max(terms, key=newest)
+        # What is to come says less than what has ended.
+        term = max(terms, key=lambda t: ((parse(t['effective_date']) or date.min) <= parse(case['day']), newest(t)))
         code = why_not(case, term)
         return 1 if code in UNKNOWN else 2, code, term
     best = max(covering, key=lambda t: (-judge_term(case, t)[0], newest(t)))

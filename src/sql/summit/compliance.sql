@@ -311,7 +311,9 @@ FROM (
 			SELECT k.*, o.policy_number AS number, lower(k.policy_type) AS type,
 				count(*) FILTER (WHERE k.cover @> a.day) OVER (PARTITION BY lower(k.policy_type)) AS covering,
 				count(*) OVER (PARTITION BY lower(k.policy_type)) AS terms, range_agg(k.cover) OVER (PARTITION BY lower(k.policy_type)) AS covered,
-				row_number() OVER (PARTITION BY lower(k.policy_type) ORDER BY k.term DESC, k.policy_status_id DESC) AS age
+				-- What is to come says less than what has ended.
+				row_number() OVER (PARTITION BY lower(k.policy_type)
+					ORDER BY coalesce(k.effective_date > a.day, false), k.term DESC, k.policy_status_id DESC) AS age
 			FROM canopy_summit.policy_status o
 				JOIN canopy_summit.certificate_known k ON k.policy_status_id = o.policy_status_id AND k.known_to = 'infinity'
 			-- The same lease or tenant; where neither is told of both, the same unit, or nothing but the property.

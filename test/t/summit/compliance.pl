@@ -624,11 +624,17 @@ sub lease_status
 		property_id => 'S', per_occurrence => 2, tenant_id => $renewed =~ s/L/T/r, effective_date => day(30),
 		expiry_date => day(395));
 	$leases{$renewed} = 'Compliant';
+	my $late = $has->(expiry_date => day(-1));
+	certificate(
+		$late,
+		property_id => 'S', per_occurrence => 2, tenant_id => $late =~ s/L/T/r, effective_date => day(1),
+		expiry_date => day(366));
+	$leases{$late} = 'Expired'; # and not: not in force yet
 	my %found = map { split /\|/ } split /\n/,
 	  query(q{SELECT lease_id, status FROM summit.lease_status WHERE property_id = 'S'});
 	is_deeply(\%found, \%leases, 'each in its words');
-	is( query(q{SELECT DISTINCT property_share FROM summit.lease_status WHERE property_id = 'S'}), '0.4286',
-		'three of seven');
+	is( query(q{SELECT DISTINCT property_share FROM summit.lease_status WHERE property_id = 'S'}), '0.3750',
+		'three of eight');
 	my ($compliant) = grep { $leases{$_} eq 'Compliant' } sort keys %leases;
 	query(
 		insert(
