@@ -24,17 +24,17 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER summit OPTIONS (
 
 CREATE TABLE lease (lease_id text PRIMARY KEY, certificate jsonb);
 CREATE TRIGGER upload AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION summit_upload_on_insert('certificate');
-INSERT INTO lease VALUES ('L-7788', '{
+INSERT INTO lease VALUES ('L-7788', format('{
  "policy": {"policy_number": "ABC123456", "insurer_name": "Example Insurance Company of Canada", "policy_type": "CGL",
-  "effective_date": "2025-01-01", "expiry_date": "2026-01-01", "limits": {"per_occurrence": 2000000, "aggregate": 5000000},
+  "effective_date": "%s", "expiry_date": "%s", "limits": {"per_occurrence": 2000000, "aggregate": 5000000},
   "cancellation_notice_days": 30, "endorsements": ["Additional Insured", "Waiver of Subrogation"]},
  "certificate_holder": {"name": "ABC Apartments", "address": "123 Main St, Kelowna, BC V1Y 1A1",
   "additional_insured": true, "waiver_of_subrogation": true,
   "reference_ids": {"property_id": "KEL-001", "unit_id": "Unit-204", "lease_id": "L-7788", "tenant_id": "RES-9981"}},
- "documents": {"coi_pdf": {"content_type": "application/pdf", "base64": "JVBERi0xLjEKMSAwIG9iago8PC9UeXBlL0NhdGFsb2cvUGFnZXMgMiAwIFI+PgplbmRvYmoKMiAwIG9iago8PC9UeXBlL1BhZ2VzL0tpZHNbXS9Db3VudCAwPj4KZW5kb2JqCnRyYWlsZXIKPDwvUm9vdCAxIDAgUj4+CiUlRU9GCg=="}}}');
+ "documents": {"coi_pdf": {"content_type": "application/pdf", "base64": "JVBERi0xLjEKMSAwIG9iago8PC9UeXBlL0NhdGFsb2cvUGFnZXMgMiAwIFI+PgplbmRvYmoKMiAwIG9iago8PC9UeXBlL1BhZ2VzL0tpZHNbXS9Db3VudCAwPj4KZW5kb2JqCnRyYWlsZXIKPDwvUm9vdCAxIDAgUj4+CiUlRU9GCg=="}}}', current_date - 340, current_date + 25)::jsonb);
 \echo
 
-SELECT l.lease_id, summit_wait_for_upload(u.upload_id, '30 s') AS status, u.policy_number, u.expiry_date
+SELECT l.lease_id, summit_wait_for_upload(u.upload_id, '30 s') AS status, u.policy_number
 FROM lease l JOIN summit.upload_status u ON u.source_key = jsonb_build_object('lease_id', l.lease_id);
 
 SELECT * FROM summit_export('yardi');
@@ -59,3 +59,28 @@ SELECT operation, canopy_summit.wait_for_job(job_id, '30 s') AS state FROM canop
 
 \echo `:post_webhook MONITORING_RECONNECT`
 SELECT source, status, every, needs_reconnect FROM canopy.monitoring;
+
+INSERT INTO summit.property (property_id, name, time_zone) VALUES ('KEL-001', 'ABC Apartments', 'America/Vancouver');
+INSERT INTO summit.property_reference (property_id, unit_id, lease_id, tenant_id, valid_from)
+    VALUES ('KEL-001', 'Unit-204', 'L-7788', 'RES-9981', '2025-01-01');
+INSERT INTO summit.requirement_set (name, kind, scope, scope_value, starts_on) VALUES ('Leases', 'tenant', 'property', 'KEL-001', '2025-01-01');
+INSERT INTO summit.requirement (requirement_set, version, policy_type, additional_insured, notice_days) VALUES ('Leases', 1, 'CGL', true, 30);
+UPDATE summit.requirement_set SET status = 'published' WHERE name = 'Leases';
+CREATE VIEW judged AS SELECT l.status AS lease, past.code AS "10 days ago", c.code AS today, k.text_en, soon.code AS "in 40 days"
+FROM summit.lease_status l, summit.compliance c JOIN summit.compliance_code k USING (code),
+    summit.compliance_on(current_date - 10) AS past, summit.compliance_on(current_date + 40) AS soon;
+\echo
+SELECT * FROM judged;
+
+INSERT INTO lease SELECT 'L-7788-2027', jsonb_set(certificate, '{policy}', certificate -> 'policy' || jsonb_build_object(
+    'policy_number', 'ABC123457', 'effective_date', current_date + 25, 'expiry_date', current_date + 390)) FROM lease;
+\echo
+SELECT summit_wait_for_upload(upload_id, '30 s') AS status, policy_number FROM summit.upload_status ORDER BY upload_id DESC LIMIT 1;
+
+SELECT * FROM judged;
+
+\echo `:post_webhook policy.lapsed as of 20 days ago`
+SELECT * FROM judged;
+
+\echo `:post_webhook policy.reinstated as of 5 days ago`
+SELECT * FROM judged;

@@ -4,12 +4,15 @@
     test/post_webhook.py CONTROL_URL RECEIVER_URL SECRET COMPLETE
     test/post_webhook.py CONTROL_URL RECEIVER_URL SECRET a copy of COMPLETE
     test/post_webhook.py CONTROL_URL RECEIVER_URL SECRET a forged policy.lapsed
+    test/post_webhook.py CONTROL_URL RECEIVER_URL SECRET policy.lapsed as of 20 days ago
 
 A copy has the bytes and headers of the newest such webhook. The receiver's database is the one that psql finds.
 """
 
+import datetime
 import http.client
 import json
+import re
 import subprocess
 import sys
 import time
@@ -55,21 +58,27 @@ def is_applied():
     return subprocess.run(("psql", "-XAtc", count), capture_output=True, text=True, check=True).stdout == "0\n"
 
 
-def webhook(kind, event):
-    """The request for a webhook of that kind."""
-    if "copy" in kind:
+def webhook(kind, event, days):
+    """The request for a webhook of that kind, which tells now of what took effect so many days ago."""
+    if kind == "a copy of":
         return {"replay_of": control("GET", f"webhook?event={event}&fields=number")["deliveries"][-1]["number"]}
-    return {"event": event, "forged": "forged" in kind, "attempts": 1}
+    fields = {}
+    if days is not None:
+        moment = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=int(days))
+        fields = {"data": {"policy": {event.replace("policy.", "") + "_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ")},
+                           "reason": {"code": "non_payment", "detail": "Premium not paid in time"}}}
+    return {"event": event, "forged": kind == "a forged", "attempts": 1, "fields": fields}
 
 
-control_url, receiver_url, secret, *kind, event = sys.argv[1:]
+control_url, receiver_url, secret, *words = sys.argv[1:]
+kind, event, days = re.fullmatch(r"(?:(a copy of|a forged) )?(\S+)(?: as of (\d+) days ago)?", " ".join(words)).groups()
 provider = "summit" if event.startswith("policy.") else "canopy"
 url = f"{receiver_url}/webhooks/{provider}"
 
 wait_until("the receiver is healthy", is_healthy)
 control("PUT", "webhook/receiver", {"provider": provider, "url": url, "secret": secret})
-number, = control("POST", "webhook", webhook(kind, event))["deliveries"]
+number, = control("POST", "webhook", webhook(kind, event, days))["deliveries"]
 wait_until("it is posted", lambda: control("GET", f"webhook/{number}")["state"] not in ("waiting", "sending"))
 attempt, = control("GET", f"webhook/{number}")["log"]
 wait_until("it is applied", is_applied)
-print(f"The sandbox posts {' '.join([*kind, event])} to {url}: {attempt['error'] or attempt['status']} {attempt['answer'] or ''}".rstrip())
+print(f"The sandbox posts {' '.join(words)} to {url}: {attempt['error'] or attempt['status']} {attempt['answer'] or ''}".rstrip())
