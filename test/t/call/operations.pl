@@ -234,7 +234,8 @@ sub errors_of_jobs
 				  : 'failed';
 				$sandbox->clear;
 				# What is in doubt is looked up meanwhile.
-				$sandbox->arm(match => match_of($name),
+				$sandbox->arm(
+					match => match_of($name),
 					fault => { kind => 'status', status => $status, body => { error => $code } });
 				(my $call = call_sql($name, 'canopy', undef, $body)) =~ s/^canopy_call/canopy_enqueue/;
 				my $job_id = query($node, "SELECT $call");
