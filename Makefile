@@ -18,7 +18,7 @@ SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/se
 	summit/roster_state summit/certificate_state summit/export_state summit/notice_state summit/compliance_state summit/gate_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/stored privacy/minimize engine/instance server/server \
 	api/operation process/wake task/task pull/pull pull/rename pull/dictionary pull/view_order pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
-	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/authorize canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/csv summit/upload summit/certificate summit/policy_status summit/certificate_view summit/roster summit/export_cell summit/export summit/yardi_xml summit/export_feed summit/notice summit/compliance summit/gate webhook/apply canopy/onboarding status/stats status/check \
+	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/authorize canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/csv summit/upload summit/delivery summit/certificate summit/policy_status summit/certificate_view summit/roster summit/export_cell summit/export summit/yardi_xml summit/export_feed summit/notice summit/compliance summit/gate webhook/apply canopy/onboarding status/stats status/check \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 

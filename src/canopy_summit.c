@@ -41,6 +41,7 @@
 #include "receiver/receiver.h"
 #include "server/connection.h"
 #include "summit/export_feed.h"
+#include "summit/delivery.h"
 #include "summit/upload_effect.h"
 #include "task/task.h"
 #include "webhook/inbox.h"
@@ -86,6 +87,7 @@ handlers_register(void)
 	enrichment_effect_register();
 	webhook_admin_register();
 	upload_effect_register();
+	delivery_register();
 }
 
 /* What workers do besides jobs. */

@@ -71,7 +71,7 @@ answer_json(const Answer *answer)
 
 /*
  * The answer in a response, in the current memory context; NULL and *failure if
- * it has none.  A redirect to a file is an answer without JSON.
+ * it has none.  A redirect to a file is an answer without JSON, and so is one that nobody reads.
  */
 Answer *
 answer_read(const Operation *operation, const HttpResponse *response, Failure **failure)
@@ -81,12 +81,15 @@ answer_read(const Operation *operation, const HttpResponse *response, Failure **
 
 	answer->received = response->body;
 	answer->received_len = response->body_len;
+	if (operation->envelope == ENVELOPE_NONE && response->outcome == HTTP_TOO_LARGE &&
+		is_success(operation, response->status))
+		return answer;
 	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))
 	{
 		*failure = failure_describe(response);
 		return NULL;
 	}
-	if (operation->envelope == ENVELOPE_REDIRECT)
+	if (operation->envelope == ENVELOPE_REDIRECT || operation->envelope == ENVELOPE_NONE)
 		return answer;
 	if (operation->envelope == ENVELOPE_BINARY)
 	{

@@ -34,12 +34,14 @@ static const char *const auth_names[] = {
 	[OPERATION_AUTH_NONE] = "none",
 	[OPERATION_AUTH_BEARER] = "bearer",
 	[OPERATION_AUTH_CLIENT] = "client_credentials",
+	[OPERATION_AUTH_SIGNATURE] = "signature",
 };
 
 static const char *const envelope_names[] = {
 	[ENVELOPE_JSON] = "json",
 	[ENVELOPE_BINARY] = "binary",
 	[ENVELOPE_REDIRECT] = "redirect",
+	[ENVELOPE_NONE] = "none",
 };
 
 static const char *const place_names[] = {
@@ -140,7 +142,7 @@ canopy_summit_operations(PG_FUNCTION_ARGS)
 		Values values = {0};
 
 		values_add_text(&values, operation->name);
-		values_add_text(&values, operation->provider == PROVIDER_CANOPY ? "canopy" : "summit");
+		values_add_text(&values, provider_word(operation->provider));
 		values_add_text(&values, operation->method);
 		values_add_text(&values, operation->path);
 		values_add_json(&values, params_json(operation));

@@ -25,16 +25,18 @@ typedef enum OperationAuth
 	OPERATION_AUTH_TEAM,     /* the server's scheme: basic, header pair or app */
 	OPERATION_AUTH_PULL_JWT, /* header pull-jwt, a parameter */
 	OPERATION_AUTH_NONE,
-	OPERATION_AUTH_BEARER, /* OAuth 2.0 access token */
-	OPERATION_AUTH_CLIENT  /* client credentials in the form, for the token itself */
+	OPERATION_AUTH_BEARER,   /* OAuth 2.0 access token */
+	OPERATION_AUTH_CLIENT,   /* client credentials in the form, for the token itself */
+	OPERATION_AUTH_SIGNATURE /* none but that its handler signs the body */
 } OperationAuth;
 
 /* What a success looks like. */
 typedef enum OperationEnvelope
 {
 	ENVELOPE_JSON,
-	ENVELOPE_BINARY,  /* the bytes of a file */
-	ENVELOPE_REDIRECT /* 302 to a signed URL of a file */
+	ENVELOPE_BINARY,   /* the bytes of a file */
+	ENVELOPE_REDIRECT, /* 302 to a signed URL of a file */
+	ENVELOPE_NONE      /* any 2xx, whatever it says */
 } OperationEnvelope;
 
 typedef enum OperationContent
@@ -50,6 +52,8 @@ typedef enum OperationContent
 #define OPERATION_DESTRUCTIVE 0x08
 #define OPERATION_DEPRECATED  0x10
 #define OPERATION_ANSWERS_500 0x20 /* a 500 with a body is an answer */
+#define OPERATION_SCHEDULED \
+	0x40 /* attempts by a schedule: an outage is one, and holds up no other job */
 
 typedef enum ParamPlace
 {

@@ -655,6 +655,22 @@ const Operation operation_table[] = {
 			{"jobId", PARAM_PATH, TYPE_TEXT, true},
 		},
 	},
+
+	/* What Summit's guide calls an outbound webhook; `attempt` is added when one is made. */
+	{
+		.name = "post-delivery", .provider = PROVIDER_ENDPOINT, .method = "POST",
+		.path = "",
+		.auth = OPERATION_AUTH_SIGNATURE, .class = OPERATION_IDEMPOTENT,
+		.flags = OPERATION_PERSONAL | OPERATION_SCHEDULED, .envelope = ENVELOPE_NONE,
+		.errors = "",
+		.params = {
+			{"Idempotency-Key", PARAM_HEADER, TYPE_TEXT, true},
+			{"delivery_id", PARAM_BODY, TYPE_TEXT, true},
+			{"event", PARAM_BODY, TYPE_TEXT, true},
+			{"occurred_at", PARAM_BODY, TYPE_MOMENT, true},
+			{"data", PARAM_BODY, TYPE_OBJECT, true},
+		},
+	},
 };
 /* clang-format on */
 

@@ -25,6 +25,8 @@
 #include "http/url.h"
 #include "server/connection.h"
 
+#define IGNORED_SIZE 16 /* kB of a response that nobody reads */
+
 static int setting_max_response_size; /* kB */
 int setting_max_document_size;        /* kB */
 
@@ -542,12 +544,14 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 {
 	HttpRequest *request = palloc0(sizeof(HttpRequest));
 	bool is_file = operation->envelope == ENVELOPE_BINARY;
+	bool is_ignored = operation->envelope == ENVELOPE_NONE;
 
 	request_check(operation, params, body);
 	request->method = operation->method;
 	request->url = build_url(connection, operation, params);
-	request->headers = list_make1(is_file ? "Accept: application/pdf, application/json"
-										  : "Accept: application/json");
+	request->headers = list_make1(is_file      ? "Accept: application/pdf, application/json"
+								  : is_ignored ? "Accept: */*"
+											   : "Accept: application/json");
 	request->headers = list_concat(request->headers, auth_headers(connection, operation));
 	for (const OperationParam *param = operation->params; param->name != NULL; param++)
 	{
@@ -563,8 +567,10 @@ request_build(const Connection *connection, const Operation *operation, Jsonb *p
 	request->connect_timeout = connection->connect_timeout;
 	request->timeout = connection->timeout;
 	request->once = !operation_may_repeat(operation) && operation->auth != OPERATION_AUTH_CLIENT;
-	request->max_size =
-		(size_t) (is_file ? setting_max_document_size : setting_max_response_size) * 1024;
+	request->max_size = (size_t) (is_file      ? setting_max_document_size
+								  : is_ignored ? IGNORED_SIZE
+											   : setting_max_response_size) *
+						1024;
 	return request;
 }
 

@@ -75,14 +75,21 @@ static void
 credential_digest(Credential *credential)
 {
 	const Connection *connection = credential->connection;
-	const char *parts[] = {connection->client_id, connection->client_secret, connection->base_url,
-						   connection->auth_url ? connection->auth_url : "",
-						   connection->scope ? connection->scope : ""};
+	List *parts =
+		list_make5(unconstify(char *, connection->client_id),
+				   unconstify(char *, connection->client_secret),
+				   unconstify(char *, connection->base_url),
+				   unconstify(char *, connection->auth_url), unconstify(char *, connection->scope));
 	StringInfoData all;
+	ListCell *cell;
 
 	initStringInfo(&all);
-	for (int i = 0; i < lengthof(parts); i++)
-		appendBinaryStringInfo(&all, parts[i], strlen(parts[i]) + 1);
+	foreach(cell, list_concat(parts, connection->signing_secrets))
+	{
+		const char *part = lfirst(cell) ? lfirst(cell) : "";
+
+		appendBinaryStringInfo(&all, part, strlen(part) + 1);
+	}
 	digest_bytes(all.data, all.len, credential->hash);
 	explicit_bzero(all.data, all.len);
 	pfree(all.data);

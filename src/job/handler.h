@@ -13,6 +13,7 @@
 #include "api/operation.h"
 #include "engine/new_row.h"
 #include "http/loop.h"
+#include "http/transfer.h"
 #include "job/retry.h"
 #include "job/settlement.h"
 #include "server/connection.h"
@@ -27,6 +28,9 @@ typedef struct JobHandler
 
 	/* Completes a row that is enqueued, before its parameters and body are checked; refuses it by an error. */
 	void (*fill)(NewRow *row, const Connection *connection);
+
+	/* Completes the request of an attempt, whose job has failed so many of them; outside any transaction. */
+	void (*compose)(HttpRequest *request, const Connection *connection, int attempts);
 
 	/* Why no job can be sent now, as its outcome, such as a step of theirs that would fail; NULL = they can. */
 	const char *(*hindrance)(void);

@@ -131,7 +131,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		" LEFT JOIN pg_foreign_server s ON s.oid = q.server_oid WHERE q.server_oid IS NOT NULL"
 		" UNION SELECT s.oid, s.srvname::text FROM pg_foreign_server s"
 		" JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"
-		" WHERE w.fdwname IN ('canopy_api', 'summit_api')"},
+		" WHERE w.fdwname IN ('canopy_api', 'summit_api', 'webhook_endpoint')"},
 	[JOB_EPOCHS] = {0, {0},
 		"SELECT epoch, min(lease_until) FROM canopy_summit.job WHERE state = 'running' GROUP BY epoch"},
 	/*

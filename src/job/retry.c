@@ -86,6 +86,21 @@ outcome_action(const HttpResponse *response)
 	}
 }
 
+/* A webhook: "stop on any 2xx; 4xx (except 408/429/499) are not retried" (Summit's guide, "Retry policy"). */
+static RetryAction
+delivery_action(const HttpResponse *response)
+{
+	if (response->outcome == HTTP_ADDRESS_REFUSED)
+		return RETRY_FAIL;
+	if (response->outcome == HTTP_NO_RESOURCES)
+		return RETRY_OUTAGE;
+	if (response->outcome != HTTP_COMPLETE && response->outcome != HTTP_TOO_LARGE)
+		return RETRY_AGAIN;
+	if (response->status == 408 || response->status == 429 || response->status == 499)
+		return RETRY_AGAIN;
+	return response->status >= 400 && response->status <= 499 ? RETRY_FAIL : RETRY_AGAIN;
+}
+
 /*
  * What to do after an attempt.  `code` is the API's error code or NULL;
  * `has_answer` says that the response was a success whose content could be read.
@@ -100,6 +115,8 @@ retry_decide(const Operation *operation, const HttpResponse *response, const cha
 
 	if (has_answer)
 		return RETRY_SUCCEED;
+	if (operation->auth == OPERATION_AUTH_SIGNATURE)
+		return delivery_action(response);
 	if (response->outcome != HTTP_COMPLETE)
 	{
 		action = outcome_action(response);

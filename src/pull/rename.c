@@ -103,9 +103,9 @@ static Statement statements[STATEMENT_COUNT] = {
 static bool
 server_is_ours(const ForeignServer *server)
 {
-	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+	Provider provider;
 
-	return strcmp(wrapper, "canopy_api") == 0 || strcmp(wrapper, "summit_api") == 0;
+	return provider_find(GetForeignDataWrapper(server->fdwid)->fdwname, &provider);
 }
 
 /* Error 42710: rows of another server still have this name.  True if rows of this one do, which had it before. */

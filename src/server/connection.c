@@ -29,6 +29,9 @@
 #define SUMMIT_SCOPE    "policies:write policies:read webhooks:read"
 #define MAX_CONNECTIONS 16
 
+/* ms; "respond 2xx within 10 seconds" (Summit's guide, "Status webhooks"). */
+#define ENDPOINT_TIMEOUT (10 * 1000)
+
 /*
  * Microseconds.  Summit asks for 5 minutes.  Canopy's retries run for 7.2 hours,
  * and whether they are signed again is not documented (docs.usecanopy.com,
@@ -41,12 +44,6 @@ char *setting_canopy_server;
 char *setting_summit_server;
 int setting_http_timeout;                /* ms */
 static int setting_http_connect_timeout; /* ms */
-
-static const char *
-provider_wrapper(Provider provider)
-{
-	return provider == PROVIDER_CANOPY ? "canopy_api" : "summit_api";
-}
 
 /* Raise the error for a role without a right to the server. */
 static void
@@ -85,21 +82,25 @@ connection_find_server(const char *name, Provider provider)
 	return server;
 }
 
+/* Raise the error for a server that is not of a wrapper for an API. */
+static void
+connection_refuse(const ForeignServer *server)
+{
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
+						   server->servername, provider_wrapper(PROVIDER_CANOPY),
+						   provider_wrapper(PROVIDER_SUMMIT))));
+}
+
 /* Which API a server speaks, by its wrapper.  Error 42809: it is not one of ours. */
 static Provider
 connection_provider_of(const ForeignServer *server)
 {
-	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+	Provider provider;
 
-	if (strcmp(wrapper, provider_wrapper(PROVIDER_CANOPY)) == 0)
-		return PROVIDER_CANOPY;
-	if (strcmp(wrapper, provider_wrapper(PROVIDER_SUMMIT)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of foreign-data wrapper \"%s\" or \"%s\"",
-						server->servername, provider_wrapper(PROVIDER_CANOPY),
-						provider_wrapper(PROVIDER_SUMMIT))));
-	return PROVIDER_SUMMIT;
+	if (!provider_find(GetForeignDataWrapper(server->fdwid)->fdwname, &provider))
+		connection_refuse(server);
+	return provider;
 }
 
 /* The server by name, of whichever of our wrappers, and the API that it speaks. */
@@ -143,7 +144,7 @@ connection_read(const ForeignServer *server, Provider provider)
 	connection->max_connections = MAX_CONNECTIONS;
 	connection->link_metadata_prefix = "ccmeta-";
 	connection->connect_timeout = setting_http_connect_timeout;
-	connection->timeout = setting_http_timeout;
+	connection->timeout = provider == PROVIDER_ENDPOINT ? ENDPOINT_TIMEOUT : setting_http_timeout;
 	option_read(server->options, OPTION_FOR_CONNECTION, connection);
 	return connection;
 }
@@ -267,14 +268,14 @@ connection_mapping_options(const Connection *connection, bool *is_public)
 	{
 		const char *role = quote_identifier(GetUserNameFromId(GetUserId(), false));
 
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("role \"%s\" has no user mapping for server \"%s\"",
-					GetUserNameFromId(GetUserId(), false), connection->server),
-			 errhint(
-				 "CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '…', client_secret_file '/…');",
-				 role, quote_identifier(connection->server))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role \"%s\" has no user mapping for server \"%s\"",
+							   GetUserNameFromId(GetUserId(), false), connection->server),
+						errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (%s);", role,
+								quote_identifier(connection->server),
+								connection->provider == PROVIDER_ENDPOINT
+									? "webhook_secret_file '/…'"
+									: "client_id '…', client_secret_file '/…'")));
 	}
 	return options;
 }
@@ -289,21 +290,26 @@ connection_check_mapping(const Connection *connection)
 }
 
 /*
- * Put client_id and client_secret of the current role into the Connection; of
- * a file with several secrets the first.  Errors: 42704 no mapping, 22023 an
- * option is missing, and those of secret_read_file().
+ * Put client_id and client_secret of the current role into the Connection, or of an
+ * endpoint what its webhooks are signed with; of a file with several client secrets the
+ * first.  Errors: 42704 no mapping, 22023 an option is missing, and those of
+ * secret_read_file().
  */
 void
 connection_authenticate(Connection *connection)
 {
+	bool is_endpoint = connection->provider == PROVIDER_ENDPOINT;
 	const char *missing;
 	bool is_public;
 
-	option_read(connection_mapping_options(connection, &is_public), OPTION_FOR_CONNECTION,
-				connection);
-	missing = connection->client_id == NULL       ? "client_id"
-			  : connection->client_secret == NULL ? "client_secret_file"
-												  : NULL;
+	option_read(connection_mapping_options(connection, &is_public),
+				is_endpoint ? OPTION_FOR_SIGNING : OPTION_FOR_CONNECTION, connection);
+	if (is_endpoint)
+		missing = connection->signing_secrets == NIL ? "webhook_secret_file" : NULL;
+	else
+		missing = connection->client_id == NULL       ? "client_id"
+				  : connection->client_secret == NULL ? "client_secret_file"
+													  : NULL;
 	if (missing != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -322,6 +328,8 @@ webhook_source_read(const char *name)
 	ForeignServer *server;
 
 	server = connection_find_any_server(name, &source->provider);
+	if (source->provider == PROVIDER_ENDPOINT) /* it is told, and tells nothing */
+		connection_refuse(server);
 	source->environment = "production";
 	source->tolerance = source->provider == PROVIDER_CANOPY ? CANOPY_TOLERANCE : SUMMIT_TOLERANCE;
 	source->server_oid = server->serverid;

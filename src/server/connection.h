@@ -42,6 +42,7 @@ typedef struct Connection
 	const char *client_id;      /* NULL until connection_authenticate() */
 	const char *client_secret;
 	const char *access_token; /* NULL unless somebody has put one here */
+	List *signing_secrets;    /* of char *, of an endpoint; NIL until connection_authenticate() */
 	const char *granted;      /* with auth 'app': the scopes of that token, with commas between */
 } Connection;
 

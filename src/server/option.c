@@ -36,6 +36,7 @@
 
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_validator);
+CONFIDENTIAL_FUNCTION(canopy_summit_endpoint_validator);
 
 /* Refuse a bad value. */
 typedef void (*OptionCheck)(const char *name, const char *value);
@@ -53,9 +54,8 @@ typedef enum OptionRight
 typedef struct Option
 {
 	const char *name;
-	Oid catalog; /* ForeignServerRelationId or UserMappingRelationId */
-	bool canopy; /* known to canopy_api */
-	bool summit; /* known to summit_api */
+	Oid catalog;   /* ForeignServerRelationId or UserMappingRelationId */
+	int providers; /* whose servers know it, as OF_CANOPY and so on */
 	OptionRight right;
 	OptionCheck check; /* NULL = what can be read does */
 	OptionRead read;
@@ -255,6 +255,24 @@ read_hosts(const char *name, const char *value, void *place)
 	*(List **) place = hosts;
 }
 
+/* Refuse a list that has a word which is not known. */
+static void
+check_words(const char *name, const char *value, const char *const *known, int count,
+			const char *hint)
+{
+	ListCell *cell;
+
+	foreach(cell, split_list(value))
+	{
+		int i = 0;
+
+		while (i < count && strcmp(known[i], lfirst(cell)) != 0)
+			i++;
+		if (i == count)
+			option_refuse(name, value, hint);
+	}
+}
+
 /* Which files of a pull: types of documents as the API has them (schema Document), or kinds of other files. */
 static void
 check_documents(const char *name, const char *value)
@@ -277,24 +295,38 @@ check_documents(const char *name, const char *value)
 										"policy_check",
 										"policy_form"};
 	bool all;
+
+	if (!parse_bool(value, &all))
+		check_words(
+			name, value, known, lengthof(known),
+			"Use true, false, or a list of: INSURANCE_APPLICATION, INSURANCE_BINDER, DECLARATIONS, "
+			"ENDORSEMENT, INSURANCE_ID_CARD, VERIFICATION_OF_INSURANCE, LOSS_RUN, ESIGN_PACKET, "
+			"NOTICE_OF_CANCELLATION, CANCELLATION, NONRENEWAL_NOTICE, ESIGNATURE, QUOTE, NOTES, "
+			"answer_file, policy_check, policy_form.");
+}
+
+/* Whether all between commas is something. */
+static void
+check_list(const char *name, const char *value)
+{
 	ListCell *cell;
 
-	if (parse_bool(value, &all))
-		return;
+	check_not_empty(name, value);
 	foreach(cell, split_list(value))
-	{
-		int i = 0;
+		if (*(const char *) lfirst(cell) == '\0')
+			option_refuse(name, value, "Use a list separated by commas, or drop the option.");
+}
 
-		while (i < lengthof(known) && strcmp(known[i], lfirst(cell)) != 0)
-			i++;
-		if (i == lengthof(known))
-			option_refuse(
-				name, value,
-				"Use true, false, or a list of: INSURANCE_APPLICATION, INSURANCE_BINDER, DECLARATIONS, "
-				"ENDORSEMENT, INSURANCE_ID_CARD, VERIFICATION_OF_INSURANCE, LOSS_RUN, ESIGN_PACKET, "
-				"NOTICE_OF_CANCELLATION, CANCELLATION, NONRENEWAL_NOTICE, ESIGNATURE, QUOTE, NOTES, "
-				"answer_file, policy_check, policy_form.");
-	}
+/* Which events an endpoint is told. */
+static void
+check_events(const char *name, const char *value)
+{
+	static const char *const known[] = {"policy.submitted", "policy.verified", "policy.lapsed",
+										"policy.reinstated"};
+
+	check_words(name, value, known, lengthof(known),
+				"Use a list of: policy.submitted, policy.verified, policy.lapsed, "
+				"policy.reinstated.");
 }
 
 static void
@@ -344,34 +376,37 @@ read_secrets(const char *name, const char *value, void *place)
 
 #define CONNECTION(member) [OPTION_FOR_CONNECTION] = offsetof(Connection, member)
 #define WEBHOOKS(member)   [OPTION_FOR_WEBHOOKS] = offsetof(WebhookSource, member)
+#define SIGNING(member)    [OPTION_FOR_SIGNING] = offsetof(Connection, member)
 
 /* clang-format off */
 static const Option options[] = {
-	{"environment", SERVER, true, true, RIGHT_OWNER, check_environment, read_text, {CONNECTION(environment), WEBHOOKS(environment)}},
-	{"base_url", SERVER, true, true, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(base_url)}},
-	{"auth_url", SERVER, true, true, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(auth_url)}},
-	{"ca_file", SERVER, true, true, RIGHT_SUPERUSER, check_path, read_text, {CONNECTION(ca_file)}},
-	{"download_hosts", SERVER, true, true, RIGHT_SUPERUSER, NULL, read_hosts, {CONNECTION(download_hosts)}},
-	{"allow_private_addresses", SERVER, true, true, RIGHT_SUPERUSER, NULL, read_boolean, {CONNECTION(allow_private_addresses)}},
-	{"team_id", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(team_id)}},
-	{"auth", SERVER, true, false, RIGHT_OWNER, NULL, read_auth, {CONNECTION(auth)}},
-	{"public_alias", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(public_alias)}},
-	{"link_metadata_prefix", SERVER, true, false, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(link_metadata_prefix)}},
-	{"with_property_data", SERVER, true, false, RIGHT_OWNER, NULL, read_boolean, {CONNECTION(with_property_data)}},
-	{"download_documents", SERVER, true, false, RIGHT_OWNER, check_documents, NULL, {0}},
-	{"country", SERVER, false, true, RIGHT_OWNER, check_country, NULL, {0}},
-	{"scope", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(scope)}},
-	{"webhook_role", SERVER, true, true, RIGHT_OWNER, check_not_empty, read_role, {WEBHOOKS(role)}},
-	{"webhook_tolerance", SERVER, true, true, RIGHT_OWNER, NULL, read_tolerance, {WEBHOOKS(tolerance)}},
-	{"requests_per_second", SERVER, true, true, RIGHT_OWNER, NULL, read_rate, {CONNECTION(requests_per_second)}},
-	{"max_connections", SERVER, true, true, RIGHT_OWNER, NULL, read_connections, {CONNECTION(max_connections)}},
-	{"connect_timeout", SERVER, true, true, RIGHT_OWNER, NULL, read_duration, {CONNECTION(connect_timeout)}},
-	{"timeout", SERVER, true, true, RIGHT_OWNER, NULL, read_duration, {CONNECTION(timeout)}},
-	{"client_id", MAPPING, true, true, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(client_id)}},
-	{"client_secret", MAPPING, true, true, RIGHT_OWNER, check_secret, read_text, {CONNECTION(client_secret)}},
-	{"webhook_secret", MAPPING, true, true, RIGHT_OWNER, check_secret, read_secret, {WEBHOOKS(secrets)}},
-	{"client_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path, read_first_secret, {CONNECTION(client_secret)}},
-	{"webhook_secret_file", MAPPING, true, true, RIGHT_READ_SERVER_FILES, check_path, read_secrets, {WEBHOOKS(secrets)}},
+	{"environment", SERVER, OF_ALL, RIGHT_OWNER, check_environment, read_text, {CONNECTION(environment), WEBHOOKS(environment)}},
+	{"base_url", SERVER, OF_ALL, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(base_url)}},
+	{"auth_url", SERVER, OF_APIS, RIGHT_SUPERUSER, check_url, read_url, {CONNECTION(auth_url)}},
+	{"ca_file", SERVER, OF_ALL, RIGHT_SUPERUSER, check_path, read_text, {CONNECTION(ca_file)}},
+	{"download_hosts", SERVER, OF_APIS, RIGHT_SUPERUSER, NULL, read_hosts, {CONNECTION(download_hosts)}},
+	{"allow_private_addresses", SERVER, OF_ALL, RIGHT_SUPERUSER, NULL, read_boolean, {CONNECTION(allow_private_addresses)}},
+	{"team_id", SERVER, OF_CANOPY, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(team_id)}},
+	{"auth", SERVER, OF_CANOPY, RIGHT_OWNER, NULL, read_auth, {CONNECTION(auth)}},
+	{"public_alias", SERVER, OF_CANOPY, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(public_alias)}},
+	{"link_metadata_prefix", SERVER, OF_CANOPY, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(link_metadata_prefix)}},
+	{"with_property_data", SERVER, OF_CANOPY, RIGHT_OWNER, NULL, read_boolean, {CONNECTION(with_property_data)}},
+	{"download_documents", SERVER, OF_CANOPY, RIGHT_OWNER, check_documents, NULL, {0}},
+	{"country", SERVER, OF_SUMMIT | OF_ENDPOINT, RIGHT_OWNER, check_country, NULL, {0}},
+	{"scope", SERVER, OF_APIS, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(scope)}},
+	{"webhook_role", SERVER, OF_ALL, RIGHT_OWNER, check_not_empty, read_role, {WEBHOOKS(role)}},
+	{"webhook_tolerance", SERVER, OF_APIS, RIGHT_OWNER, NULL, read_tolerance, {WEBHOOKS(tolerance)}},
+	{"requests_per_second", SERVER, OF_ALL, RIGHT_OWNER, NULL, read_rate, {CONNECTION(requests_per_second)}},
+	{"max_connections", SERVER, OF_ALL, RIGHT_OWNER, NULL, read_connections, {CONNECTION(max_connections)}},
+	{"connect_timeout", SERVER, OF_ALL, RIGHT_OWNER, NULL, read_duration, {CONNECTION(connect_timeout)}},
+	{"timeout", SERVER, OF_ALL, RIGHT_OWNER, NULL, read_duration, {CONNECTION(timeout)}},
+	{"events", SERVER, OF_ENDPOINT, RIGHT_OWNER, check_events, NULL, {0}},
+	{"property_ids", SERVER, OF_ENDPOINT, RIGHT_OWNER, check_list, NULL, {0}},
+	{"client_id", MAPPING, OF_APIS, RIGHT_OWNER, check_not_empty, read_text, {CONNECTION(client_id)}},
+	{"client_secret", MAPPING, OF_APIS, RIGHT_OWNER, check_secret, read_text, {CONNECTION(client_secret)}},
+	{"webhook_secret", MAPPING, OF_ALL, RIGHT_OWNER, check_secret, read_secret, {WEBHOOKS(secrets), SIGNING(signing_secrets)}},
+	{"client_secret_file", MAPPING, OF_APIS, RIGHT_READ_SERVER_FILES, check_path, read_first_secret, {CONNECTION(client_secret)}},
+	{"webhook_secret_file", MAPPING, OF_ALL, RIGHT_READ_SERVER_FILES, check_path, read_secrets, {WEBHOOKS(secrets), SIGNING(signing_secrets)}},
 };
 /* clang-format on */
 
@@ -398,8 +433,7 @@ option_check(const Option *option, const char *value)
 static bool
 option_fits(const Option *option, Oid catalog, Provider provider)
 {
-	return option->catalog == catalog &&
-		   (provider == PROVIDER_CANOPY ? option->canopy : option->summit);
+	return option->catalog == catalog && (option->providers & 1 << provider) != 0;
 }
 
 /* Raise the error for an unknown name, with the names there are. */
@@ -489,6 +523,14 @@ static Datum
 canopy_summit_canopy_validator_confidential(PG_FUNCTION_ARGS)
 {
 	option_validate(untransformRelOptions(PG_GETARG_DATUM(0)), PG_GETARG_OID(1), PROVIDER_CANOPY);
+	PG_RETURN_VOID();
+}
+
+/* canopy_summit.webhook_endpoint_validator(text[], oid) -> void */
+static Datum
+canopy_summit_endpoint_validator_confidential(PG_FUNCTION_ARGS)
+{
+	option_validate(untransformRelOptions(PG_GETARG_DATUM(0)), PG_GETARG_OID(1), PROVIDER_ENDPOINT);
 	PG_RETURN_VOID();
 }
 

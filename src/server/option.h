@@ -14,6 +14,7 @@ typedef enum OptionReader
 {
 	OPTION_FOR_CONNECTION, /* Connection */
 	OPTION_FOR_WEBHOOKS,   /* WebhookSource */
+	OPTION_FOR_SIGNING,    /* Connection: what webhooks that go out are signed with */
 	OPTION_READERS
 } OptionReader;
 

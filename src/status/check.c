@@ -39,10 +39,6 @@ typedef enum CheckBit
 	WEBHOOK = 1 << 14
 } CheckBit;
 
-#define OF_CANOPY (1 << PROVIDER_CANOPY)
-#define OF_SUMMIT (1 << PROVIDER_SUMMIT)
-#define OF_BOTH   (OF_CANOPY | OF_SUMMIT)
-
 typedef struct Check
 {
 	CheckBit bit;
@@ -54,21 +50,22 @@ typedef struct Check
 
 /* In the order in which they are made and shown: what others need comes first. */
 static const Check checks[] = {
-	{USAGE, "server", OF_BOTH, 0, check_usage},
-	{BASE_URL, "base_url", OF_BOTH, USAGE, check_base_url},
+	{USAGE, "server", OF_ALL, 0, check_usage},
+	{BASE_URL, "base_url", OF_ALL, USAGE, check_base_url},
 	{AUTH_URL, "auth_url", OF_SUMMIT, USAGE, check_auth_url},
 	{TEAM_ID, "team_id", OF_CANOPY, USAGE, check_team_id},
-	{MAPPING, "user mapping", OF_BOTH, USAGE, check_mapping},
-	{SECRET, "client secret", OF_BOTH, MAPPING, check_secret},
-	{CA_FILE, "ca_file", OF_BOTH, USAGE, check_ca_file},
-	{HOST, "host name", OF_BOTH, BASE_URL | AUTH_URL | CA_FILE, check_host},
-	{TLS, "connection", OF_BOTH, HOST, check_tls},
-	{CREDENTIALS, "credentials", OF_BOTH, TEAM_ID | SECRET | TLS, check_credentials},
-	{CLOCK, "clock", OF_BOTH, TLS, check_clock},
-	{WORKER, "worker", OF_BOTH, 0, check_worker},
-	{RECEIVER, "receiver", OF_BOTH, 0, check_receiver},
-	{WEBHOOK_SECRET, "webhook secret", OF_BOTH, USAGE, check_webhook_secret},
-	{WEBHOOK, "newest webhook", OF_BOTH, USAGE, check_webhook},
+	{MAPPING, "user mapping", OF_ALL, USAGE, check_mapping},
+	{SECRET, "client secret", OF_APIS, MAPPING, check_secret},
+	{SECRET, "webhook secret", OF_ENDPOINT, MAPPING, check_secret},
+	{CA_FILE, "ca_file", OF_ALL, USAGE, check_ca_file},
+	{HOST, "host name", OF_ALL, BASE_URL | AUTH_URL | CA_FILE, check_host},
+	{TLS, "connection", OF_ALL, HOST, check_tls},
+	{CREDENTIALS, "credentials", OF_APIS, TEAM_ID | SECRET | TLS, check_credentials},
+	{CLOCK, "clock", OF_ALL, TLS, check_clock},
+	{WORKER, "worker", OF_ALL, 0, check_worker},
+	{RECEIVER, "receiver", OF_APIS, 0, check_receiver},
+	{WEBHOOK_SECRET, "webhook secret", OF_APIS, USAGE, check_webhook_secret},
+	{WEBHOOK, "newest webhook", OF_APIS, USAGE, check_webhook},
 };
 
 /* What a check is run with, and what it finds. */
@@ -155,7 +152,7 @@ canopy_summit_check_server(PG_FUNCTION_ARGS)
 	for (int i = 0; i < lengthof(checks); i++)
 	{
 		const Check *check = &checks[i];
-		int providers = examination.connection ? 1 << examination.connection->provider : OF_BOTH;
+		int providers = examination.connection ? 1 << examination.connection->provider : OF_APIS;
 
 		/* Of a server that cannot be used, nobody knows the API. */
 		if ((check->providers & providers) != providers)

@@ -279,6 +279,7 @@ flight_create(Worker *worker, Lane *lane, Job *job)
 static void
 flight_launch(Flight *flight)
 {
+	const JobHandler *handler = handler_find(flight->job->operation);
 	Connection *connection = flight->credential->connection;
 	HttpRequest *request;
 
@@ -286,6 +287,8 @@ flight_launch(Flight *flight)
 	request_check_scope(connection, flight->job->operation);
 	request = request_build(connection, flight->job->operation, flight->job->params,
 							flight->job->body, flight->job->files);
+	if (handler->compose != NULL)
+		handler->compose(request, connection, flight->job->attempts);
 	request->multiplexed = flight->lane->multiplexed;
 	flight->timeout = request->timeout;
 	flight->started_at = GetCurrentTimestamp();

@@ -120,10 +120,10 @@ conclude_throttle(Flight *flight)
 		throttle->probing = false;
 		return;
 	}
-	if (retry_is_outage(response))
-		throttle_outage(throttle, now);
-	else
+	if (!retry_is_outage(response))
 		throttle_success(throttle);
+	else if ((flight->job->operation->flags & OPERATION_SCHEDULED) == 0)
+		throttle_outage(throttle, now);
 	if ((response->status == 429 || response->status == 503) && response->retry_after > 0)
 		throttle_wait(throttle, now, response->retry_after);
 }

@@ -80,7 +80,7 @@ SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	s.dropped_at
 FROM (SELECT f.oid, f.srvname, w.fdwname, NULL::timestamptz AS dropped_at
 		FROM pg_catalog.pg_foreign_server f
-			JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api')
+			JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname IN ('canopy_api', 'summit_api', 'webhook_endpoint')
 		UNION ALL
 		SELECT NULL, d.name, NULL, d.dropped_at FROM canopy_summit.dropped_server d
 		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server f WHERE f.srvname = d.name::name)) AS s

@@ -373,6 +373,7 @@ DECLARE
 	server CONSTANT text := canopy_summit.server_name(upload.server_oid, upload.server, upload.instance);
 	about bigint;
 	former bigint[];
+	told bigint[];
 BEGIN
 	-- Of a server that is gone nobody will tell anything more.
 	IF canopy_summit.server_environment(server) IS NULL THEN
@@ -389,7 +390,7 @@ BEGIN
 	END IF;
 	about := canopy_summit.policy_status_of(server, upload.policy_number, jsonb_strip_nulls(jsonb_build_object(
 		'property_id', upload.property_id, 'unit_id', upload.unit_id, 'lease_id', upload.lease_id, 'tenant_id', upload.tenant_id)));
-	INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, upload_id, status, occurred_at,
+	WITH written AS (INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, upload_id, status, occurred_at,
 		recorded_at, observed_at, actor, holder_name, policy_type, effective_date, expiry_date)
 	SELECT nextval('canopy_summit.status_event_id_seq'), about, server, e.source, upload.upload_id, e.status, e.at, now(), e.at,
 		'system', upload.holder_name, upload.policy_type, upload.effective_date, upload.expiry_date
@@ -397,7 +398,10 @@ BEGIN
 	WHERE e.status = 'submitted' OR upload.status = 'verified' AND NOT EXISTS (
 		SELECT FROM canopy_summit.status_event w WHERE w.policy_status_id = about AND w.status = 'verified'
 			AND w.occurred_at > upload.uploaded_at - interval '5 minutes')
-	ON CONFLICT (upload_id, status) WHERE upload_id IS NOT NULL DO NOTHING;
+	ON CONFLICT (upload_id, status) WHERE upload_id IS NOT NULL DO NOTHING
+	RETURNING status_event_id)
+	SELECT array_agg(w.status_event_id) INTO told FROM written w;
+	PERFORM canopy_summit.enqueue_deliveries(told);
 	RETURN ARRAY[about];
 END
 $$;

@@ -63,6 +63,8 @@ DECLARE
 	found_id bigint;
 	status text;
 	verifier text;
+	written bigint;
+	told bigint[] := '{}';
 BEGIN
 	-- The caller has the locks of these policies: two must not both find that a certificate is the first.
 	FOR event IN
@@ -97,11 +99,14 @@ BEGIN
 				ELSE coalesce(policy ->> 'expiry_date', event.payload #>> '{data,last_known_coverage,expiry_date}') END),
 			event.payload #>> '{data,documents,coi_pdf_id}',
 			coalesce(event.payload #> '{data,evidence}', event.payload #> '{data,policy,evidence}'))
-		ON CONFLICT (webhook_id) WHERE webhook_id IS NOT NULL DO NOTHING;
+		ON CONFLICT (webhook_id) WHERE webhook_id IS NOT NULL DO NOTHING
+		RETURNING status_event_id INTO written;
+		told := told || written;
 	END LOOP;
 	PERFORM canopy_summit.policy_status_fold(ARRAY(SELECT DISTINCT e.policy_status_id FROM canopy_summit.status_event e
 		WHERE e.webhook_id = ANY (webhook_ids)));
 	PERFORM canopy_summit.apply_to_uploads(webhook_ids);
+	PERFORM canopy_summit.enqueue_deliveries(told);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_policy_status(canopy_summit.inbox_event[]) IS 'policy.*: an event of a certificate, and what the certificate is now';

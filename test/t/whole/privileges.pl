@@ -143,6 +143,7 @@ sub canaries
 	my @rosters = (
 		(   map { "summit.compliance.$_" }
 			  qw(currency kind lease_id policy_type property_id requirement_set tenant_id unit_id)),
+		(map { "summit.delivery.$_" } qw(last_outcome property_id)),
 		(map { "summit.disclosure.$_" } qw(from_country property_id to_country)),
 		(map { "summit.gate_event.$_" } qw(lease_id property_id source_table tenant_id unit_id verdict)),
 		(map { "summit.import_problem.$_" } qw(problem)),
@@ -167,6 +168,16 @@ sub canaries
 			(environment 'sandbox')}) if $number;
 		$node->safe_psql($database, $fill);
 	}
+	# What goes out to endpoints stands in the bodies of jobs.
+	$node->safe_psql($database, <<~'SQL');
+		SET session_replication_role = replica;
+		INSERT INTO canopy_summit.job SELECT (jsonb_populate_record(j, jsonb_build_object('job_id', j.job_id + 1000,
+			'operation', 'post-delivery', 'body', jsonb_build_object('data', jsonb_build_object(
+				'policy', jsonb_build_object('policy_number', 'Canary'),
+				'certificate_holder', jsonb_build_object('reference_ids',
+					jsonb_build_object('property_id', 'Canary'))))))).*
+		FROM canopy_summit.job j
+		SQL
 	my $filled = $node->safe_psql($database, <<~'SQL');
 		SET ROLE has_admin;
 		SELECT count(*) FROM canopy_summit.pull_version, canopy_summit.webhook, canopy_summit.vehicle, summit.upload
