@@ -43,12 +43,16 @@ typedef struct JobHandler
 	void (*inspect)(Settlement *settlement, HttpLoop *loop, int timeout, InspectionDone done,
 					void *argument);
 
-	/* Whether a 409 to this attempt is about the very same request, whose answer it then puts in the settlement. */
-	bool (*adopts_conflict)(Settlement *settlement);
+	/*
+	 * What a conflict means, which fails the job if this is NULL: RETRY_SUCCEED if it is about
+	 * the very same request, whose answer it then puts in the settlement.
+	 */
+	RetryAction (*judge_conflict)(Settlement *settlement);
 
 	/* The effects of jobs, a List of Settlement *, in the transaction that settles them.  Inside engine_begin(). */
 	void (*succeeded)(List *settlements);
 	void (*failed)(List *settlements);
+	void (*doubted)(List *settlements);
 
 	/* Milliseconds until the next attempt, of which `attempts` have failed; the usual schedule if it is NULL. */
 	int64 (*retry_delay)(int attempts, long retry_after);

@@ -32,6 +32,7 @@ status_action(int status)
 		case 503:
 			return RETRY_AGAIN;
 		case 409:
+		case 422: /* which some servers say of a key that is known already */
 			return RETRY_CONFLICT;
 		default:
 			/* 1xx cannot end a response, 3xx is not followed, 2xx came with content that cannot be read */

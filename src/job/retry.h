@@ -17,7 +17,7 @@ typedef enum RetryAction
 	RETRY_AGAIN,      /* later, counted as an attempt */
 	RETRY_OUTAGE,     /* later, not counted: the request did not get through */
 	RETRY_CREDENTIAL, /* the credential was refused: a new token, or all its jobs wait */
-	RETRY_CONFLICT,   /* 409 of a keyed operation: it is already being done */
+	RETRY_CONFLICT,   /* 409 or 422 of a keyed operation: it may be about what was sent before */
 	RETRY_IN_DOUBT    /* it may have taken effect and must not be repeated */
 } RetryAction;
 

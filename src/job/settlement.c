@@ -44,14 +44,14 @@ static Statement statements[STATEMENT_COUNT] = {
 	[ATTEMPT_INSERT] = {2, {INT8OID, INT8ARRAYOID},
 		"INSERT INTO canopy_summit.job_attempt (job_id, fence, epoch, started_at, settled, outcome,"
 		" code, status, lookup_us, connect_us, tls_us, first_byte_us, total_us, sent_bytes,"
-		" received_bytes)"
+		" received_bytes, sends)"
 		" SELECT job_id, fence, $1, started_at, $2 IS NULL OR job_id = ANY ($2), outcome, code,"
 		" status, lookup_us, connect_us, tls_us, first_byte_us, total_us, sent_bytes,"
-		" received_bytes FROM settled WHERE was_sent"
+		" received_bytes, sends FROM settled WHERE was_sent"
 		" ON CONFLICT (job_id, fence) DO UPDATE SET settled = EXCLUDED.settled,"
 		" outcome = EXCLUDED.outcome, code = EXCLUDED.code, status = EXCLUDED.status,"
 		" total_us = EXCLUDED.total_us, sent_bytes = EXCLUDED.sent_bytes,"
-		" received_bytes = EXCLUDED.received_bytes"},
+		" received_bytes = EXCLUDED.received_bytes, sends = EXCLUDED.sends"},
 	[RESPONSE_INSERT] = {1, {INT8ARRAYOID},
 		"INSERT INTO canopy_summit.job_response (job_id, response, received_at)"
 		" SELECT job_id, answer, now() FROM settled"
@@ -82,7 +82,7 @@ settled_descriptor(void)
 		{"was_sent", BOOLOID},      {"never_sent", BOOLOID}, {"lookup_us", INT8OID},
 		{"connect_us", INT8OID},    {"tls_us", INT8OID},     {"first_byte_us", INT8OID},
 		{"total_us", INT8OID},      {"sent_bytes", INT8OID}, {"received_bytes", INT8OID},
-		{"answer", JSONBOID},
+		{"sends", INT4OID},         {"answer", JSONBOID},
 	};
 
 	if (descriptor == NULL)
@@ -119,10 +119,11 @@ settled_put(Tuplestorestate *rows, const Settlement *settlement)
 	values_add_unless(&values, settlement->status == 0, Int32GetDatum(settlement->status));
 	values_add_time(&values, settlement->started_at);
 	values_add_boolean(&values, settlement->response != NULL);
-	values_add_boolean(&values, settlement->response == NULL &&
+	values_add_boolean(&values, !response->was_sent &&
 									settlement->job->first_sent_at == settlement->job->claimed_at);
 	for (int i = 0; i < lengthof(measured); i++)
 		values_add_unless(&values, measured[i] == 0, Int64GetDatum(measured[i]));
+	values_add_unless(&values, response->sends == 0, Int32GetDatum(response->sends));
 	values_add_json(&values, settlement->kept);
 	tuplestore_putvalues(rows, settled_descriptor(), values.values, values.nulls);
 }

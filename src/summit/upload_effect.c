@@ -52,27 +52,49 @@ enum
 					"'get-job', jsonb_build_object('jobId', a.summit_job_id)," \
 					" 9, " run_at ", " follows)
 
-/* An upload is failed, and its job not finished, once retry_job() has queued it again. */
+/* Its job has not brought it to an end, or retry_job() has queued it again since. */
+#define MAY_END                         \
+	"(u.status IN ('queued', 'failed')" \
+	" OR u.status = 'unresolved' AND u.summit_job_id IS NULL AND u.accepted_at IS NULL)"
+
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
+	/* A job_id that is another payload's already says nothing of this one. */
 	[UPLOAD_ACCEPT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
-		"WITH a AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS a(job_id, summit_job_id)),"
+		"WITH given AS MATERIALIZED (SELECT a.job_id, a.summit_job_id, u.upload_id, u.request_hash, j.server_oid,"
+		"   first_value(u.upload_id) OVER same AS first_id, first_value(u.request_hash) OVER same AS first_hash"
+		"  FROM unnest($1, $2) AS a(job_id, summit_job_id)"
+		"  JOIN summit.upload u ON u.job_id = a.job_id JOIN canopy_summit.job j ON j.job_id = a.job_id"
+		"  WHERE " MAY_END
+		"  WINDOW same AS (PARTITION BY j.server_oid, a.summit_job_id ORDER BY u.upload_id)),"
+		" a AS MATERIALIZED (SELECT g.job_id, g.summit_job_id, CASE WHEN g.summit_job_id IS NOT NULL"
+		"   THEN coalesce((SELECT min(o.upload_id) FROM summit.upload o"
+		"    WHERE o.summit_job_id = g.summit_job_id AND o.request_hash <> g.request_hash"
+		"    AND canopy_summit.server_of(o.server_oid, o.server, o.instance) = g.server_oid),"
+		"    CASE WHEN g.first_hash <> g.request_hash THEN g.first_id END) END AS taken_by FROM given g),"
 		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
-		"  status = CASE WHEN a.summit_job_id IS NULL THEN 'unresolved' ELSE 'accepted' END,"
-		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id' END,"
-		"  error_code = NULL, error_field = NULL, correlation_id = NULL, accepted_at = now(),"
-		"  finished_at = CASE WHEN a.summit_job_id IS NULL THEN now() END"
-		"  FROM a WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"
-		"  RETURNING u.job_id, u.summit_job_id)"
+		"  status = CASE WHEN a.summit_job_id IS NULL OR a.taken_by IS NOT NULL THEN 'unresolved'"
+		"   ELSE 'accepted' END,"
+		"  error_message = CASE WHEN a.summit_job_id IS NULL THEN 'Summit gave no job_id'"
+		"   WHEN a.taken_by IS NOT NULL THEN 'Summit gave the job_id of upload ' || a.taken_by END,"
+		"  error_code = NULL, error_field = NULL, correlation_id = NULL,"
+		"  accepted_at = CASE WHEN a.taken_by IS NULL THEN now() END,"
+		"  finished_at = CASE WHEN a.summit_job_id IS NULL OR a.taken_by IS NOT NULL THEN now() END"
+		"  FROM a WHERE u.job_id = a.job_id"
+		"  RETURNING u.job_id, u.summit_job_id, u.status)"
 		" " POLL("now() + interval '1 second'", "j.job_id")
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"
-		" WHERE a.summit_job_id IS NOT NULL"},
-	[UPLOAD_END_BY_JOB] = {5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-			TEXTARRAYOID},
-		"UPDATE summit.upload u SET status = 'failed', error_code = a.code, error_field = a.field,"
-		" error_message = a.message, correlation_id = a.correlation_id, finished_at = now()"
+		" WHERE a.status = 'accepted'"},
+	[UPLOAD_END_BY_JOB] = {6, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+			TEXTARRAYOID, BOOLOID},
+		"UPDATE summit.upload u SET status = CASE WHEN $6 OR d.is_open THEN 'unresolved' ELSE 'failed' END,"
+		" error_code = a.code, error_field = a.field, error_message = CASE WHEN d.doubtful > 0 AND ($6 OR d.is_open)"
+		"  THEN left(format('%s of %s attempts with one Idempotency-Key may have taken effect; at last: %s',"
+		"   d.doubtful, d.sent, a.message), " CppAsString2(MESSAGE_MAX) ") ELSE a.message END,"
+		" correlation_id = a.correlation_id, finished_at = now()"
 		" FROM unnest($1, $2, $3, $4, $5) AS a(job_id, code, field, message, correlation_id)"
-		" WHERE u.job_id = a.job_id AND u.status IN ('queued', 'failed')"},
+		" CROSS JOIN LATERAL canopy_summit.upload_doubt(a.job_id) AS d"
+		" WHERE u.job_id = a.job_id AND " MAY_END},
 	[UPLOAD_END] = {6, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 			TEXTARRAYOID},
 		"UPDATE summit.upload u SET status = a.status, error_code = a.code,"
@@ -198,9 +220,9 @@ upload_accepted(List *settlements)
 	poll_announce();
 }
 
-/* upload-policy failed for good: keep Summit's errors, field by field. */
+/* upload-policy has come to an end: keep Summit's errors, field by field. */
 static void
-upload_ended(List *settlements)
+uploads_end(List *settlements, bool in_doubt)
 {
 	ErrorColumns errors = {0};
 	ListCell *cell;
@@ -219,35 +241,58 @@ upload_ended(List *settlements)
 	statement_run(&statements[UPLOAD_END_BY_JOB],
 				  (Datum[]){job_column(settlements), statement_texts(errors.code),
 							statement_texts(errors.field), statement_texts(errors.message),
-							statement_texts(errors.correlation_id)},
+							statement_texts(errors.correlation_id), BoolGetDatum(in_doubt)},
 				  NULL);
 }
 
-/*
- * A 409: the key is known there.  Its job is ours if what was sent is what the
- * key was made for, and this is not the first time that we send it, or else
- * somebody before us used the key for something else; then the answer counts as
- * accepted.
- */
+/* upload-policy failed for good: failed, or unresolved if it may have taken effect nevertheless. */
+static void
+upload_ended(List *settlements)
+{
+	uploads_end(settlements, false);
+}
+
+/* upload-policy may have taken effect, and cannot be sent again: unresolved. */
+static void
+upload_doubted(List *settlements)
+{
+	uploads_end(settlements, true);
+}
+
+/* Whether the key was made for what was sent, and was sent with it before: else somebody used it for something else. */
 static bool
-upload_adopt_conflict(Settlement *settlement)
+key_is_ours(const Settlement *settlement)
+{
+	const Job *job = settlement->job;
+	uint8 hash[DIGEST_LENGTH];
+
+	if (job->request_hash == NULL ||
+		(job->first_sent_at == job->claimed_at && settlement->response->sends <= 1))
+		return false;
+	upload_hash(job->body, hash);
+	return memcmp(hash, job->request_hash, sizeof(hash)) == 0;
+}
+
+/*
+ * A conflict: the key is known there, which some say by 422.  If it is ours, the job that
+ * the answer names is, too, and then the answer counts as accepted; a 409 that names none
+ * is said of one that is under way: it will be named once it has been done.
+ */
+static RetryAction
+upload_judge_conflict(Settlement *settlement)
 {
 	const HttpResponse *response = settlement->response;
 	const char *problem;
-	uint8 hash[DIGEST_LENGTH];
 	Jsonb *json = json_read(response->body, response->body_len, NULL, &problem);
 
-	if (answer_job_id(json) == NULL || settlement->job->request_hash == NULL ||
-		(settlement->job->fence <= 1 && response->sends <= 1 &&
-		 settlement->job->first_sent_at == settlement->job->claimed_at))
-		return false;
-	upload_hash(settlement->job->body, hash);
-	if (memcmp(hash, settlement->job->request_hash, sizeof(hash)) != 0)
-		return false;
+	if (!key_is_ours(settlement))
+		return RETRY_FAIL;
+	if (answer_job_id(json) == NULL)
+		return response->status == 409 ? RETRY_AGAIN : RETRY_FAIL;
 	settlement->answer = palloc0(sizeof(Answer));
 	settlement->answer->json = json;
 	settlement->answer->started_at = settlement->started_at;
-	return true;
+	return RETRY_SUCCEED;
 }
 
 /* Whether a job's status is one of these words. */
@@ -341,9 +386,10 @@ upload_effect_register(void)
 
 	static const JobHandler upload = {.operation = "upload-policy",
 									  .fill = upload_fill_job,
-									  .adopts_conflict = upload_adopt_conflict,
+									  .judge_conflict = upload_judge_conflict,
 									  .succeeded = upload_accepted,
-									  .failed = upload_ended};
+									  .failed = upload_ended,
+									  .doubted = upload_doubted};
 	static const JobHandler poll = {.operation = "get-job",
 									.succeeded = upload_polled,
 									.failed = upload_polled};

@@ -100,10 +100,13 @@ effect_apply(List *flights)
 		const JobHandler *handler = handler_find(lfirst(cell));
 		List *succeeded = settlements_of(flights, lfirst(cell), JOB_SUCCEEDED);
 		List *failed = settlements_of(flights, lfirst(cell), JOB_FAILED);
+		List *doubted = settlements_of(flights, lfirst(cell), JOB_IN_DOUBT);
 
 		if (succeeded != NIL && handler->succeeded != NULL)
 			handler->succeeded(succeeded);
 		if (failed != NIL && handler->failed != NULL)
 			handler->failed(failed);
+		if (doubted != NIL && handler->doubted != NULL)
+			handler->doubted(doubted);
 	}
 }

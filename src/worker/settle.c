@@ -37,13 +37,13 @@ quarantine_outcome(const ErrorData *error)
 	return psprintf("its answer could not be stored: %s", error->message);
 }
 
-/* Whether a 409 is about what was sent, and so as good as the answer to it. */
-static bool
-conclude_conflict(Settlement *settlement)
+/* What a conflict means: its handler may know it as one with what was sent before. */
+static RetryAction
+conflict_action(Settlement *settlement)
 {
 	const JobHandler *handler = handler_find(settlement->job->operation);
 
-	return handler->adopts_conflict != NULL && handler->adopts_conflict(settlement);
+	return handler->judge_conflict != NULL ? handler->judge_conflict(settlement) : RETRY_FAIL;
 }
 
 /* Queue the job again after a delay, or give up. */
@@ -140,6 +140,8 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 	MemoryContext old;
 
 	conclude_throttle(flight);
+	if (action == RETRY_CONFLICT)
+		action = conflict_action(settlement);
 	/* A probe of a server that is out is not the job's failure. */
 	if (action == RETRY_AGAIN && was_open && settlement->response != NULL &&
 		flight->redirect == NULL && retry_is_outage(settlement->response))
@@ -163,9 +165,7 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 		case RETRY_IN_DOUBT:
 			settlement->state = JOB_IN_DOUBT;
 			break;
-		case RETRY_CONFLICT:
-			settlement->state = conclude_conflict(settlement) ? JOB_SUCCEEDED : JOB_FAILED;
-			break;
+		case RETRY_CONFLICT: /* it has been judged */
 		case RETRY_FAIL:
 			settlement->state = JOB_FAILED;
 			break;

@@ -17,6 +17,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.cancel_job(bigint) IS 'cancels a job that is still queued; false if it is not';
 
+CREATE FUNCTION canopy_summit.has_key(operation text) RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN EXISTS (SELECT FROM canopy_summit.operation o WHERE o.operation = has_key.operation AND o.class = 'keyed');
+COMMENT ON FUNCTION canopy_summit.has_key(text) IS 'whether an operation''s requests carry an Idempotency-Key, by which the server knows them again';
+
+-- For as long as JOB_KEY_LIFE in job/job.h.
+CREATE FUNCTION canopy_summit.key_is_old(job canopy_summit.job) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce((job).first_sent_at < now() - interval '23:50' AND canopy_summit.has_key((job).operation), false);
+COMMENT ON FUNCTION canopy_summit.key_is_old(canopy_summit.job) IS 'whether the server may not know a job''s Idempotency-Key any more';
+
 CREATE FUNCTION canopy_summit.retry_job(job_id bigint, confirm boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -51,15 +62,21 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				  HINT = 'Enqueue the operation anew.';
 	END IF;
+	IF canopy_summit.key_is_old(job) THEN
+		RAISE EXCEPTION 'job % cannot be retried: its Idempotency-Key is older than a day', retry_job.job_id
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = 'The server does not know the key any more: look there whether it took effect, and if not, upload anew.';
+	END IF;
 	UPDATE canopy_summit.job j
-	SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
+	SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL,
+		first_sent_at = CASE WHEN canopy_summit.has_key(j.operation) THEN j.first_sent_at END
 	WHERE j.job_id = retry_job.job_id;
 	PERFORM canopy_summit.wake();
 	RETURN true;
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.retry_job(bigint, boolean) IS
-	'queues a failed job again, unless what it sent was secret; only with confirm a job in doubt, which may have taken effect, and one whose answer could not be stored, if it changes something or costs money; false if it is none of these';
+	'queues a failed job again, unless what it sent was secret, or its Idempotency-Key is older than a day; only with confirm a job in doubt, which may have taken effect, and one whose answer could not be stored, if it changes something or costs money; false if it is none of these';
 
 CREATE FUNCTION canopy_summit.retry_failed(server name DEFAULT NULL, operation text DEFAULT NULL,
 	since timestamptz DEFAULT '-infinity')
@@ -70,8 +87,10 @@ BEGIN ATOMIC
 	SELECT canopy_summit.wake();
 	WITH retried AS (
 		UPDATE canopy_summit.job j
-		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
+		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL,
+			first_sent_at = CASE WHEN canopy_summit.has_key(j.operation) THEN j.first_sent_at END
 		WHERE j.state = 'failed' AND j.finished_at >= retry_failed.since AND NOT canopy_summit.sends_secrets(j.operation)
+			AND NOT canopy_summit.key_is_old(j)
 			AND (j.outcome_code IS DISTINCT FROM 'quarantined' OR canopy_summit.may_repeat(j.operation))
 			AND (retry_failed.server IS NULL
 				OR canopy_summit.server_of(j.server_oid, j.server, j.instance) = nullif(canopy_summit.server_of(NULL, retry_failed.server::text, NULL), 0))
@@ -80,7 +99,7 @@ BEGIN ATOMIC
 	SELECT count(*) FROM retried;
 END;
 COMMENT ON FUNCTION canopy_summit.retry_failed(name, text, timestamptz) IS
-	'queues failed jobs again, of one server or operation if given, but none that sent secrets, and none whose answer could not be stored if it changes something or costs money; returns how many';
+	'queues failed jobs again, of one server or operation if given, but none that sent secrets, none with an Idempotency-Key that is older than a day, and none whose answer could not be stored if it changes something or costs money; returns how many';
 
 CREATE FUNCTION canopy_summit.pause_server(server name, reason text DEFAULT 'paused') RETURNS void
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE

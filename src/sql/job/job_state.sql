@@ -101,12 +101,14 @@ CREATE TABLE canopy_summit.job_attempt (
 	first_byte_us bigint,
 	total_us bigint,
 	sent_bytes bigint,
-	received_bytes bigint
+	received_bytes bigint,
+	sends integer
 );
 CREATE UNIQUE INDEX job_attempt_key ON canopy_summit.job_attempt (job_id, fence);
 ALTER TABLE canopy_summit.job_attempt REPLICA IDENTITY USING INDEX job_attempt_key;
 COMMENT ON TABLE canopy_summit.job_attempt IS 'every send of a job; times are microseconds from its start until a stage was over';
 COMMENT ON COLUMN canopy_summit.job_attempt.fence IS 'the claim that sent it';
+COMMENT ON COLUMN canopy_summit.job_attempt.sends IS 'how often it was sent: more than once where a connection that was kept had died meanwhile';
 COMMENT ON COLUMN canopy_summit.job_attempt.settled IS 'false: the claim had been taken over, and its result was rejected';
 
 CREATE TABLE canopy_summit.job_response (

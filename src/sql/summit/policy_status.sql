@@ -40,6 +40,26 @@ BEGIN ATOMIC
 	WHERE p.policy_status_id = ANY (ARRAY(SELECT e.policy_status_id FROM canopy_summit.status_event e
 		WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids)));
 
+	-- An answer was lost, but the event says that the upload came through: it is not sent once more, to a server that may
+	-- not know its key.
+	WITH told AS (
+		SELECT j.job_id, u.upload_id
+		FROM canopy_summit.status_event e JOIN canopy_summit.policy_status p ON p.policy_status_id = e.policy_status_id
+			JOIN summit.upload u ON u.upload_id = p.upload_id JOIN canopy_summit.job j ON j.job_id = u.job_id
+		WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status IN ('submitted', 'verified')
+			AND u.summit_job_id IS NULL AND u.accepted_at IS NULL AND u.status IN ('queued', 'unresolved')
+			AND j.state IN ('queued', 'in_doubt', 'failed') AND j.first_sent_at IS NOT NULL AND e.occurred_at > j.first_sent_at - interval '5 minutes'
+			AND coalesce(e.effective_date = u.effective_date, true) AND coalesce(e.expiry_date = u.expiry_date, true)
+		FOR UPDATE OF j SKIP LOCKED),
+	reconciled AS (
+		UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now(), outcome = 'a webhook says that it took effect',
+			outcome_code = 'reconciled', params = canopy_summit.job_keeps('succeeded', j.operation, j.params),
+			body = canopy_summit.job_keeps('succeeded', j.operation, j.body)
+		WHERE j.job_id = ANY (ARRAY(SELECT t.job_id FROM told t)))
+	UPDATE summit.upload u SET status = 'unresolved', accepted_at = now(), finished_at = now(), error_code = NULL, error_field = NULL,
+		error_message = 'its answer was lost, but a webhook says that Summit has it'
+	WHERE u.upload_id = ANY (ARRAY(SELECT t.upload_id FROM told t));
+
 	UPDATE summit.upload u SET status = 'verified', finished_at = now(), error_code = NULL, error_field = NULL, error_message = NULL
 	FROM canopy_summit.status_event e JOIN canopy_summit.policy_status p ON p.policy_status_id = e.policy_status_id
 	WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status = 'verified'

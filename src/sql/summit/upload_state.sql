@@ -54,6 +54,7 @@ CREATE INDEX upload_idempotency_key ON summit.upload (idempotency_key text_patte
 	WHERE idempotency_key IS NOT NULL;
 CREATE INDEX upload_request_hash ON summit.upload (request_hash);
 CREATE INDEX upload_job ON summit.upload (job_id);
+CREATE INDEX upload_summit_job ON summit.upload USING hash (summit_job_id) WHERE summit_job_id IS NOT NULL;
 -- By hash: a number may be as long as a field can.
 CREATE INDEX upload_policy_number ON summit.upload USING hash (policy_number);
 

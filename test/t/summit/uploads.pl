@@ -611,15 +611,6 @@ subtest 'a 409' => sub {
 		is("$row->{effects} " . @more, '1 0', 'of one key, one effect');
 		is(upload_has($upload_id, 'summit_job_id'), $row->{job_id}, 'whose job is adopted');
 	}
-	$sandbox->control(PUT => 'summit', { conflict_job_id => 'none' });
-	my $policy = policy();
-	$sandbox->control(POST => 'outcome', { policy_number => "^$policy\$", outcome => { status => 'pending' } });
-	$sandbox->arm(
-		match => { listener => 'summit', path => '/v1/policies', body => "\"$policy\"" },
-		fault => { kind => 'reset', after_bytes => 0 });
-	my $upload_id = upload($node, payload($policy));
-	is(settles_as($node, $upload_id, 'failed'), 'failed', 'without job_id there is nothing to adopt');
-	is(upload_has($upload_id, 'error_code, correlation_id IS NOT NULL'), 'conflict|t', 'and Summit\'s error is kept');
 	$sandbox->control(DELETE => 'outcome');
 	$sandbox->control(PUT => 'summit', { repeat => 'original', conflict_job_id => 'body' });
 
@@ -628,7 +619,7 @@ subtest 'a 409' => sub {
 	my $first = upload($node, payload($theirs), arguments => "idempotency_key => 'theirs'");
 	settles_as($node, $first, 'verified');
 	$node->safe_psql('postgres', "DELETE FROM summit.upload WHERE upload_id = $first");
-	$upload_id = upload($node, payload($ours), arguments => "idempotency_key => 'theirs'");
+	my $upload_id = upload($node, payload($ours), arguments => "idempotency_key => 'theirs'");
 	is(settles_as($node, $upload_id, 'failed'), 'failed', 'the job of another body is not adopted');
 	is( upload_has($upload_id, 'summit_job_id IS NULL, error_code, error_message'),
 		't|conflict|Idempotency-Key was used with another body', 'and Summit\'s error is kept');

@@ -130,7 +130,7 @@ sub make_source
 		UPDATE canopy_summit.job SET task_id = 7;
 		INSERT INTO canopy_summit.job_attempt
 		SELECT job_id, fence, 3, '2026-01-02 03:04:05.000006Z', fence > 0, E'it''s \\\\.', 200, 'code', 1, 2, 3, 4,
-			5, 6, 7
+			5, 6, 7, 1
 		FROM canopy_summit.job;
 		INSERT INTO canopy_summit.job_response SELECT job_id, '{"a": [1, 2.50, null, "\\\\N"]}', now()
 		FROM canopy_summit.job;
