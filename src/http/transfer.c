@@ -25,6 +25,7 @@
 #define HTTP_MAX_HEADER_BYTES 65536    /* of all headers of a response */
 #define HTTP_SLOW_BYTES       1024     /* a second, over half of the total timeout */
 #define CURL_MINIMUM          0x075700 /* 7.87.0: CURLOPT_QUICK_EXIT */
+#define HTTP_LAST_DATE        INT64CONST(253402300799) /* of a year of four digits */
 
 struct HttpTransfer
 {
@@ -394,17 +395,28 @@ response_measure(HttpResponse *response, CURL *handle)
 	response->multiplexed = number >= CURL_HTTP_VERSION_2_0;
 }
 
-/* When the server says that it answered, Unix time; 0 if it does not. */
+/* A date of structured fields (RFC 9651), "@" and Unix time; 0 if it is none.  Its parameters mean nothing here. */
 static int64
-response_date(CURL *handle)
+structured_date(const char *value)
+{
+	char after = value[1 + strspn(value + 1, "0123456789")];
+
+	/* Of what overflows, strtoll() makes the largest number. */
+	return after == '\0' || after == ';' ? strtoll(value + 1, NULL, 10) : 0;
+}
+
+/* The date that a header of the response has, Unix time; 0 if there is none, or it makes no sense. */
+static int64
+response_date(CURL *handle, const char *name)
 {
 	struct curl_header *header;
-	time_t date;
+	int64 date;
 
-	if (curl_easy_header(handle, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+	if (curl_easy_header(handle, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return 0;
-	date = curl_getdate(header->value, NULL);
-	return date > 0 ? date : 0;
+	date = header->value[0] == '@' ? structured_date(header->value)
+								   : curl_getdate(header->value, NULL);
+	return date > 0 && date <= HTTP_LAST_DATE ? date : 0;
 }
 
 /* libcurl's result as an outcome. */
@@ -456,7 +468,9 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	curl_easy_getinfo(transfer->handle, CURLINFO_RETRY_AFTER, &retry_after);
 	response->status = (int) status;
 	response->retry_after = (long) Min(retry_after, 10 * 365 * 86400);
-	response->date = response_date(transfer->handle);
+	response->date = response_date(transfer->handle, "Date");
+	response->deprecated_at = response_date(transfer->handle, "Deprecation");
+	response->sunset_at = response_date(transfer->handle, "Sunset");
 	if (curl_easy_getinfo(transfer->handle, CURLINFO_CONTENT_TYPE, &text) == CURLE_OK)
 		response->content_type = text;
 	text = NULL;

@@ -58,8 +58,10 @@ typedef struct HttpResponse
 	const char *content_type; /* NULL = none */
 	const char *location;     /* of a redirect, absolute; NULL = none */
 	long retry_after;         /* seconds; 0 = none */
-	int64 date;       /* when the server says that it answered, Unix time; 0 = it does not */
-	const char *body; /* followed by a zero byte */
+	int64 date;          /* when the server says that it answered, Unix time; 0 = it does not */
+	int64 deprecated_at; /* since when what was asked for is (RFC 9745), likewise */
+	int64 sunset_at;     /* when what was asked for ends (RFC 8594), likewise */
+	const char *body;    /* followed by a zero byte */
 	size_t body_len;
 	bool was_sent;    /* some of the request may have reached the server */
 	int sends;        /* more than one: a reused connection was dead, and libcurl sent again */

@@ -72,6 +72,9 @@ typedef struct ServerCounters
 	int64 encoded_webhooks;          /* likewise; these are not among those */
 	char webhook_problem[200];       /* why the receiver cannot verify; empty = it can */
 	TimestampTz breaker_until;       /* nothing is sent before; DT_NOBEGIN = closed */
+	NameData deprecated_operation;   /* the last that is said to be, or to end; empty = none */
+	int64 deprecated_at;             /* since when, Unix time; 0 = not said */
+	int64 sunset_at;                 /* when it ends, Unix time; 0 = not said */
 	TimestampTz since;
 } ServerCounters;
 

@@ -112,6 +112,13 @@ canopy_summit_scan_problem(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
 
+/* Add a moment that is kept as Unix time; 0 is NULL. */
+static void
+add_unix_time(Values *values, int64 time)
+{
+	values_add_unless(values, time == 0, TimestampTzGetDatum(time_t_to_timestamptz(time)));
+}
+
 /* canopy_summit.server_counters() -> setof record */
 Datum
 canopy_summit_server_counters(PG_FUNCTION_ARGS)
@@ -123,6 +130,7 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 	{
 		ServerCounters counters;
 		Datum latency[SHARED_LATENCIES];
+		const char *operation = NameStr(counters.deprecated_operation);
 		Values values = {0};
 
 		LWLockAcquire(shared->lock, LW_SHARED);
@@ -146,6 +154,9 @@ canopy_summit_server_counters(PG_FUNCTION_ARGS)
 		values_add_text(&values,
 						counters.webhook_problem[0] != '\0' ? counters.webhook_problem : NULL);
 		values_add_int64(&values, counters.encoded_webhooks);
+		add_unix_time(&values, counters.deprecated_at);
+		add_unix_time(&values, counters.sunset_at);
+		values_add_text(&values, *operation != '\0' ? operation : NULL);
 		values_put_row(&values, fcinfo);
 	}
 	return (Datum) 0;

@@ -10,6 +10,7 @@
 
 #include "nodes/pg_list.h"
 #include "pgstat.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -30,6 +31,30 @@
 #define WORK_PAUSE 1000 /* ms before claims that failed are tried again */
 #define STORED_MOST \
 	16 /* answers that one transaction stores: others wait for it, and for what it claims */
+
+/*
+ * Note what the response to a flight says of its operation: that it is deprecated or ends, or
+ * that it is not any more.  The latter counts of an answer only: who makes an error, such as a
+ * proxy, need not know.  The caller holds the lock.
+ */
+static void
+flight_note_deprecation(ServerCounters *counters, const Flight *flight)
+{
+	const HttpResponse *response =
+		flight->redirect ? flight->redirect : flight->settlement.response;
+	const char *operation = flight->job->operation->name;
+	bool is_answer = flight->redirect != NULL || flight->settlement.answer != NULL;
+	bool is_deprecated = response->deprecated_at != 0 || response->sunset_at != 0;
+
+	if (response->outcome != HTTP_COMPLETE)
+		return;
+	if (!is_deprecated &&
+		(!is_answer || strcmp(NameStr(counters->deprecated_operation), operation) != 0))
+		return;
+	namestrcpy(&counters->deprecated_operation, is_deprecated ? operation : "");
+	counters->deprecated_at = response->deprecated_at;
+	counters->sunset_at = response->sunset_at;
+}
 
 /* Count what came of a flight. */
 static void
@@ -55,6 +80,7 @@ flight_count(Worker *worker, const Flight *flight)
 		{
 			counters->sent++;
 			counters->latency[bucket]++;
+			flight_note_deprecation(counters, flight);
 		}
 	}
 	LWLockRelease(shared->lock);

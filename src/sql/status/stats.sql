@@ -37,7 +37,8 @@ COMMENT ON FUNCTION canopy_summit.scan_problem() IS 'why documents cannot be sca
 
 CREATE FUNCTION canopy_summit.server_counters(OUT server text, OUT stats_since timestamptz, OUT sent bigint, OUT succeeded bigint,
 	OUT retried bigint, OUT failed bigint, OUT in_doubt bigint, OUT breaker_until timestamptz, OUT latency_ms bigint[],
-	OUT refused_webhooks bigint, OUT webhook_problem text, OUT encoded_webhooks bigint)
+	OUT refused_webhooks bigint, OUT webhook_problem text, OUT encoded_webhooks bigint,
+	OUT deprecated_at timestamptz, OUT sunset_at timestamptz, OUT deprecated_operation text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'canopy_summit_server_counters'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
@@ -69,6 +70,7 @@ SELECT canopy_summit.define_view('canopy_summit.server_health', 'each server: it
 SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	CASE WHEN o.depth > 0 THEN 'enqueued by another instance or before a promotion: canopy_summit.arm() adopts them' END AS unarmed_reason,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
+	c.deprecated_at, c.sunset_at, c.deprecated_operation,
 	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem,
 	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem,
 	CASE s.fdwname WHEN 'canopy_api' THEN coalesce(b.sent, 0) END AS billable_today,
@@ -108,6 +110,9 @@ retried: attempts that are repeated
 failed: jobs that failed
 in_doubt: jobs whose effect is not known
 latency_ms: [n] counts answers within 2^(n-1) ms, the last one all that took longer
+deprecated_at: since when, or from when on, the provider advises against deprecated_operation: header Deprecation of answers of jobs; NULL: not said
+sunset_at: when deprecated_operation ends: header Sunset of answers of jobs; NULL: not said
+deprecated_operation: the operation of jobs whose answer has said either last; emptied by an answer of its own that says neither
 refused_webhooks: deliveries that were not stored: forged, too large, or nothing to verify them with
 encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
 webhook_problem: why the receiver answers 503 to deliveries of this server, or to all

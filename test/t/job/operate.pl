@@ -20,6 +20,7 @@ subtest 'wait' => \&wait_for;
 subtest 'what another instance has left' => \&foreign;
 subtest 'retention' => \&retention;
 subtest 'what an operator sees' => \&operator;
+subtest 'operations that are deprecated or end' => \&deprecation;
 done_testing();
 
 sub as_operator { my ($sql) = @_; return query($node, "SET ROLE has_operator; $sql") }
@@ -244,5 +245,72 @@ sub operator
 		'nowhere what was sent');
 	query($node, q{SET ROLE has_operator; INSERT INTO canopy_summit.retention_rule VALUES ('job', '1 day')});
 	is(as_operator('SELECT keep FROM canopy_summit.retention_rule'), '1 day', 'an operator sets retention');
+	return;
+}
+
+# Has a job of an operation answered with these headers, and a status; what server_health says then.
+sub after_answer
+{
+	my ($operation, $headers, $status) = @_;
+	my ($document) = grep { $_->{mime_type} eq 'application/pdf' } @{ $sandbox->pull($pull_id)->{documents} };
+	my %request = (
+		'get-carriers' => ['/carriers'],
+		'get-health' => ['/health'],
+		'download-document-by-id' => [ '/documents/', { pullId => $pull_id, documentId => $document->{document_id} } ]);
+	my ($path, $params) = @{ $request{$operation} };
+	my $health = q{canopy_summit.server_health WHERE server = 'warned'};
+	my $sent = query($node, "SELECT coalesce(max(sent), 0) FROM $health");
+
+	$sandbox->arm(
+		match => { path => $path, listener => 'api' },
+		fault => { kind => 'garble', headers => $headers, status => $status // 200 });
+	enqueue($node, $operation, $params, undef, q{server => 'warned'});
+	wait_until('it is counted', sub { query($node, "SELECT max(sent) FROM $health") eq $sent + 1 });
+	return as_operator(<<~"SQL");
+		SELECT extract(epoch FROM deprecated_at)::bigint, extract(epoch FROM sunset_at)::bigint, deprecated_operation
+		FROM $health
+		SQL
+}
+
+sub deprecation
+{
+	my $until = 'Sun, 30 Jun 2024 23:59:59 GMT';
+	my %both = (Deprecation => '@1688169599', Sunset => $until);
+	my $of_carriers = '1688169599|1719791999|get-carriers';
+
+	create_canopy_server($node, $sandbox, server => 'warned', options => { download_hosts => 'localhost' });
+	is(after_answer('get-carriers', {}), '||', 'an answer that says neither');
+	is(after_answer('get-carriers', \%both), $of_carriers, 'one that says both');
+	is(after_answer('get-health', {}), $of_carriers, 'another operation does not take it back');
+	is(after_answer('get-health', { Deprecation => 'true' }), $of_carriers, 'nor by what is no date');
+	is(after_answer('get-carriers', {}, 404), $of_carriers, 'nor does an error of its own');
+	is(after_answer('get-carriers', {}, 302), $of_carriers, 'nor where a proxy leads');
+	is(after_answer('get-carriers', {}), '||', 'its next answer does');
+	is( after_answer('get-carriers', { Sunset => $until }, 410), '|1719791999|get-carriers',
+		'an error may say that it has ended');
+	is(after_answer('get-health', { Deprecation => '@1688169599' }), '1688169599||get-health', 'the last one is shown');
+	is(after_answer('get-carriers', {}), '1688169599||get-health', 'whatever becomes of those before');
+
+	is(after_answer('get-carriers', { Deprecation => $_ }), '1688169599||get-carriers', "a date: $_")
+	  for 'Fri, 30 Jun 2023 23:59:59 GMT', 'Friday, 30-Jun-23 23:59:59 GMT', 'Fri Jun 30 23:59:59 2023',
+	  '@1688169599;by="x"';
+	is( after_answer('get-carriers', { Deprecation => '@253402300799' }), '253402300799||get-carriers',
+		'the last second of an HTTP date');
+	for my $garbage (
+		'true', '?1', '', '@', '@true', '@0', '@-1688169599', '@+1688169599', '@ 1688169599', '@1688169599.5',
+		'@1688169599 1', '@253402300800', '@9223372036854775807', '@' . '9' x 40, '1688169599',
+		'Thu, 01 Jan 1969 00:00:00 GMT', 'Fri, 30 Jun 99999 23:59:59 GMT', 'Fri, 99 Jun 2023 23:59:59 GMT')
+	{
+		is(after_answer('get-carriers', { Deprecation => $garbage, Sunset => $garbage }), '||', "no date: '$garbage'");
+	}
+
+	$sandbox->arm(match => { listener => 'download' }, fault => { kind => 'garble', headers => \%both });
+	is(after_answer('download-document-by-id', {}, 302), '||', 'what the host of a file says is not the API\'s');
+	$sandbox->arm(match => { listener => 'download' }, fault => { kind => 'garble' });
+	is( after_answer('download-document-by-id', \%both, 302), $of_carriers =~ s/get-carriers/download-document-by-id/r,
+		'what leads there is');
+	is(scalar(grep { $_->{left} } $sandbox->faults), 0, 'every answer was the one it was to be');
+	is( query($node, q{SELECT deprecated_operation FROM canopy_summit.server_health WHERE server = 'canopy'}),
+		'', 'no other server has said any');
 	return;
 }
