@@ -15,10 +15,10 @@ SQL_HEAD = engine/head
 SQL_STATE = engine/schema_state engine/access_state privacy/mask_state server/server_state task/task_state pull/pull_state pull/entity_state pull/rename_state \
 	privacy/minimize_state job/job_state credential/pull_jwt_state credential/app_state webhook/webhook_state canopy/carrier_state canopy/document_state canopy/progress_state \
 	canopy/monitoring_state canopy/servicing_state canopy/enrichment_state summit/upload_state summit/policy_status_state \
-	summit/roster_state summit/certificate_state summit/export_state summit/notice_state summit/compliance_state summit/gate_state
+	summit/roster_state summit/certificate_state summit/export_state summit/notice_state summit/compliance_state summit/gate_state summit/bridge_state
 SQL_CODE = engine/member base/html base/coerce base/json privacy/mask privacy/stored privacy/minimize engine/instance server/server \
 	api/operation process/wake task/task pull/pull pull/rename pull/dictionary pull/view_order pull/view job/job job/control job/reconcile webhook/webhook webhook/event \
-	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/authorize canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/csv summit/upload summit/delivery summit/certificate summit/policy_status summit/certificate_view summit/roster summit/export_cell summit/export summit/yardi_xml summit/export_feed summit/notice summit/compliance summit/gate webhook/apply canopy/onboarding status/stats status/check \
+	canopy/canopy canopy/document canopy/refresh canopy/sync canopy/monitoring canopy/component canopy/authorize canopy/servicing canopy/policy_check canopy/enrichment canopy/webhook_admin canopy/progress summit/csv summit/upload summit/delivery summit/certificate summit/policy_status summit/certificate_view summit/roster summit/export_cell summit/export summit/yardi_xml summit/export_feed summit/notice summit/compliance summit/gate summit/bridge webhook/apply canopy/onboarding status/stats status/check \
 	engine/access
 SQL_PARTS = $(patsubst %,$(here)/src/sql/%.sql,$(SQL_HEAD) $(SQL_STATE) $(SQL_CODE))
 

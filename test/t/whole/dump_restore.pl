@@ -16,7 +16,7 @@ my @truth = (
 		  dropped_server policy_status upload_pending status_event certificate import_problem export_feed
 		  export_line disclosure notice gate_event)),
 	map { "summit.$_" } qw(minimisation_rule upload upload_warning certificate_fact property property_reference
-	  export_system export_column requirement_set requirement waiver));
+	  export_system export_column requirement_set requirement waiver insurer));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
 	SELECT schemaname, sequencename, last_value FROM pg_sequences
@@ -186,6 +186,7 @@ sub make_source
 		VALUES ('R', 'Renters', 'I', '2026-01-01', '2027-01-01', 'KEL-001', '-3', 'RES', 'CAD', '{"a": 1.50}');
 		UPDATE summit.export_column SET date_style = 'M/D/YYYY' WHERE system = 'entrata';
 		UPDATE summit.export_system SET line_end = 'CRLF' WHERE system = 'entrata';
+		INSERT INTO summit.insurer VALUES (E'a\\tb', E'it''s \\\\N');
 		SELECT summit_export_acknowledge('yardi', max(token), NULL, '{"1": "no"}')
 		FROM (SELECT (summit_export_changes('yardi')).token) AS c;
 		INSERT INTO canopy_summit.disclosure

@@ -445,6 +445,7 @@ sub readers
 			fetcher|table summit.upload_warning
 			manager|table summit.export_column
 			manager|table summit.export_system
+			manager|table summit.insurer
 			manager|table summit.minimisation_rule
 			manager|table summit.property
 			manager|table summit.property_reference
@@ -455,6 +456,7 @@ sub readers
 			operator|table canopy_summit.job_attempt
 			operator|table canopy_summit.retention_rule
 			operator|table canopy_summit.server_hold
+			pii_reader|table summit.insurer
 			END
 
 	my ($leaked) = leaked('has_reader');

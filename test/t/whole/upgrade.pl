@@ -76,6 +76,7 @@ sub fill
 		INSERT INTO summit.certificate_fact (policy_number, property_id, currency) VALUES ('F', 'P', 'CAD');
 		UPDATE summit.export_column SET date_style = 'M/D/YYYY' WHERE system = 'entrata';
 		UPDATE summit.export_system SET line_end = 'CRLF' WHERE system = 'entrata';
+		INSERT INTO summit.insurer VALUES ('acme', 'Acme Insurance Company');
 		SELECT count(*) FROM summit_export_changes('yardi');
 		INSERT INTO canopy_summit.export_pending VALUES (nextval('canopy_summit.export_pending_id_seq'), 1);
 		INSERT INTO canopy_summit.disclosure
