@@ -245,6 +245,37 @@ upload_fill_refusal(NewRow *row, const Connection *connection, const ErrorData *
 	new_row_put(row, "finished_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 }
 
+/* Warn of a renewal that comes too late for Summit not to tell the property of a lapse. */
+static void
+upload_check_renewal(Certificate *certificate, const char *server)
+{
+	static Statement late = {9,
+							 {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+							  DATEOID, DATEOID},
+							 "SELECT canopy_summit.renewal_is_late($1, $2, $3, jsonb_strip_nulls("
+							 "jsonb_build_object('property_id', $4, 'unit_id', $5, 'lease_id', $6,"
+							 " 'tenant_id', $7)), $8, $9)"};
+	CertificateWarning *warning;
+	Values values = {0};
+
+	values_add_text(&values, server);
+	values_add_text(&values, certificate->policy_number);
+	values_add_text(&values, certificate->policy_type);
+	values_add_text(&values, certificate->property_id);
+	values_add_text(&values, certificate->unit_id);
+	values_add_text(&values, certificate->lease_id);
+	values_add_text(&values, certificate->tenant_id);
+	values_add(&values, DateADTGetDatum(certificate->effective_date));
+	values_add(&values, DateADTGetDatum(certificate->expiry_date));
+	statement_run_values(&late, &values);
+	if (!DatumGetBool(statement_value()))
+		return;
+	warning = palloc(sizeof(CertificateWarning));
+	warning->field = "policy.effective_date";
+	warning->text = "renews what ends in less than 15 days: the property may be told of a lapse";
+	certificate->warnings = lappend(certificate->warnings, warning);
+}
+
 /* Say and write down what Summit takes and should be better. */
 static void
 upload_warn(int64 upload_id, List *warnings)
@@ -302,6 +333,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 		spec.request_hash = hash;
 		upload_id = engine_next_key("upload_id_seq");
 		job_id = job_insert(&spec);
+		upload_check_renewal(certificate, connection->server);
 		upload_warn(upload_id, certificate->warnings);
 	}
 	engine_end(&engine);

@@ -68,6 +68,38 @@ uploaded_at: when the renewal was first uploaded, or first known here if it came
 state: due; sent: in time; late: after send_by; not sent: send_by has passed; lapsed: before its end; ended: not covered any more; NULL: the property's time zone is not known
 problem: why no notice comes of it$notes$);
 
+-- "Send renewals at least 15 days before expiry_date to prevent automatic lapse notifications to properties" (Summit's guide,
+-- "Operational best practices"). One whose renewal is known is not renewed again.
+CREATE FUNCTION canopy_summit.renewal_is_late(server text, policy_number text, policy_type text, ids jsonb, effective date, expiry date)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+	send_from CONSTANT date := canopy_summit.property_date(server, ids ->> 'property_id') + 15;
+	home CONSTANT text := coalesce(ids ->> 'lease_id', ids ->> 'tenant_id');
+BEGIN
+	RETURN EXISTS (
+			SELECT FROM canopy_summit.policy_status p JOIN canopy_summit.certificate c ON c.policy_status_id = p.policy_status_id
+			WHERE p.policy_number = renewal_is_late.policy_number AND p.server = renewal_is_late.server
+				AND p.property_id IS NOT DISTINCT FROM ids ->> 'property_id' AND coalesce(p.unit_id = ids ->> 'unit_id', true)
+				AND coalesce(p.lease_id = ids ->> 'lease_id', true) AND coalesce(p.tenant_id = ids ->> 'tenant_id', true)
+				AND c.known_to = 'infinity' AND c.is_newest AND c.term < effective
+				AND c.expiry_date BETWEEN effective - 60 AND expiry - 1 AND c.expiry_date < send_from)
+		OR EXISTS (
+			SELECT FROM canopy_summit.policy_status p JOIN canopy_summit.certificate c ON c.policy_status_id = p.policy_status_id
+			WHERE md5(p.property_id) = md5(ids ->> 'property_id') AND md5(coalesce(p.lease_id, p.tenant_id)) = md5(home)
+				AND p.server = renewal_is_late.server AND p.policy_number <> renewal_is_late.policy_number
+				AND p.policy_type = renewal_is_late.policy_type AND p.lease_id IS NOT DISTINCT FROM ids ->> 'lease_id'
+				AND coalesce(p.tenant_id = ids ->> 'tenant_id', true) AND coalesce(p.unit_id = ids ->> 'unit_id', true)
+				AND c.known_to = 'infinity' AND c.is_newest AND c.expiry_date BETWEEN effective AND expiry - 1 AND c.expiry_date < send_from
+				AND NOT EXISTS (SELECT FROM canopy_summit.certificate_replacement o
+					WHERE o.policy_status_id = c.policy_status_id AND o.term = c.term AND o.renewal_server = p.server));
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.renewal_is_late(text, text, text, jsonb, date, date) IS
+	'whether a certificate that is uploaded today renews one that ends in less than 15 days, or has ended, by the date where the property is';
+
 CREATE FUNCTION canopy_summit.notice_check(cadence integer[], max_rows integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp

@@ -67,7 +67,7 @@ CREATE TABLE summit.upload_warning (
 );
 CREATE UNIQUE INDEX upload_warning_key ON summit.upload_warning (upload_id, field);
 ALTER TABLE summit.upload_warning REPLICA IDENTITY USING INDEX upload_warning_key;
-COMMENT ON TABLE summit.upload_warning IS 'what Summit takes and should be better: reference ids that are missing, which it routes by, and addresses in Quebec';
+COMMENT ON TABLE summit.upload_warning IS 'what Summit takes and should be better: reference ids that are missing, which it routes by, addresses in Quebec, and renewals that come late';
 
 SELECT pg_catalog.pg_extension_config_dump('canopy_summit.upload_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('summit.upload', '');

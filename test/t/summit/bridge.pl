@@ -253,11 +253,12 @@ sub missing
 	is($sqlstate, '22023', 'refused');
 	my $detail = details($policy_id, { reference_ids => {} });
 	is($message, qq{policy "$policy_id" is no certificate yet: 10 facts are wrong or missing}, 'says how many');
+	my @of_policy = map { "policy.$_" } qw(policy_number effective_date expiry_date insurer_name policy_type);
+	my @of_holder =
+	  map { "certificate_holder.$_" } qw(name additional_insured waiver_of_subrogation reference_ids.property_id);
 	is_deeply(
 		[ map { s/: .*//r } split /\n/, $detail ],
-		[   qw(policy policy.policy_number policy.effective_date policy.expiry_date policy.insurer_name policy.policy_type
-			  certificate_holder.name certificate_holder.additional_insured certificate_holder.waiver_of_subrogation
-			  certificate_holder.reference_ids.property_id) ],
+		[ 'policy', @of_policy, @of_holder ],
 		'and which');
 	is(query($node, 'SELECT count(*) FROM summit.upload WHERE policy_number IS NULL'), 0, 'nothing is uploaded');
 

@@ -249,6 +249,43 @@ subtest 'reference ids that are missing' => sub {
 		'a fetcher reads the warnings');
 };
 
+subtest 'a renewal that comes late' => sub {
+	my $day =
+	  sub { my ($days) = @_; return $node->safe_psql('postgres', "SELECT (now() AT TIME ZONE 'UTC')::date + $days") };
+	my $warnings = sub {
+		my ($number, $lease, $from, $to, $type) = @_;
+		my $upload_id = upload(
+			$node,
+			payload(
+				$number,
+				sub {
+					my ($payload) = @_;
+					@{ $payload->{policy} }{qw(policy_type effective_date expiry_date)} =
+					  ($type // 'CGL', $day->($from), $day->($to));
+					$payload->{certificate_holder}{reference_ids} =
+					  { property_id => 'LATE', unit_id => 'U', lease_id => $lease, tenant_id => "T $lease" };
+				}));
+		settles_as($node, $upload_id, 'verified');
+		return $node->safe_psql(
+			'postgres',
+			"SELECT string_agg(field, ', ') FROM summit.upload_warning WHERE upload_id = $upload_id");
+	};
+	my $late = 'policy.effective_date';
+	my $number = policy();
+	is($warnings->($number, 'a', -300, 15), '', 'a policy that ends in 15 days');
+	is($warnings->($number, 'a', 15, 380), '', 'its renewal is in time');
+	$number = policy();
+	is($warnings->($number, 'b', -300, 14), '', 'one that ends in 14');
+	is($warnings->($number, 'b', 14, 379), $late, 'its renewal is late');
+	is($warnings->($number, 'b', 14, 400), '', 'which is said once');
+	is($warnings->(policy(), 'c', -300, -59), '', 'one that has ended');
+	is($warnings->(policy(), 'c', -59, 100), $late, 'another policy of the lease renews it late');
+	is($warnings->(policy(), 'd', -300, 5), '', 'of another lease');
+	is($warnings->(policy(), 'd', 5, 100, 'Property'), '', 'or another kind one renews nothing');
+	is($warnings->(policy(), 'e', -300, 5), '', 'nor does one');
+	is($warnings->(policy(), 'e', 6, 100), '', 'that begins after a gap');
+};
+
 subtest 'the same body' => sub {
 	my $policy = policy();
 	my $payload = payload($policy);
