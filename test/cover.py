@@ -132,6 +132,10 @@ def take(term, event, zone):
         term.failed = event.failed or None
     if event.failed and term.status:
         return
+    # Clocks differ: what was verified a moment ago is not submitted again.
+    if event.status == 'submitted' and term.status == 'verified' \
+            and event.occurred <= term.status_at + timedelta(minutes=5):
+        return
     term.status = 'submitted' if event.failed else event.status
     term.status_at = event.occurred
     term.reason = event.reason

@@ -262,7 +262,14 @@ extension_settings() {
 # start_cluster [SETTING...]: starts PostgreSQL from $tree in $run_dir; psql and its relatives then
 # reach it without options.
 start_cluster() {
-	local data=$run_dir/data log=$run_dir/postgres.log
+	export PGHOST=$run_dir PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	start_server data 5432 "$@"
+}
+
+# start_server NAME PORT [SETTING...]: one more, whose data are in that directory of $run_dir, reached by that port.
+start_server() {
+	local data=$run_dir/$1 port=$2 log=$run_dir/$1.log
+	shift 2
 	make_data_directory "$data"
 	as_run_user tee -a "$data/postgresql.conf" >/dev/null <<-END
 		cluster_name = 'canopy_summit'
@@ -274,9 +281,8 @@ start_cluster() {
 		unix_socket_permissions = 0700
 		$(printf '%s\n' "$@")
 	END
-	start_daemon INT "$log" "$bindir/postgres" -D "$data"
-	export PGHOST=$run_dir PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
-	wait_for 60 "$log" as_run_user psql -X -c ''
+	start_daemon INT "$log" "$bindir/postgres" -D "$data" -p "$port"
+	wait_for 60 "$log" as_run_user psql -X -p "$port" -c ''
 }
 
 # start_sandbox [SEED]: from $work, in $sandbox_dir.
@@ -324,6 +330,8 @@ show_demo() {
 		--set=summit_client_id="$(sandbox_value summit_client_id)" \
 		--set=summit_client_secret_file="$run_dir/summit_client_secret" --set=webhook_secret="$secret" \
 		--set=post_webhook="$work/test/post_webhook.py $(sandbox_value control_url) $receiver_url $secret" \
+		--set=commercial_pull_id="$(sandbox_value pulls user_good_commercial)" \
+		--set=manager_url="https://localhost:$manager_port/webhooks/summit" --set=manager_host="$PGHOST" --set=manager_port=5433 \
 		--file="$work/test/demo.sql"
 }
 
@@ -337,6 +345,13 @@ start_demo_servers() {
 	start_cluster "canopy_summit.receiver_port = $receiver_port"
 	start_sandbox "${DEMO_SEED:-1}"
 	write_client_secrets
+	# What is pulled is in force.
+	as_run_user "$work/test/renew_policies.py" "$(sandbox_value control_url)" "$(sandbox_value pulls user_good_commercial)"
+	manager_port=$(free_port)
+	# Webhooks are applied when the demo says so, and by no worker.
+	start_server manager 5433 "canopy_summit.databases = 'none'" "canopy_summit.receiver_port = $manager_port" \
+		"canopy_summit.receiver_tls_cert_file = '$sandbox_dir/tls/server.pem'" \
+		"canopy_summit.receiver_tls_key_file = '$sandbox_dir/tls/server.key'"
 }
 
 # What runs a TAP file in $work: ${tap[@]} before the program, ${tap_includes[@]} for perl or prove.

@@ -145,8 +145,10 @@ BEGIN
 		END IF;
 		term.failed_checks := CASE WHEN failed IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(failed))
 			WHEN event.status <> 'verified' THEN term.failed_checks END;
-		-- Checks that failed verify nothing: it is what it was, since then and for that reason.
-		IF failed IS NULL OR term.status IS NULL THEN
+		-- Checks that failed verify nothing: it is what it was, since then and for that reason. What was submitted right after
+		-- it was verified is the same upload, by another clock.
+		IF term.status IS NULL OR failed IS NULL
+				AND (event.status <> 'submitted' OR term.status <> 'verified' OR event.occurred_at > term.status_at + interval '5 minutes') THEN
 			term.status := CASE WHEN failed IS NULL THEN event.status ELSE 'submitted' END;
 			term.status_at := event.occurred_at;
 			term.observed_at := event.observed_at;

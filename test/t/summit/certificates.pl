@@ -229,6 +229,15 @@ sub edges
 		'events of one second take the order of the life cycle');
 
 	is( told(
+			'SKEW', [ 'verified', $second ], [ 'submitted', '2025-06-01T12:05:00Z', dates('2025-01-01', '2026-01-01') ]
+		),
+		'2025-01-01 2026-01-01 verified {[2025-01-01,2026-01-01)}',
+		'what is submitted by a clock that is ahead was verified after it');
+	is( told('SKEW', [ 'submitted', '2025-06-01T12:05:01Z', dates('2025-01-01', '2026-01-01') ]),
+		'2025-01-01 2026-01-01 submitted {[2025-01-01,2026-01-01)}',
+		'but not by more than five minutes');
+
+	is( told(
 			'LEAP',
 			[ 'submitted', '2024-02-01T00:00:00Z', dates('2024-02-29', '2025-02-28') ],
 			[ 'submitted', '2025-02-01T00:00:00Z', dates('2025-03-01', '2026-03-01') ]),

@@ -8,13 +8,23 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $shown = demo_output();
-my $lines = () = $shown =~ /\n/g;
-cmp_ok($lines, '<=', 140, 'the demo stays short');
+my @steps = split /^\d\. /m, $shown;
+cmp_ok(scalar @steps, '==', 1 + 8, 'the demo has eight steps');
+cmp_ok($_ =~ tr/\n//, '<=', 45, 'each fits on one screen') for @steps;
 
 # The demo's servers are gone, so its statements run against others, with the same data.
 my $sandbox = start_sandbox(seed => 1);
-my $port = PostgreSQL::Test::Cluster::get_free_port();
+my ($port, $manager_port) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
 my $node = new_node(conf => "shared_preload_libraries = 'canopy_summit'\ncanopy_summit.receiver_port = $port");
+my $tls = $sandbox->{dir} . '/tls/server';
+my $manager = new_node(
+	name => 'manager',
+	conf => "shared_preload_libraries = 'canopy_summit'\ncanopy_summit.databases = 'none'\n"
+	  . "canopy_summit.receiver_port = $manager_port\ncanopy_summit.receiver_tls_cert_file = '$tls.pem'\n"
+	  . "canopy_summit.receiver_tls_key_file = '$tls.key'");
+system_or_bail(
+	in_checkout('test/renew_policies.py'), $sandbox->{ready}{control_url},
+	$sandbox->pull_id('user_good_commercial'));
 my $replayed = replay(statements($shown));
 my @tables = tables($shown);
 cmp_ok(scalar @tables, '>=', 4, 'the demo shows tables');
@@ -33,12 +43,20 @@ for my $table (@tables)
 	} split /\n/, $table;
 	push @{ $rows{ $heading->[0] } }, @rows;
 }
-my ($before, $after, $still) = @{ $rows{policy_number} };
+my ($before, $after, $still, @told) = @{ $rows{policy_number} };
+is_deeply(
+	[ map { "@$_" } @told ],
+	[ 'ABC123456 KEL-001 t t', 'ABC123457 KEL-001  ', 'CO432531379 KEL-001  ' ],
+	'the second database knows the certificates');
 is_deeply($before, [ 'ABC123456', 'verified', 2, '', '', 0, 0 ], 'nothing is told before but by the poll');
 is_deeply(
 	$after, [ 'ABC123456', 'verified', 3, 'COMPLETE', 'none: it is complete', 2, 0 ],
 	'the two change the views');
 is_deeply($still, [ @$after[ 0 .. 5 ], 1 ], 'the others change nothing but the count of what was refused');
+is_deeply(
+	[ @{ $rows{kind} }[ 1, 3 ] ],
+	[ [ 'vendor', 'Property', 'fail', 'no_policy', '' ], [ 'vendor', 'Property', 'pass', 'ok', '1200000', 'USD' ] ],
+	'a pulled policy meets a requirement');
 is("@{ $rows{source}[0] }", 'api ACTIVE 1 mon t', 'the account is monitored, and its consumer has to log in');
 my $met = 'The requirement is met.';
 is_deeply(
@@ -69,7 +87,7 @@ sub demo_output
 sub statements
 {
 	my ($output) = @_;
-	return $output =~ /^((?:CREATE|INSERT|SELECT|UPDATE)\b.*?;|The sandbox posts [^\n]*)$/msg;
+	return $output =~ /^((?:CREATE|INSERT|SELECT|UPDATE)\b.*?;|The sandbox posts [^\n]*|\\connect [^\n]*)$/msg;
 }
 
 # Tables run from the heading over the dashes to an empty line.
@@ -102,9 +120,20 @@ sub replay
 		ca_file => $sandbox->ca_file,
 		client_secret_file => CanopyTest::secret_file($ready->{summit_client_secret}),
 		webhook_secret => 'replayed');
-	my ($first, $second) = $sql =~ /^(.*?)(CREATE SERVER summit\b.*)$/s or die 'the demo makes no server summit';
+	my %manager = (
+		base_url => "https://localhost:$manager_port/webhooks/summit", ca_file => $sandbox->ca_file,
+		webhook_secret => 'replayed');
+	my ($first, $second, $third, $fourth) =
+	  $sql =~ /^(.*?)(CREATE SERVER summit\b.*?)(\\connect .*?)(CREATE SERVER manager\b.*)$/s
+	  or die 'the demo does not make its servers';
 
-	$sql = with_options($first, %canopy) . with_options($second, %summit);
+	$sql =
+		with_options($first, %canopy)
+	  . with_options($second, %summit)
+	  . with_options($third, webhook_secret => 'replayed')
+	  . with_options($fourth, %manager);
+	my @places = map { $_->host . ' ' . $_->port } $manager, $node;
+	$sql =~ s/^\\connect .*/push @places, shift @places; "\\connect - - $places[-1]"/gem;
 	$sql =~ s/^The sandbox posts (.*?) to .*/\\echo `$post $1`/mg;
 	my $output;
 	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
