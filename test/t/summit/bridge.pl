@@ -84,6 +84,7 @@ sub pulled
 			{   agent_info_id => 'a', agency_name => 'Agency', agent_full_name => 'Jane', phone_number => '5551234',
 				email => 'a@example.com', policy_ids => [ $policy{policy_id} ] } ],
 		documents => [
+			{ document_id => 'd-other', document_type => 'VERIFICATION_OF_INSURANCE', policy_id => 'another' },
 			map {
 				{   document_id => "d-$_", document_type => $_, policy_id => $policy{policy_id},
 					mime_type => 'application/pdf' }
@@ -324,6 +325,7 @@ sub documents
 	is($sqlstate, '22023', 'a declarations page is no certificate');
 	like($hint, qr/confirm_document/, 'says how to send it all the same');
 	is((refusal($policy_id, "document_id => 'nothing'"))[0], '02000', 'one that there is not');
+	like((refusal($policy_id, "document_id => 'd-other'"))[1], qr/has no document/, 'one of another policy');
 	for my $case ([ 'd-VERIFICATION_OF_INSURANCE', '' ], [ 'd-DECLARATIONS', ', confirm_document => true' ])
 	{
 		my $upload_id = query($node, 'SET client_min_messages = warning; SELECT upload_id FROM '

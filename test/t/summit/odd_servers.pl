@@ -82,8 +82,13 @@ sub stored_500
 	is(scalar uploads_at_summit($sandbox, $policy), 10, 'after ten attempts');
 	$sandbox->clear;
 	is(upload($node, payload($policy)), $upload_id, 'the same payload is not sent under another key');
-	is( query($node, "SELECT canopy_summit.retry_job(job_id) FROM summit.upload WHERE upload_id = $upload_id"),
-		't', 'its job can be retried');
+	is(query($node, <<~"SQL"), "t\nt", 'its job can be retried, and its key is as old as it was');
+		BEGIN;
+		SELECT canopy_summit.retry_job(job_id) FROM summit.upload WHERE upload_id = $upload_id;
+		SELECT j.first_sent_at IS NOT NULL FROM canopy_summit.job j JOIN summit.upload u USING (job_id)
+		WHERE u.upload_id = $upload_id;
+		COMMIT
+		SQL
 	ends_as($upload_id, 'verified', 'and brings it to its end');
 	is(upload_has($upload_id, 'error_code IS NULL AND error_message IS NULL'), 't', 'without an error');
 	is(keys_of($policy), '11 1', 'with the one key');
