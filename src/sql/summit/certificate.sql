@@ -393,9 +393,11 @@ BEGIN
 	about := canopy_summit.policy_status_of(server, upload.policy_number, jsonb_strip_nulls(jsonb_build_object(
 		'property_id', upload.property_id, 'unit_id', upload.unit_id, 'lease_id', upload.lease_id, 'tenant_id', upload.tenant_id)));
 	WITH written AS (INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, upload_id, status, occurred_at,
-		recorded_at, observed_at, actor, holder_name, policy_type, effective_date, expiry_date)
+		recorded_at, observed_at, actor, holder_name, policy_type, effective_date, expiry_date, evidence)
 	SELECT nextval('canopy_summit.status_event_id_seq'), about, server, e.source, upload.upload_id, e.status, e.at, now(), e.at,
-		'system', upload.holder_name, upload.policy_type, upload.effective_date, upload.expiry_date
+		'system', upload.holder_name, upload.policy_type, upload.effective_date, upload.expiry_date,
+		CASE WHEN e.source = 'upload' AND upload.coi_sha256 IS NOT NULL THEN
+			jsonb_build_object('checksums', jsonb_build_array('sha256:' || upload.coi_sha256)) END
 	FROM (VALUES ('upload', 'submitted', upload.uploaded_at), ('poll', 'verified', upload.finished_at)) AS e(source, status, at)
 	WHERE e.status = 'submitted' OR upload.status = 'verified' AND NOT EXISTS (
 		SELECT FROM canopy_summit.status_event w WHERE w.policy_status_id = about AND w.status = 'verified'

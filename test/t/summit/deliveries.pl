@@ -276,6 +276,7 @@ sub uploads
 {
 	endpoint('hooks');
 	is_well('hooks');
+	$sandbox->clear_log;
 	my $upload_id = query($node, <<~'SQL');
 		INSERT INTO summit.upload (payload) VALUES ('{
 			"policy": {"policy_number": "UP-1", "insurer_name": "I", "policy_type": "CGL",
@@ -286,7 +287,7 @@ sub uploads
 				"property_id": "P", "unit_id": "U", "lease_id": "L", "tenant_id": "T"}}}') RETURNING upload_id
 		SQL
 	query($node, <<~"SQL");
-		UPDATE summit.upload SET status = 'verified', accepted_at = now(), finished_at = now()
+		UPDATE summit.upload SET status = 'verified', accepted_at = now(), finished_at = now(), coi_sha256 = 'abc'
 		WHERE upload_id = $upload_id;
 		SELECT canopy_summit.apply_uploads(ARRAY[$upload_id]), canopy_summit.apply_uploads(ARRAY[$upload_id])
 		SQL
@@ -295,6 +296,10 @@ sub uploads
 			$node, q{SELECT string_agg(event, ', ' ORDER BY event) FROM summit.delivery WHERE policy_number = 'UP-1'}),
 		'policy.submitted, policy.verified',
 		'submitted and verified');
+	is_deeply(
+		[ map { $_->{data}{evidence} // () } map { body_at($_) } arrived('hooks') ],
+		[ { checksums => ['sha256:abc'] } ],
+		'with the checksum of what was uploaded');
 	forget('hooks');
 	return;
 }
@@ -315,6 +320,9 @@ sub refusals
 	$faults{301}{headers} = { Location => $sandbox->base_url };
 	my %final = map { ($_ => 1) } (400, 401, 403, 404, 409, 410, '404 and no end');
 
+	endpoint('private', allow_private_addresses => 'false');
+	comes_to(told('policy.verified'), 'private dead 1', 'an address of a private network');
+	forget('private');
 	endpoint('hooks');
 	for my $name (sort keys %faults)
 	{
