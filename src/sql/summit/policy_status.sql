@@ -49,7 +49,11 @@ BEGIN ATOMIC
 		WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status IN ('submitted', 'verified')
 			AND u.summit_job_id IS NULL AND u.accepted_at IS NULL AND u.status IN ('queued', 'unresolved')
 			AND j.state IN ('queued', 'in_doubt', 'failed') AND j.first_sent_at IS NOT NULL AND e.occurred_at > j.first_sent_at - interval '5 minutes'
-			AND coalesce(e.effective_date = u.effective_date, true) AND coalesce(e.expiry_date = u.expiry_date, true)
+			-- Of this very term, of which nothing else has been sent: what is not sent again because another was told of is lost.
+			AND e.effective_date = u.effective_date AND e.expiry_date = u.expiry_date
+			AND NOT EXISTS (SELECT FROM summit.upload o
+				WHERE o.policy_number = u.policy_number AND o.upload_id <> u.upload_id AND o.effective_date = u.effective_date
+					AND o.expiry_date = u.expiry_date AND o.status NOT IN ('refused', 'failed'))
 		FOR UPDATE OF j SKIP LOCKED),
 	reconciled AS (
 		UPDATE canopy_summit.job j SET state = 'succeeded', finished_at = now(), outcome = 'a webhook says that it took effect',

@@ -12,7 +12,7 @@ use Test::More;
 my $json = JSON::PP->new->canonical;
 my $sandbox = start_sandbox();
 my $node = new_worker_node(conf => 'restart_after_crash = on');
-my $policies = 0;
+my ($policies, $told) = (0, 0);
 
 create_summit_server($node, $sandbox, mapping => { webhook_secret => 'summit secret' });
 CanopyWebhook::create_wh($node);
@@ -22,6 +22,7 @@ subtest 'refusals' => \&refusals;
 subtest '422 instead of 409' => \&unprocessable;
 subtest '409 without job_id' => \&conflict_without_id;
 subtest 'a key that is ignored' => \&ignored_key;
+subtest 'other news' => \&other_news;
 subtest 'one job_id for two' => \&shared_job_id;
 subtest 'after a day' => \&old_key;
 subtest 'what never left' => \&never_left;
@@ -188,11 +189,10 @@ sub conflict_without_id
 	return;
 }
 
-# A webhook comes before the next attempt, which would make a second policy.
-sub ignored_key
+# Has an upload's answer lost, and the next attempt wait; the upload's id.
+sub lose_answer
 {
-	my $policy = policy();
-	$sandbox->control(PUT => 'summit', { idempotency_seconds => 0 });
+	my ($policy) = @_;
 	my $held = $sandbox->hold(match => { listener => 'summit', path => '/v1/policies', body => "\"$policy\"" });
 	my $upload_id = upload($node, payload($policy));
 	wait_until('it is on the wire', sub { $sandbox->waiting($held) == 1 });
@@ -204,41 +204,85 @@ sub ignored_key
 		sub {
 			my $lost = eval {
 				query($node, 'SELECT canopy_summit.wake()');
-				query($node, q{SELECT count(*) FROM canopy_summit.job_attempt WHERE code = 'worker_lost'});
+				query(
+					$node, "SELECT count(*) FROM canopy_summit.job_attempt a JOIN summit.upload u USING (job_id)
+					WHERE a.code = 'worker_lost' AND u.upload_id = $upload_id");
 			};
 			return $lost // 0;
 		});
 	$sandbox->clear;
 	wait_until('it has its effect', sub { keys_of($policy) eq '1 1' });
-	my $tell = sub {
-		my ($event) = @_;
-		my $payload = $json->decode(payload($policy));
-		my %holder = (reference_ids => $payload->{certificate_holder}{reference_ids});
-		my %of_policy = (policy_number => $policy);
-		@of_policy{qw(effective_date expiry_date)} = @{ $payload->{policy} }{qw(effective_date expiry_date)};
-		is( CanopyWebhook::receive(
-				$node, 'summit',
-				$json->encode(
-					{   delivery_id => "d-$policy-$event", event => $event, attempt => 1,
-						occurred_at => query($node, q{SELECT to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')}),
-						data => { policy => \%of_policy, certificate_holder => \%holder } })),
-			'200 stored',
-			"$event comes in");
-	};
-	$tell->('policy.submitted');
-	wait_until('it is told', sub { upload_has($upload_id, 'status') eq 'unresolved' });
-	is( upload_has($upload_id, 'error_message'), 'its answer was lost, but a webhook says that Summit has it',
-		'says why');
+	return $upload_id;
+}
+
+# A webhook of Summit about a policy, with these fields of it, comes in and is applied.
+sub told
+{
+	my ($policy, $event, %of_policy) = @_;
+	my $holder = { reference_ids => $json->decode(payload($policy))->{certificate_holder}{reference_ids} };
+	my $body = $json->encode(
+		{   delivery_id => 'd-' . ++$told, event => $event, attempt => 1,
+			occurred_at => query($node, q{SELECT to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')}),
+			data => { policy => { policy_number => $policy, %of_policy }, certificate_holder => $holder } });
+	is(CanopyWebhook::receive($node, 'summit', $body), '200 stored', "$event comes in");
+	wait_until(
+		'it is applied',
+		sub { query($node, q{SELECT count(*) FROM canopy_summit.webhook WHERE state = 'stored'}) == 0 });
+	return;
+}
+
+# A webhook comes before the next attempt, which would make a second policy.
+sub ignored_key
+{
+	my $policy = policy();
+	my %dates = map { ($_ => $json->decode(payload($policy))->{policy}{$_}) } qw(effective_date expiry_date);
+	$sandbox->control(PUT => 'summit', { idempotency_seconds => 0 });
+	my $upload_id = lose_answer($policy);
+	told($policy, 'policy.submitted', %dates);
+	is( upload_has($upload_id, 'status, error_message'),
+		'unresolved|its answer was lost, but a webhook says that Summit has it', 'says why');
 	query($node, q{SELECT canopy_summit.resume_server('summit')});
-	$tell->('policy.verified');
-	wait_until('it is verified', sub { upload_has($upload_id, 'status') eq 'verified' });
+	told($policy, 'policy.verified');
+	is(upload_has($upload_id, 'status'), 'verified', 'it is verified');
 	is( query(
 			$node, "SELECT state, outcome_code FROM canopy_summit.job j JOIN summit.upload u USING (job_id)
-		WHERE upload_id = $upload_id"),
+			WHERE upload_id = $upload_id"),
 		'succeeded|reconciled',
 		'its job is done');
 	is(keys_of($policy), '1 1', 'and there is one policy');
 	$sandbox->control(PUT => 'summit', { idempotency_seconds => 86400 });
+	return;
+}
+
+# What is told of another term, or may be of another upload, keeps nothing from being sent.
+sub other_news
+{
+	my $policy = policy();
+	my %dates = map { ($_ => $json->decode(payload($policy))->{policy}{$_}) } qw(effective_date expiry_date);
+	my $upload_id = lose_answer($policy);
+	told($policy, 'policy.verified');
+	told($policy, 'policy.submitted', %dates, expiry_date => '2030-01-01');
+	is(upload_has($upload_id, 'status'), 'queued', 'of another term: it is sent again');
+	query($node, q{SELECT canopy_summit.resume_server('summit')});
+	ends_as($upload_id, 'verified', 'and gets there');
+
+	$policy = policy();
+	my $first = upload($node, payload($policy));
+	ends_as($first, 'verified', 'a first upload');
+	my $correction = upload($node, payload($policy, sub { $_[0]{policy}{limits}{aggregate} = 7_000_000 }));
+	isnt($correction, $first, 'and its correction');
+	ends_as($correction, 'verified', 'gets there');
+	query($node, <<~"SQL");
+		SELECT canopy_summit.pause_server('summit');
+		UPDATE canopy_summit.job j SET state = 'queued', finished_at = NULL FROM summit.upload u
+		WHERE u.job_id = j.job_id AND u.upload_id = $correction;
+		UPDATE summit.upload SET status = 'queued', summit_job_id = NULL, accepted_at = NULL, finished_at = NULL
+		WHERE upload_id = $correction
+		SQL
+	told($policy, 'policy.submitted', %dates);
+	is(upload_has($correction, 'status'), 'queued', 'what may have been the first does not stand for the second');
+	query($node, q{SELECT canopy_summit.resume_server('summit')});
+	ends_as($correction, 'verified', 'which gets there');
 	return;
 }
 
