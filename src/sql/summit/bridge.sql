@@ -43,11 +43,14 @@ BEGIN ATOMIC
 			('Property', 'DWELLING', 2), ('Property', 'BUSINESS_PERSONAL_PROPERTY', 3), ('E&O', 'ERRORS_AND_OMISSIONS', 1),
 			('D&O', 'DIRECTORS_AND_OFFICERS_LIABILITY', 1), ('Cyber', 'CYBER_LIABILITY', 1)) AS w(summit_type, name, rank)
 		WHERE w.summit_type = policy_limits.summit_type),
+	-- What one location has without a limit that is known has none.
 	stated AS (
-		SELECT w.name, w.rank, min(c.incident) AS incident, min(c.term) AS term, bool_or(c.percent IS NOT NULL) AS in_percent
+		SELECT w.name, w.rank, CASE WHEN bool_and(c.incident IS NOT NULL) THEN min(c.incident) END AS incident,
+			CASE WHEN bool_and(c.term IS NOT NULL) THEN min(c.term) END AS term, bool_or(c.incident IS NOT NULL) AS has_incident,
+			bool_or(c.incident IS NULL AND c.percent IS NOT NULL) AS in_percent
 		FROM wanted w JOIN coverage c ON c.name = w.name GROUP BY w.name, w.rank)
-	SELECT canopy_summit.dollars((SELECT s.incident FROM stated s WHERE s.incident IS NOT NULL ORDER BY s.rank LIMIT 1)),
-		canopy_summit.dollars((SELECT s.term FROM stated s WHERE s.term IS NOT NULL ORDER BY s.rank LIMIT 1)),
+	SELECT canopy_summit.dollars((SELECT s.incident FROM stated s WHERE s.has_incident ORDER BY s.rank LIMIT 1)),
+		canopy_summit.dollars((SELECT s.term FROM stated s WHERE s.term IS NOT NULL ORDER BY s.name = 'GENERAL_AGGREGATE' DESC, s.rank LIMIT 1)),
 		canopy_summit.dollars((SELECT min(c.incident) FROM coverage c WHERE c.name = 'DAMAGE_TO_PREMISES_RENTED_TO_YOU')),
 		canopy_summit.dollars((SELECT min(c.incident) FROM coverage c WHERE c.name IN ('NON_OWNED_AUTO', 'HIRED_AND_NON_OWNED_AUTO'))),
 		(SELECT string_agg(w.name, ' or ' ORDER BY w.rank) FROM wanted w), coalesce((SELECT bool_or(s.in_percent) FROM stated s), false);
@@ -105,7 +108,8 @@ BEGIN
 		(1, CASE WHEN policy.limited_access THEN 'policy: the carrier gave no access to its details (limited_access)' END),
 		(2, CASE WHEN NOT policy.is_current THEN 'policy: its pull is archived, or not the newest of its account' END),
 		(3, CASE WHEN policy.status NOT IN ('ACTIVE', 'PENDING_ACTIVATION', 'PENDING_CANCELLATION') THEN 'policy: it is ' || policy.status END),
-		(4, CASE WHEN policy.canceled_date <= current_date THEN 'policy: it was cancelled on ' || policy.canceled_date END),
+		(4, CASE WHEN coalesce(policy.canceled_date < policy.expiry_date, policy.canceled_date IS NOT NULL)
+			THEN 'policy: it is cancelled as of ' || policy.canceled_date END),
 		(5, CASE WHEN policy.expiry_date <= current_date THEN 'policy.expiry_date: it ended on ' || policy.expiry_date END),
 		(6, CASE WHEN coalesce(policy.carrier_policy_number, '') = '' THEN 'policy.policy_number: the carrier has told none' END),
 		(7, CASE WHEN policy.effective_date IS NULL THEN 'policy.effective_date: the carrier has told none' END),
@@ -149,6 +153,17 @@ $$;
 COMMENT ON FUNCTION canopy_summit.certificate_of_policy(canopy.policy_all, jsonb, text) IS
 	'a pulled policy as Summit''s payload, what more is known of it, and all that it lacks for the one';
 
+-- Named here, where the script is read, and not when a function runs.
+CREATE FUNCTION canopy_summit.bytes_of_document(pull_id text, document_id text, server name) RETURNS bytea
+LANGUAGE sql STABLE
+RETURN @extschema@.canopy_document(pull_id, document_id, server);
+COMMENT ON FUNCTION canopy_summit.bytes_of_document(text, text, name) IS 'canopy_document()';
+
+CREATE FUNCTION canopy_summit.upload_certificate(payload jsonb, coi bytea, content_type text, server name) RETURNS bigint
+LANGUAGE sql VOLATILE
+RETURN @extschema@.summit_upload_policy(payload, coi, content_type, server);
+COMMENT ON FUNCTION canopy_summit.upload_certificate(jsonb, bytea, text, name) IS 'summit_upload_policy()';
+
 CREATE FUNCTION canopy_summit.coi_of_policy(policy canopy.policy_all, document_id text, confirmed boolean, OUT coi bytea, OUT content_type text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -159,7 +174,7 @@ DECLARE
 BEGIN
 	SELECT d.* INTO document FROM canopy.document_all d
 	WHERE d.server = policy.server AND d.pull_id = policy.pull_id AND d.document_id = coi_of_policy.document_id;
-	IF document.document_id IS NULL OR document.policy_id <> policy.policy_id THEN
+	IF document.document_id IS NULL OR document.policy_id IS DISTINCT FROM policy.policy_id THEN
 		RAISE EXCEPTION 'policy "%" has no document "%"', policy.policy_id, coi_of_policy.document_id
 			USING ERRCODE = '02000', HINT = 'It takes a document_id of canopy.document, of the same policy.';
 	ELSIF document.document_type IS DISTINCT FROM 'VERIFICATION_OF_INSURANCE' AND confirmed IS NOT TRUE THEN
@@ -167,7 +182,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'It may hold premiums, drivers and dates of birth. If it is to be sent all the same: confirm_document => true.';
 	END IF;
-	coi := @extschema@.canopy_document(policy.pull_id, coi_of_policy.document_id, policy.server::name);
+	coi := canopy_summit.bytes_of_document(policy.pull_id, coi_of_policy.document_id, policy.server::name);
 	content_type := (SELECT f.media_type FROM canopy.document_file f
 		WHERE f.server = policy.server AND f.kind = 'document' AND f.owner_id = policy.pull_id AND f.file_id = coi_of_policy.document_id);
 END
@@ -211,7 +226,7 @@ BEGIN
 	IF dry_run THEN
 		PERFORM canopy_summit.check_certificate(certificate.payload, document.coi, coalesce(document.content_type, 'application/pdf'));
 	ELSE
-		upload_id := @extschema@.summit_upload_policy(certificate.payload, document.coi, coalesce(document.content_type, 'application/pdf'),
+		upload_id := canopy_summit.upload_certificate(certificate.payload, document.coi, coalesce(document.content_type, 'application/pdf'),
 			target::name);
 		fact := certificate.fact;
 		INSERT INTO summit.certificate_fact (server, policy_number, policy_type, insured_name, effective_date, expiry_date, property_id, unit_id,
@@ -231,7 +246,7 @@ carrier_name: as in canopy.policy
 legal_name: name of the company that insures, as it is on certificates$notes$);
 
 SELECT canopy_summit.allow('fetcher', 'function',
-	'summit_upload_from_canopy find_policy certificate_of_policy coi_of_policy policy_limits');
+	'summit_upload_from_canopy find_policy certificate_of_policy coi_of_policy policy_limits bytes_of_document upload_certificate');
 SELECT canopy_summit.allow('reader fetcher', 'function', 'summit_types summit_type dollars');
 SELECT canopy_summit.allow('manager admin', 'table', 'summit.insurer', 'SELECT, INSERT, UPDATE, DELETE');
 SELECT canopy_summit.allow('pii_reader', 'table', 'summit.insurer', 'SELECT');

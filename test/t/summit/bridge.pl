@@ -85,6 +85,7 @@ sub pulled
 				email => 'a@example.com', policy_ids => [ $policy{policy_id} ] } ],
 		documents => [
 			{ document_id => 'd-other', document_type => 'VERIFICATION_OF_INSURANCE', policy_id => 'another' },
+			{ document_id => 'd-nobody', document_type => 'VERIFICATION_OF_INSURANCE', policy_id => undef },
 			map {
 				{   document_id => "d-$_", document_type => $_, policy_id => $policy{policy_id},
 					mime_type => 'application/pdf' }
@@ -229,6 +230,10 @@ sub limits
 			  [ [ coverage('GENERAL_AGGREGATE', per_incident_limit_cents => 100, per_term_limit_cents => 200) ] ]),
 		{ per_occurrence => 1, aggregate => 2 },
 		'of an aggregate its own');
+	like(
+		(refusal(pulled(locations => [ [@usual], [ coverage($occurrence, limit_percent => '80.000') ] ])))[2],
+		qr/it is a percentage of/,
+		'where one location has none that is known there is none');
 	my @cases = (
 		[ [], qr/no amount of $occurrence or GENERAL_AGGREGATE/, 'without coverages' ],
 		[ [ coverage('GENERAL_AGGREGATE', per_term_limit_cents => 200) ], qr/no amount of/, 'with an aggregate alone' ],
@@ -266,7 +271,7 @@ sub missing
 	my %is = (
 		'it is CANCELLED' => { status => 'CANCELLED' },
 		'it is QUOTE' => { status => 'QUOTE' },
-		'it was cancelled' => { canceled_date => day(-1) . 'T05:00:00.000Z' },
+		'it is cancelled as of' => { canceled_date => day(10) . 'T05:00:00.000Z', status => 'PENDING_CANCELLATION' },
 		'it ended' => { expiry_date => day(0) . 'T05:00:00.000Z' },
 		'limited_access' => { limited_access => JSON::PP::true },
 		'archived' => { pull => { is_archived => JSON::PP::true } });
@@ -326,6 +331,7 @@ sub documents
 	like($hint, qr/confirm_document/, 'says how to send it all the same');
 	is((refusal($policy_id, "document_id => 'nothing'"))[0], '02000', 'one that there is not');
 	like((refusal($policy_id, "document_id => 'd-other'"))[1], qr/has no document/, 'one of another policy');
+	like((refusal($policy_id, "document_id => 'd-nobody'"))[1], qr/has no document/, 'one of no policy');
 	for my $case ([ 'd-VERIFICATION_OF_INSURANCE', '' ], [ 'd-DECLARATIONS', ', confirm_document => true' ])
 	{
 		my $upload_id = query($node, 'SET client_min_messages = warning; SELECT upload_id FROM '

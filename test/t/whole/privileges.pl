@@ -702,7 +702,7 @@ sub hostile_schema
 				AND o.oprnamespace = to_regnamespace('evil')
 			LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
 				AND p.pronamespace = to_regnamespace('evil')
-				AND p.proname !~ '^canopy_'
+				AND p.proname !~ '^(canopy|summit)_'
 		WHERE (o.oid IS NOT NULL OR p.oid IS NOT NULL) AND d.classid <> 'pg_operator'::regclass
 		ORDER BY 1, 2
 		SQL
