@@ -20,6 +20,7 @@
 PG_FUNCTION_INFO_V1(canopy_summit_operations);
 PG_FUNCTION_INFO_V1(canopy_summit_may_repeat);
 PG_FUNCTION_INFO_V1(canopy_summit_takes_files);
+PG_FUNCTION_INFO_V1(canopy_summit_has_key);
 
 static const char *const class_names[] = {
 	[OPERATION_SAFE] = "safe",
@@ -179,6 +180,15 @@ canopy_summit_may_repeat(PG_FUNCTION_ARGS)
 	const Operation *operation = operation_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	PG_RETURN_BOOL(operation != NULL && operation_may_repeat(operation));
+}
+
+/* canopy_summit.has_key(operation text) -> boolean */
+Datum
+canopy_summit_has_key(PG_FUNCTION_ARGS)
+{
+	const Operation *operation = operation_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_BOOL(operation != NULL && operation->class == OPERATION_KEYED);
 }
 
 /* The names of the operations of which something holds, or does not, as text[]. */

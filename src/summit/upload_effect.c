@@ -69,7 +69,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  WINDOW same AS (PARTITION BY j.server_oid, a.summit_job_id ORDER BY u.upload_id)),"
 		" a AS MATERIALIZED (SELECT g.job_id, g.summit_job_id, CASE WHEN g.summit_job_id IS NOT NULL"
 		"   THEN coalesce((SELECT min(o.upload_id) FROM summit.upload o"
-		"    WHERE o.summit_job_id = g.summit_job_id AND o.request_hash <> g.request_hash"
+		"    WHERE o.summit_job_id = g.summit_job_id AND o.request_hash <> g.request_hash AND o.accepted_at IS NOT NULL"
 		"    AND canopy_summit.server_of(o.server_oid, o.server, o.instance) = g.server_oid),"
 		"    CASE WHEN g.first_hash <> g.request_hash THEN g.first_id END) END AS taken_by FROM given g),"
 		" accepted AS (UPDATE summit.upload u SET summit_job_id = a.summit_job_id,"
@@ -80,7 +80,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  error_code = NULL, error_field = NULL, correlation_id = NULL,"
 		"  accepted_at = CASE WHEN a.taken_by IS NULL THEN now() END,"
 		"  finished_at = CASE WHEN a.summit_job_id IS NULL OR a.taken_by IS NOT NULL THEN now() END"
-		"  FROM a WHERE u.job_id = a.job_id"
+		"  FROM a WHERE u.job_id = a.job_id AND " MAY_END
 		"  RETURNING u.job_id, u.summit_job_id, u.status)"
 		" " POLL("now() + interval '1 second'", "j.job_id")
 		" FROM accepted a JOIN canopy_summit.job j ON j.job_id = a.job_id"

@@ -11,10 +11,10 @@ AS 'MODULE_PATHNAME', 'canopy_summit_operations'
 LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 57;
 COMMENT ON FUNCTION canopy_summit.operations() IS 'the rows of view canopy_summit.operation';
 
-SELECT canopy_summit.define_view('canopy_summit.operation', 'every operation of both APIs: what to send, how it answers, and whether it may be repeated', $view$
+SELECT canopy_summit.define_view('canopy_summit.operation', 'every operation of both APIs, and of endpoints: what to send, how it answers, and whether it may be repeated', $view$
 SELECT * FROM canopy_summit.operations()$view$, $notes$
 operation: operationId of the API's description
-provider: canopy or summit
+provider: canopy, summit or endpoint
 method: HTTP method
 path: path of the URL
 parameters: array of {name, in, type, required, values, secret}; teamId comes from the server; what is secret is not kept when its job has ended
@@ -35,6 +35,11 @@ CREATE FUNCTION canopy_summit.may_repeat(operation text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'canopy_summit_may_repeat'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION canopy_summit.may_repeat(text) IS 'whether an operation may be sent once more: it has the same effect then, and costs nothing; false of one that is not known';
+
+CREATE FUNCTION canopy_summit.has_key(operation text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'canopy_summit_has_key'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.has_key(text) IS 'whether an operation''s requests carry an Idempotency-Key, by which the server knows them again';
 
 SELECT canopy_summit.allow('fetcher operator', 'function', 'operations');
 SELECT canopy_summit.allow('fetcher operator', 'table', 'canopy_summit.operation');

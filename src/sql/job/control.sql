@@ -1,6 +1,12 @@
 -- job/control.sql: steering jobs.
 -- Replaceable.
 
+-- For as long as JOB_KEY_LIFE in job/job.h.
+CREATE FUNCTION canopy_summit.key_is_old(job canopy_summit.job) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce((job).first_sent_at < now() - interval '23:50' AND canopy_summit.has_key((job).operation), false);
+COMMENT ON FUNCTION canopy_summit.key_is_old(canopy_summit.job) IS 'whether the server may not know a job''s Idempotency-Key any more';
+
 CREATE FUNCTION canopy_summit.cancel_job(job_id bigint) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -11,22 +17,12 @@ BEGIN ATOMIC
 		SET state = 'cancelled', finished_at = now(), outcome = 'cancelled by ' || session_user, outcome_code = 'cancelled',
 			params = canopy_summit.job_keeps('cancelled', j.operation, j.params),
 			body = canopy_summit.job_keeps('cancelled', j.operation, j.body)
-		WHERE j.job_id = cancel_job.job_id AND j.state = 'queued'
+		WHERE j.job_id = cancel_job.job_id AND (j.state = 'queued' OR j.state = 'in_doubt' AND canopy_summit.key_is_old(j))
 		RETURNING 1)
 	SELECT count(*) > 0 FROM cancelled;
 END;
-COMMENT ON FUNCTION canopy_summit.cancel_job(bigint) IS 'cancels a job that is still queued; false if it is not';
-
-CREATE FUNCTION canopy_summit.has_key(operation text) RETURNS boolean
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
-RETURN EXISTS (SELECT FROM canopy_summit.operation o WHERE o.operation = has_key.operation AND o.class = 'keyed');
-COMMENT ON FUNCTION canopy_summit.has_key(text) IS 'whether an operation''s requests carry an Idempotency-Key, by which the server knows them again';
-
--- For as long as JOB_KEY_LIFE in job/job.h.
-CREATE FUNCTION canopy_summit.key_is_old(job canopy_summit.job) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce((job).first_sent_at < now() - interval '23:50' AND canopy_summit.has_key((job).operation), false);
-COMMENT ON FUNCTION canopy_summit.key_is_old(canopy_summit.job) IS 'whether the server may not know a job''s Idempotency-Key any more';
+COMMENT ON FUNCTION canopy_summit.cancel_job(bigint) IS
+	'cancels a job that is still queued, or one in doubt whose Idempotency-Key is older than a day, which cannot be retried; false if it is neither';
 
 CREATE FUNCTION canopy_summit.retry_job(job_id bigint, confirm boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

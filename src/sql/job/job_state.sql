@@ -7,7 +7,7 @@
 
 CREATE TYPE canopy_summit.job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'in_doubt', 'cancelled');
 COMMENT ON TYPE canopy_summit.job_state IS
-	'queued -> running, failed, cancelled; running -> succeeded, queued, failed, in_doubt; in_doubt -> succeeded, failed, queued by retry_job(); failed -> queued by retry_job(); succeeded and cancelled are final';
+	'queued -> running, failed, cancelled; running -> succeeded, queued, failed, in_doubt; in_doubt -> succeeded, failed, queued by retry_job(), cancelled if its key is old; failed -> queued by retry_job(); each but cancelled -> succeeded by a webhook that tells of its effect; succeeded -> queued by replay_deliveries(); cancelled is final';
 
 CREATE SEQUENCE canopy_summit.job_id_seq;
 CREATE SEQUENCE canopy_summit.epoch_seq;

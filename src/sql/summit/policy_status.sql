@@ -49,6 +49,7 @@ BEGIN ATOMIC
 		WHERE e.webhook_id = ANY (apply_to_uploads.webhook_ids) AND e.status IN ('submitted', 'verified')
 			AND u.summit_job_id IS NULL AND u.accepted_at IS NULL AND u.status IN ('queued', 'unresolved')
 			AND j.state IN ('queued', 'in_doubt', 'failed') AND j.first_sent_at IS NOT NULL AND e.occurred_at > j.first_sent_at - interval '5 minutes'
+			AND (SELECT d.doubtful > 0 FROM canopy_summit.upload_doubt(j.job_id) AS d)
 			-- Of this very term, of which nothing else has been sent: what is not sent again because another was told of is lost.
 			AND e.effective_date = u.effective_date AND e.expiry_date = u.expiry_date
 			AND NOT EXISTS (SELECT FROM summit.upload o

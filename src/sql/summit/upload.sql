@@ -15,15 +15,17 @@ COMMENT ON FUNCTION canopy_summit.upload_fill() IS 'trigger: checks a payload, e
 CREATE TRIGGER upload_fill BEFORE INSERT ON summit.upload
 	FOR EACH ROW EXECUTE FUNCTION canopy_summit.upload_fill();
 
--- A refusal proves that an earlier attempt did nothing: else the same key would have had its answer.
+-- That the request is invalid proves that an earlier attempt did nothing: else the same key would have had its answer. No
+-- other refusal does, for it may come before anybody looks at the key. A conflict with a key that was sent before is one
+-- with what it did.
 CREATE FUNCTION canopy_summit.upload_doubt(job_id bigint, OUT sent bigint, OUT doubtful bigint, OUT is_open boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT count(*), count(*) FILTER (WHERE d.is_doubtful),
 		count(*) FILTER (WHERE d.is_doubtful) > 0
-			AND coalesce((SELECT j.outcome_status NOT BETWEEN 400 AND 499 OR j.outcome_status IN (408, 409, 422, 429)
-				FROM canopy_summit.job j WHERE j.job_id = upload_doubt.job_id), true)
+			AND (SELECT j.outcome_status IS DISTINCT FROM 400 FROM canopy_summit.job j WHERE j.job_id = upload_doubt.job_id)
 	FROM canopy_summit.job_attempt a CROSS JOIN LATERAL (SELECT CASE
+		WHEN a.status = 409 THEN EXISTS (SELECT FROM canopy_summit.job_attempt b WHERE b.job_id = a.job_id AND b.fence < a.fence)
 		WHEN a.sends > 1 THEN true WHEN a.status IS NULL THEN a.sent_bytes > 0 OR a.code = 'worker_lost'
 		ELSE a.status BETWEEN 200 AND 299 OR a.status >= 500 AND a.status <> 503 END) AS d(is_doubtful)
 	WHERE a.job_id = upload_doubt.job_id;

@@ -118,6 +118,17 @@ sub refusals
 	ends_as($upload_id, 'failed', 'a 500, and then a refusal by the same key');
 	is(upload_has($upload_id, 'error_code, error_message'), 'invalid_request|bad', 'which is what counts');
 	$sandbox->clear;
+
+	# Who refuses may not have looked at the key.
+	$policy = policy();
+	at_uploads($policy, { kind => 'reset', after_bytes => 0 }, 1);
+	at_uploads(
+		$policy,
+		{ kind => 'status', status => 403, body => { error => { code => 'forbidden', message => 'no' } } });
+	$upload_id = upload($node, payload($policy));
+	ends_as($upload_id, 'unresolved', 'a lost answer, and then a 403');
+	like(upload_has($upload_id, 'error_message'), qr/may have taken effect; at last: no$/, 'says both');
+	$sandbox->clear;
 	return;
 }
 
@@ -182,8 +193,19 @@ sub conflict_without_id
 		{ kind => 'status', status => 409, body => { error => { code => 'conflict', message => 'busy' } } });
 	$upload_id = upload($node, payload($policy));
 	ends_as($upload_id, 'unresolved', 'one that never has ends, too');
-	is( upload_has($upload_id, 'error_message'),
-		'1 of 10 attempts with one Idempotency-Key may have taken effect; at last: busy', 'and says why');
+	like(
+		upload_has($upload_id, 'error_message'),
+		qr/^\d of 10 attempts with one Idempotency-Key may have taken effect; at last: busy$/, 'and says why');
+	$sandbox->clear;
+
+	# What says 503 may have passed it on.
+	$policy = policy();
+	at_uploads($policy, { kind => 'status', status => 503 }, 1);
+	at_uploads(
+		$policy,
+		{ kind => 'status', status => 409, body => { error => { code => 'conflict', message => 'busy' } } });
+	$upload_id = upload($node, payload($policy));
+	ends_as($upload_id, 'unresolved', 'a 503, and then 409 without end');
 	$sandbox->control(DELETE => 'outcome');
 	$sandbox->clear;
 	return;
@@ -265,6 +287,18 @@ sub other_news
 	is(upload_has($upload_id, 'status'), 'queued', 'of another term: it is sent again');
 	query($node, q{SELECT canopy_summit.resume_server('summit')});
 	ends_as($upload_id, 'verified', 'and gets there');
+
+	$policy = policy();
+	at_uploads($policy, { kind => 'status', status => 429 });
+	$upload_id = upload($node, payload($policy));
+	wait_until('it was refused', sub { upload_has($upload_id, 'attempts') > 0 });
+	query($node, q{SELECT canopy_summit.pause_server('summit')});
+	wait_until('it waits', sub { upload_has($upload_id, 'status') eq 'queued' });
+	$sandbox->clear;
+	told($policy, 'policy.submitted', %dates);
+	is(upload_has($upload_id, 'status'), 'queued', 'of what was refused, and cannot be this one');
+	query($node, q{SELECT canopy_summit.resume_server('summit')});
+	ends_as($upload_id, 'verified', 'which gets there');
 
 	$policy = policy();
 	my $first = upload($node, payload($policy));
