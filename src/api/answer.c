@@ -81,7 +81,7 @@ answer_read(const Operation *operation, const HttpResponse *response, Failure **
 
 	answer->received = response->body;
 	answer->received_len = response->body_len;
-	if (operation->envelope == ENVELOPE_NONE && response->outcome == HTTP_TOO_LARGE &&
+	if (operation->envelope == ENVELOPE_NONE && response->has_head &&
 		is_success(operation, response->status))
 		return answer;
 	if (response->outcome != HTTP_COMPLETE || !is_success(operation, response->status))

@@ -467,6 +467,7 @@ http_transfer_finish(HttpTransfer *transfer, int code)
 	curl_easy_getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->handle, CURLINFO_RETRY_AFTER, &retry_after);
 	response->status = (int) status;
+	response->has_head = transfer->head_complete;
 	response->retry_after = (long) Min(retry_after, 10 * 365 * 86400);
 	response->date = response_date(transfer->handle, "Date");
 	response->deprecated_at = response_date(transfer->handle, "Deprecation");

@@ -55,6 +55,7 @@ typedef struct HttpResponse
 	HttpOutcome outcome;
 	const char *reason;       /* libcurl's words, for a detail line */
 	int status;               /* 0 = none came */
+	bool has_head;            /* all of the headers came, whatever became of the content */
 	const char *content_type; /* NULL = none */
 	const char *location;     /* of a redirect, absolute; NULL = none */
 	long retry_after;         /* seconds; 0 = none */

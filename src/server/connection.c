@@ -133,6 +133,7 @@ static Connection *
 connection_read(const ForeignServer *server, Provider provider)
 {
 	Connection *connection = palloc0(sizeof(Connection));
+	ListCell *cell;
 
 	connection->server_oid = server->serverid;
 	connection->server = server->servername;
@@ -146,6 +147,11 @@ connection_read(const ForeignServer *server, Provider provider)
 	connection->connect_timeout = setting_http_connect_timeout;
 	connection->timeout = provider == PROVIDER_ENDPOINT ? ENDPOINT_TIMEOUT : setting_http_timeout;
 	option_read(server->options, OPTION_FOR_CONNECTION, connection);
+	/* Nothing is put behind it: with a slash at its end it may be another place. */
+	if (provider == PROVIDER_ENDPOINT)
+		foreach(cell, server->options)
+			if (strcmp(lfirst_node(DefElem, cell)->defname, "base_url") == 0)
+				connection->base_url = defGetString(lfirst_node(DefElem, cell));
 	return connection;
 }
 

@@ -166,7 +166,8 @@ BEGIN
 		term.policy_type := coalesce(event.policy_type, term.policy_type);
 		term.holder_name := coalesce(event.holder_name, term.holder_name);
 		term.coi_pdf_id := coalesce(event.coi_pdf_id, term.coi_pdf_id);
-		term.evidence := coalesce(event.evidence, term.evidence);
+		-- What was uploaded is evidence until Summit names some.
+		term.evidence := CASE event.source WHEN 'upload' THEN coalesce(term.evidence, event.evidence) ELSE coalesce(event.evidence, term.evidence) END;
 		term.upload_id := coalesce(event.upload_id, term.upload_id);
 		term.source := 'summit';
 		terms[place] := term;

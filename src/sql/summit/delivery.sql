@@ -19,6 +19,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.endpoints() IS 'servers of wrapper webhook_endpoint, and what they are told: NULL is all events, or all properties';
 
+CREATE FUNCTION canopy_summit.may_use_server(role name, server text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(bool_or(has_server_privilege(r.oid, s.oid, 'USAGE')), false)
+	FROM pg_catalog.pg_roles r, pg_catalog.pg_foreign_server s
+	WHERE r.rolname = may_use_server.role AND s.oid = coalesce(
+		(SELECT n.oid FROM pg_catalog.pg_foreign_server n WHERE n.srvname = may_use_server.server),
+		canopy_summit.server_of_former(may_use_server.server));
+END;
+COMMENT ON FUNCTION canopy_summit.may_use_server(name, text) IS 'whether a role has USAGE on a server; false if either is gone';
+
 CREATE FUNCTION canopy_summit.moment_text(moment timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
@@ -72,12 +83,17 @@ BEGIN
 			AND NOT EXISTS (
 				SELECT FROM canopy_summit.policy_status q JOIN canopy_summit.status_event o ON o.policy_status_id = q.policy_status_id
 				WHERE q.policy_number = p.policy_number AND q.server <> p.server AND q.property_id IS NOT DISTINCT FROM p.property_id
-					AND o.status = e.status AND o.occurred_at = e.occurred_at)),
+					AND coalesce(q.unit_id = p.unit_id, true) AND coalesce(q.lease_id = p.lease_id, true)
+					AND coalesce(q.tenant_id = p.tenant_id, true)
+					AND canopy_summit.server_environment(q.server) IS NOT DISTINCT FROM canopy_summit.server_environment(p.server)
+					AND o.status = e.status AND o.occurred_at = e.occurred_at AND o.status_event_id < e.status_event_id)),
 	sent AS MATERIALIZED (
 		SELECT t.*, s.server_oid, s.server, s.country, canopy_summit.webhook_role(s.server_oid) AS owner
 		FROM told t JOIN canopy_summit.endpoints() AS s ON s.environment = canopy_summit.server_environment(t.source)
 			AND coalesce(t.event = ANY (s.events), true)
-			AND CASE WHEN s.property_ids IS NULL THEN true ELSE t.property_id = ANY (s.property_ids) END),
+			AND CASE WHEN s.property_ids IS NULL THEN true ELSE t.property_id = ANY (s.property_ids) END
+			-- Whose certificates they are not, nobody passes on.
+			AND canopy_summit.may_use_server(canopy_summit.webhook_role(s.server_oid), t.source)),
 	disclosed AS (
 		INSERT INTO canopy_summit.disclosure (disclosure_id, server, system, property_id, from_country, to_country, rows, disclosed_at, disclosed_by)
 		SELECT nextval('canopy_summit.disclosure_id_seq'), n.source, n.server, n.property_id, n.home, n.country, n.rows, now(), n.owner
@@ -105,7 +121,9 @@ BEGIN ATOMIC
 	SELECT canopy_summit.wake();
 	WITH replayed AS (
 		UPDATE canopy_summit.job j
-		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL
+		SET state = 'queued', attempts = 0, run_at = now(), finished_at = NULL, first_sent_at = NULL,
+			owner = coalesce(canopy_summit.webhook_role(j.server_oid), j.owner),
+			owner_oid = coalesce(canopy_summit.owner_of(NULL, canopy_summit.webhook_role(j.server_oid), NULL), j.owner_oid)
 		WHERE j.operation = 'post-delivery' AND (j.state = 'failed' OR replay_deliveries.delivered AND j.state = 'succeeded')
 			AND j.enqueued_at >= replay_deliveries.since
 			AND (replay_deliveries.server IS NULL
@@ -114,14 +132,14 @@ BEGIN ATOMIC
 	SELECT count(*) FROM replayed;
 END;
 COMMENT ON FUNCTION canopy_summit.replay_deliveries(name, timestamptz, boolean) IS
-	'has dead deliveries sent again, with their delivery_id, and all eight attempts before them: of one endpoint if given, enqueued since then; with delivered those that have arrived, too; returns how many';
+	'has dead deliveries sent again, by the endpoint''s webhook_role, with their delivery_id, and all eight attempts before them: of one endpoint if given, enqueued since then; with delivered those that have arrived, too; returns how many';
 
 SELECT canopy_summit.define_view('summit.delivery', 'webhooks that go out: a row an event and endpoint, until retention deletes it', $view$
 SELECT j.body ->> 'delivery_id' AS delivery_id, canopy_summit.server_name(j.server_oid, j.server, j.instance) AS server,
 	canopy_summit.server_environment(canopy_summit.server_name(j.server_oid, j.server, j.instance)) AS environment, j.body ->> 'event' AS event,
 	(j.body ->> 'occurred_at')::timestamptz AS occurred_at,
 	(j.body #>> '{data,policy,policy_number}')::canopy_summit.personal_text AS policy_number,
-	j.body #>> '{data,certificate_holder,reference_ids,property_id}' AS property_id,
+	(j.body #>> '{data,certificate_holder,reference_ids,property_id}')::canopy_summit.provider_id AS property_id,
 	CASE j.state WHEN 'running' THEN 'sending' WHEN 'succeeded' THEN 'delivered' WHEN 'failed' THEN 'dead' ELSE j.state::text END AS state,
 	j.attempts, CASE WHEN j.state = 'queued' THEN j.run_at END AS next_attempt_at, j.outcome_status AS last_status, j.outcome AS last_outcome,
 	j.enqueued_at, j.finished_at, j.job_id

@@ -26,6 +26,7 @@ query($node, <<~'SQL');
 subtest 'options' => \&options;
 subtest 'the four events' => \&four_events;
 subtest 'who is told what' => \&filters;
+subtest 'who may be told' => \&rights;
 subtest 'uploads and polls' => \&uploads;
 subtest 'what is no delivery' => \&refusals;
 subtest 'what is one all the same' => \&odd_answers;
@@ -271,6 +272,26 @@ sub filters
 	return;
 }
 
+# Who may not use a server is told nothing of it; a slash at the end of the address stays there.
+sub rights
+{
+	query($node, 'CREATE ROLE manager; GRANT USAGE ON FOREIGN SERVER summit TO manager');
+	query($node, 'CREATE ROLE stranger');
+	endpoint('theirs', webhook_role => 'manager');
+	endpoint('strange', webhook_role => 'stranger');
+	query($node, q{GRANT USAGE ON FOREIGN SERVER theirs TO manager; GRANT USAGE ON FOREIGN SERVER strange TO stranger});
+	endpoint('slash', path => 'slash/');
+	is_well($_) for qw(theirs strange slash/);
+	my $policy = told('policy.verified');
+	comes_to($policy, 'slash delivered 1, theirs dead 1', 'who has no mapping does not deliver');
+	query($node, q{CREATE USER MAPPING FOR manager SERVER theirs OPTIONS (webhook_secret 's')});
+	is(query($node, 'SELECT canopy_summit.replay_deliveries()'), 1, 'until it has one');
+	comes_to($policy, 'slash delivered 1, theirs delivered 1', 'and replays');
+	forget(qw(theirs strange slash));
+	query($node, 'DROP OWNED BY manager, stranger; DROP ROLE manager, stranger');
+	return;
+}
+
 # Uploads that Summit accepts, and what polls say of them, are events, too.
 sub uploads
 {
@@ -368,6 +389,8 @@ sub odd_answers
 		'200 and a large body' => { kind => 'body', body => 'x' x (1 << 20) },
 		'200 and what is no JSON' => { kind => 'body', body => '<html>', content_type => 'text/html' },
 		'200 and a failure in words' => { kind => 'body', body => { success => JSON::PP::false } },
+		'200 and half a body' =>
+		  { kind => 'raw', base64 => encode_base64("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", '') },
 		'201' => { kind => 'status', status => 201, body => 'x' },
 		'204' => { kind => 'status', status => 204 },
 		'99 headers' => { kind => 'body', body => 'x', headers => { map { ("X-H$_" => 'x' x 50) } 1 .. 99 } });
@@ -512,6 +535,11 @@ sub circle
 	comes_to($policy, 'hooks delivered 1', 'and not again when it comes back');
 	told('policy.lapsed', policy => $policy, server => 'back', occurred_at => '2026-03-02T00:00:00Z');
 	comes_to($policy, 'hooks delivered 1, hooks delivered 1', 'what is news does');
+	query($node, <<~"SQL");
+		SELECT canopy_summit.enqueue_deliveries(array_agg(e.status_event_id))
+		FROM summit.status_event e JOIN summit.policy_status USING (policy_status_id) WHERE policy_number = '$policy'
+		SQL
+	comes_to($policy, join(', ', ('hooks delivered 1') x 4), 'of two that come at once one goes out');
 	forget('hooks', 'back');
 	return;
 }

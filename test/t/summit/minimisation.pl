@@ -166,6 +166,8 @@ my %refusals = (
 	canopy_validator => [
 		q{ALTER USER MAPPING FOR PUBLIC SERVER canopy OPTIONS (SET client_secret 'CANARY', secret 'CANARY')},
 		q{CREATE USER MAPPING FOR caller SERVER canopy OPTIONS (client_secret '', client_id 'CANARY')} ],
+	endpoint_validator =>
+	  [q{CREATE USER MAPPING FOR caller SERVER hooks OPTIONS (webhook_secret '', webhook_secret_file 'CANARY')}],
 	summit_validator => [ <<~'SQL' ]);
 		CREATE USER MAPPING FOR caller SERVER summit
 		OPTIONS (webhook_secret 'CANARY', webhook_secret_file '/x')
@@ -176,6 +178,7 @@ $node->safe_psql('postgres', <<~"SQL");
 	CREATE USER MAPPING FOR PUBLIC SERVER canopy
 	OPTIONS (client_id 'a', client_secret 'b', webhook_secret_file '$file');
 	ALTER USER MAPPING FOR PUBLIC SERVER summit OPTIONS (ADD webhook_secret 's');
+	CREATE SERVER hooks FOREIGN DATA WRAPPER webhook_endpoint OPTIONS (base_url 'https://localhost');
 	CREATE ROLE caller;
 	GRANT USAGE ON SCHEMA canopy_summit TO caller;
 	GRANT USAGE ON FOREIGN SERVER canopy TO caller;
