@@ -16,7 +16,6 @@
 #include "canopy/authorize.h"
 #include "canopy/component_effect.h"
 #include "canopy/consent_documents.h"
-#include "canopy/document.h"
 #include "canopy/document_effect.h"
 #include "canopy/enrichment_effect.h"
 #include "canopy/fetch_pull_effect.h"
@@ -29,6 +28,7 @@
 #include "job/billable.h"
 #include "job/reconcile.h"
 #include "job/retention.h"
+#include "job/scanner.h"
 #include "job/secret.h"
 #include "process/database_list.h"
 #include "process/launcher.h"
@@ -68,7 +68,7 @@ settings_define(void)
 	billable_settings();
 	worker_settings();
 	upload_settings();
-	document_settings();
+	scanner_settings();
 	MarkGUCPrefixReserved("canopy_summit");
 }
 

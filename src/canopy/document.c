@@ -13,7 +13,6 @@
 #include "foreign/foreign.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 
 #include "base/digest.h"
@@ -25,13 +24,10 @@
 #include "engine/values.h"
 #include "http/clamd.h"
 #include "job/job.h"
+#include "job/scanner.h"
 #include "job/settlement.h"
 #include "process/wake.h"
 #include "pull/former.h"
-
-#define NOT_SCANNED "not scanned"
-
-bool setting_require_scan;
 
 static const FileOperation operations[] = {
 	{"download-document-by-id", "document", "pullId", "documentId", "get-document-by-id"},
@@ -88,15 +84,6 @@ static Statement statements[STATEMENT_COUNT] = {
 };
 /* clang-format on */
 
-/* What is kept of what came. */
-void
-document_settings(void)
-{
-	DefineCustomBoolVariable("canopy_summit.require_scan",
-							 "Keeps documents out that no virus scanner has found clean.", NULL,
-							 &setting_require_scan, false, PGC_SUSET, 0, NULL, NULL, NULL);
-}
-
 /* What an operation brings; NULL if it is no file. */
 const FileOperation *
 file_operation_find(const char *operation)
@@ -128,17 +115,6 @@ file_needs_scan(const char *bytes, size_t len)
 	return clamd_is_set() && file_type_of(bytes, len) != NULL;
 }
 
-/* What to call what the scanner said; it was not asked if `scan` is NULL. */
-static const char *
-scan_word(const VirusScan *scan)
-{
-	if (scan == NULL)
-		return NOT_SCANNED;
-	return scan->verdict == SCAN_CLEAN      ? "clean"
-		   : scan->verdict == SCAN_INFESTED ? "infested"
-											: "too large to scan";
-}
-
 /* Judge bytes that came, and what the scanner said of them. */
 void
 file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan)
@@ -150,7 +126,7 @@ file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan
 	hex_encode((const char *) digest, DIGEST_LENGTH, sha256);
 	file->sha256 = sha256;
 	file->media_type = file_type_of(bytes, len);
-	file->scan = scan_word(scan);
+	file->scan = scanner_word(scan);
 	file->bytes = bytes;
 	file->len = len;
 	file->state = "refused";

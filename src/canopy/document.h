@@ -45,9 +45,6 @@ typedef struct CanopyFile
 	bool changed;       /* out: other bytes are here now */
 } CanopyFile;
 
-extern bool setting_require_scan;
-
-extern void document_settings(void);
 extern const FileOperation *file_operation_find(const char *operation);
 extern CanopyFile *
 file_create(const FileOperation *operation, Oid server_oid, const char *server, Jsonb *params);

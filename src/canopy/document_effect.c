@@ -10,12 +10,10 @@
 
 #include "catalog/pg_type.h"
 #include "nodes/pg_list.h"
-#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
 #include "api/failure.h"
-#include "base/backoff.h"
 #include "canopy/document.h"
 #include "canopy/document_effect.h"
 #include "engine/statement.h"
@@ -25,46 +23,17 @@
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/retry.h"
+#include "job/scanner.h"
 #include "job/settlement.h"
-#include "process/shared.h"
 #include "process/wake.h"
-
-#define SCANNER_PAUSE \
-	(60 * 1000) /* ms until a scanner that failed is tried again, and half as much */
 
 /* A scan between answer and settle. */
 typedef struct Inspection
 {
 	Settlement *settlement;
-	InspectionDone done;
+	StepDone done;
 	void *argument;
 } Inspection;
-
-static bool scanner_failed = false; /* when this process last asked it */
-
-/* Note why the scanner gave no verdict, or NULL that it did. */
-static void
-scanner_note(const char *problem)
-{
-	scanner_failed = problem != NULL;
-	if (shared == NULL || strncmp(shared->scan_problem, problem ? problem : "",
-								  sizeof(shared->scan_problem) - 1) == 0)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	strlcpy(shared->scan_problem, problem ? problem : "", sizeof(shared->scan_problem));
-	LWLockRelease(shared->lock);
-}
-
-/* JobHandler.hindrance: the scanner does not listen.  That it does is no verdict yet. */
-static const char *
-document_hindrance(void)
-{
-	const char *problem = clamd_problem();
-
-	if (problem != NULL)
-		scanner_note(problem);
-	return problem;
-}
 
 /* ScanDone: go on with a verdict, or try again later without one. */
 static void
@@ -75,20 +44,20 @@ inspection_end(VirusScan *scan, void *argument)
 	scanner_note(scan->problem);
 	inspection->settlement->finding = scan;
 	inspection->done(inspection->argument,
-					 scan->verdict == SCAN_FAILED ? RETRY_OUTAGE : RETRY_SUCCEED, scan->problem);
+					 scan->verdict == SCAN_FAILED ? RETRY_OUTAGE : RETRY_SUCCEED, "not_inspected",
+					 scan->problem);
 }
 
 /* JobHandler.inspect: show the file to the scanner. */
 static void
-document_inspect(Settlement *settlement, HttpLoop *loop, int timeout, InspectionDone done,
-				 void *argument)
+document_inspect(Settlement *settlement, HttpLoop *loop, int timeout, StepDone done, void *argument)
 {
 	const Answer *answer = settlement->answer;
 	Inspection *inspection;
 
 	if (!file_needs_scan(answer->received, answer->received_len))
 	{
-		done(argument, RETRY_SUCCEED, NULL);
+		done(argument, RETRY_SUCCEED, NULL, NULL);
 		return;
 	}
 	inspection = palloc(sizeof(Inspection));
@@ -99,11 +68,9 @@ document_inspect(Settlement *settlement, HttpLoop *loop, int timeout, Inspection
 
 /* JobHandler.retry_delay: a scanner that is down is not asked again at once. */
 static int64
-document_retry_delay(int attempts, long retry_after)
+document_retry_delay(const Settlement *settlement, int attempts, long retry_after)
 {
-	if (scanner_failed)
-		return backoff_spread(SCANNER_PAUSE, 0.5);
-	return retry_delay(attempts, retry_after);
+	return scanner_has_failed() ? scanner_pause() : retry_delay(attempts, retry_after);
 }
 
 /* The file that a settlement's job was about. */
@@ -185,11 +152,11 @@ documents_failed(List *settlements)
 void
 document_effect_register(void)
 {
-#define FILE_HANDLER(name)                                                               \
-	{                                                                                    \
-		.operation = name, .hindrance = document_hindrance, .inspect = document_inspect, \
-		.succeeded = documents_succeeded, .failed = documents_failed,                    \
-		.retry_delay = document_retry_delay, .stores_answer = true                       \
+#define FILE_HANDLER(name)                                                              \
+	{                                                                                   \
+		.operation = name, .hindrance = scanner_hindrance, .inspect = document_inspect, \
+		.succeeded = documents_succeeded, .failed = documents_failed,                   \
+		.retry_delay = document_retry_delay, .stores_answer = true                      \
 	}
 	static const JobHandler handlers[] = {
 		FILE_HANDLER("download-document-by-id"),    FILE_HANDLER("get-document-by-id"),

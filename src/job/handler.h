@@ -18,8 +18,11 @@
 #include "job/settlement.h"
 #include "server/connection.h"
 
-/* How a step between answer and settle ends; `problem` is the outcome of a job that is not to succeed, or NULL. */
-typedef void (*InspectionDone)(void *argument, RetryAction action, const char *problem);
+/*
+ * How a step of a handler ends; `problem` and `code`, which is a constant, are the outcome of a job that is not to be
+ * sent, or not to succeed; `problem` is NULL if it is.
+ */
+typedef void (*StepDone)(void *argument, RetryAction action, const char *code, const char *problem);
 
 /* Every function may be NULL. */
 typedef struct JobHandler
@@ -36,11 +39,14 @@ typedef struct JobHandler
 	const char *(*hindrance)(void);
 
 	/*
-	 * A step of its own between an answer and its settle, outside any transaction: it waits in
-	 * the loop, at most so many milliseconds, and ends by calling done(argument, …), which may
-	 * be before it returns.  What it finds, it puts into the settlement.
+	 * Steps of its own, outside any transaction: before an attempt is sent, and between an answer
+	 * and its settle.  They wait in the loop, for one thing at most so many milliseconds, and end by
+	 * calling done(argument, …), which may be before they return.  What they find, they put into
+	 * the settlement.
 	 */
-	void (*inspect)(Settlement *settlement, HttpLoop *loop, int timeout, InspectionDone done,
+	void (*prepare)(Settlement *settlement, HttpLoop *loop, int timeout, StepDone done,
+					void *argument);
+	void (*inspect)(Settlement *settlement, HttpLoop *loop, int timeout, StepDone done,
 					void *argument);
 
 	/*
@@ -55,7 +61,7 @@ typedef struct JobHandler
 	void (*doubted)(List *settlements);
 
 	/* Milliseconds until the next attempt, of which `attempts` have failed; the usual schedule if it is NULL. */
-	int64 (*retry_delay)(int attempts, long retry_after);
+	int64 (*retry_delay)(const Settlement *settlement, int attempts, long retry_after);
 
 	bool stores_answer;         /* its effect does, and job_response need not */
 	bool stores_answer_of_task; /* the same, of a job that is part of a task */

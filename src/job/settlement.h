@@ -28,7 +28,7 @@ typedef struct Settlement
 	TimestampTz started_at;
 	const HttpResponse *response; /* NULL = was not sent */
 	Answer *answer;               /* NULL = none */
-	const void *finding;          /* of the handler's inspect; NULL = none */
+	const void *finding;          /* of the handler's steps; NULL = none */
 	const char *environment;      /* of the server that it was sent to */
 	Jsonb *kept;                  /* of the answer, with the job; NULL = nothing */
 	bool accepted;                /* out: the claim still stood */

@@ -32,7 +32,7 @@ static const int64 steps[] = {2 * MINUTE, 8 * MINUTE, 20 * MINUTE, 90 * MINUTE,
 
 /* JobHandler.retry_delay: never before a Retry-After (seconds). */
 static int64
-delivery_retry_delay(int attempts, long retry_after)
+delivery_retry_delay(const Settlement *settlement, int attempts, long retry_after)
 {
 	int64 delay = backoff_spread(steps[Min(attempts, lengthof(steps)) - 1], 1.0);
 

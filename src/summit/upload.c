@@ -35,6 +35,7 @@
 #include "server/connection.h"
 #include "server/provider.h"
 #include "summit/certificate.h"
+#include "summit/document_scan.h"
 #include "summit/upload.h"
 
 CONFIDENTIAL_FUNCTION(canopy_summit_upload_fill);
@@ -173,6 +174,7 @@ upload_fill_job(NewRow *row, const Connection *connection)
 	if (key == NULL)
 		key = upload_new_key();
 	body = certificate_read(body, NULL, NULL)->body;
+	documents_check_scan(body);
 	upload_hash(body, hash);
 	new_row_put(row, "body", JsonbPGetDatum(body));
 	new_row_put(row, "params", JsonbPGetDatum(upload_params(key)));
@@ -327,6 +329,7 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 							  : upload_find_same(spec.server_oid, spec.owner_oid, hash);
 	if (absorbed_by == 0)
 	{
+		documents_check_scan(certificate->body);
 		spec.priority = UPLOAD_PRIORITY;
 		spec.run_at = GetCurrentTransactionStartTimestamp();
 		spec.params = upload_params(spec.idempotency_key);

@@ -24,6 +24,7 @@
 #include "job/settlement.h"
 #include "process/chore.h"
 #include "process/wake.h"
+#include "summit/document_scan.h"
 #include "summit/upload.h"
 #include "summit/upload_effect.h"
 
@@ -177,13 +178,15 @@ error_take(ErrorColumns *columns, Jsonb *json, const Settlement *settlement)
 	JsonbContainer *error = failure_error_object(json);
 	char *code = member_message(error, "code");
 	char *message = member_message(error, "message");
+	char *field = member_message(error, "field");
 
+	if (field == NULL && settlement->finding != NULL)
+		field = pstrdup(settlement->finding); /* of documents_scan() */
 	if (code == NULL && settlement->code != NULL)
 		code = pstrdup(settlement->code);
 	if (message == NULL)
 		message = pstrdup(settlement->outcome);
-	error_append(columns, code, member_message(error, "field"), message,
-				 member_message(error, "correlation_id"));
+	error_append(columns, code, field, message, member_message(error, "correlation_id"));
 }
 
 /* The job_id in an answer of Summit, wherever it is; NULL if there is none. */
@@ -386,6 +389,8 @@ upload_effect_register(void)
 
 	static const JobHandler upload = {.operation = "upload-policy",
 									  .fill = upload_fill_job,
+									  .prepare = documents_scan,
+									  .retry_delay = documents_retry_delay,
 									  .judge_conflict = upload_judge_conflict,
 									  .succeeded = upload_accepted,
 									  .failed = upload_ended,

@@ -188,4 +188,5 @@ claims_send(Worker *worker, List *claims)
 		flight_start(worker, flight_create(worker, claim->lane, claim->job));
 		shared->workers[worker->slot].sent++;
 	}
+	flights_go_on(worker);
 }

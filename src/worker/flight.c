@@ -123,15 +123,26 @@ flight_time_left(const Flight *flight)
 	return (int) Max(1, flight->timeout - used);
 }
 
-/* InspectionDone: what the step between answer and settle has found. */
+/* Begin a step of the handler's own: as long as it lasts, others may be sent in the flight's place. */
 static void
-flight_inspected(void *argument, RetryAction action, const char *problem)
+flight_begin_step(Flight *flight)
+{
+	if (flight->worker->inspected >= INSPECTED_MAX)
+		return;
+	flight->is_inspected = true;
+	flight->worker->inspected++;
+	flight->lane->in_flight--;
+}
+
+/* StepDone: what the step between answer and settle has found. */
+static void
+flight_inspected(void *argument, RetryAction action, const char *code, const char *problem)
 {
 	Flight *flight = argument;
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 
 	if (problem != NULL)
-		flight_refuse(flight, action, "not_inspected", problem);
+		flight_refuse(flight, action, code, problem);
 	else
 		settle_conclude(flight->worker, flight, action);
 	MemoryContextSwitchTo(old);
@@ -148,12 +159,7 @@ flight_answered(Flight *flight)
 		settle_conclude(flight->worker, flight, RETRY_SUCCEED);
 		return;
 	}
-	if (flight->worker->inspected < INSPECTED_MAX)
-	{
-		flight->is_inspected = true;
-		flight->worker->inspected++;
-		flight->lane->in_flight--;
-	}
+	flight_begin_step(flight);
 	/* Beside the request's time it has half the time after which the claim is taken over. */
 	handler->inspect(&flight->settlement, flight->worker->loop,
 					 flight_time_left(flight) + setting_lease_margin / 2, flight_inspected, flight);
@@ -345,18 +351,81 @@ flight_await_token(Worker *worker, Flight *flight, TimestampTz now)
 	MemoryContextSwitchTo(old);
 }
 
-/* Send a flight, or conclude it, or have it wait for a token. */
-void
-flight_start(Worker *worker, Flight *flight)
+/* Send a flight that is not refused, or have it wait for a token. */
+static void
+flight_send(Worker *worker, Flight *flight)
 {
 	Credential *credential = flight->credential;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (flight_is_refused(flight))
-		return;
 	if (!credential_needs_token(credential, flight->job->operation) ||
 		token_is_fresh(credential, now))
 		flight_try(flight, flight_launch);
 	else
 		flight_await_token(worker, flight, now);
+}
+
+/* StepDone: what the step before sending has found.  It is sent in a turn of the worker's, not from within the loop. */
+static void
+flight_prepared(void *argument, RetryAction action, const char *code, const char *problem)
+{
+	Flight *flight = argument;
+	MemoryContext old;
+
+	if (problem != NULL)
+	{
+		flight_refuse(flight, action, code, problem);
+		return;
+	}
+	old = MemoryContextSwitchTo(flight->worker->context);
+	flight->worker->prepared = lappend(flight->worker->prepared, flight);
+	MemoryContextSwitchTo(old);
+}
+
+/* Do what the operation has to be done before it is sent. */
+static void
+flight_prepare(Flight *flight)
+{
+	flight_begin_step(flight);
+	handler_find(flight->job->operation)
+		->prepare(&flight->settlement, flight->worker->loop,
+				  flight->lane->timeout + setting_lease_margin / 2, flight_prepared, flight);
+}
+
+/* Send a flight, or conclude it, or have it wait for what comes before. */
+void
+flight_start(Worker *worker, Flight *flight)
+{
+	if (flight_is_refused(flight))
+		return;
+	if (handler_find(flight->job->operation)->prepare != NULL)
+		flight_try(flight, flight_prepare);
+	else
+		flight_send(worker, flight);
+}
+
+/* Send the flights that are prepared, as far as their servers have places for them. */
+void
+flights_go_on(Worker *worker)
+{
+	ListCell *cell;
+
+	foreach(cell, worker->prepared)
+	{
+		Flight *flight = lfirst(cell);
+
+		if (flight->is_inspected)
+		{
+			if (!lane_has_place(flight->lane))
+				continue;
+			flight->is_inspected = false;
+			worker->inspected--;
+			flight->lane->in_flight++;
+		}
+		worker->prepared = foreach_delete_current(worker->prepared, cell);
+		flight->started_at = GetCurrentTimestamp();
+		/* Meanwhile the role, its mapping or its right may have gone, or the key have aged. */
+		if (!flight_is_refused(flight))
+			flight_send(worker, flight);
+	}
 }

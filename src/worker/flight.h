@@ -42,5 +42,6 @@ typedef struct Flight
 extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
 extern void token_landed(Worker *worker, Sending *sending);
 extern void flight_start(Worker *worker, Flight *flight);
+extern void flights_go_on(Worker *worker);
 
 #endif /* CANOPY_SUMMIT_WORKER_FLIGHT_H */

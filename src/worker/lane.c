@@ -186,6 +186,13 @@ lanes_hold_credential(const Worker *worker)
 	return false;
 }
 
+/* Whether a claimed job may be sent now; one goes in any case, as limits may have sunk since. */
+bool
+lane_has_place(const Lane *lane)
+{
+	return lane->multiplexed || lane->in_flight < Max(lane->max_connections, 1);
+}
+
 /* How many requests may be started now, when so much has been claimed for other lanes already. */
 int
 lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed)

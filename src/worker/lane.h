@@ -44,6 +44,7 @@ extern Lane *lane_find(Worker *worker, Oid server_oid);
 extern void lanes_read(Worker *worker);
 extern bool lanes_hold_credential(const Worker *worker);
 extern void lanes_rescan(Worker *worker, TimestampTz from);
+extern bool lane_has_place(const Lane *lane);
 extern int lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed);
 extern TimestampTz lanes_next(const Worker *worker, TimestampTz now);
 

@@ -54,10 +54,9 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 	const HttpResponse *response = settlement->response;
 	bool may_have_effect = flight->job->operation->class == OPERATION_KEYED && response != NULL &&
 						   response->outcome != HTTP_COMPLETE && response->was_sent;
-	int64 (*delay)(int, long) = handler_find(flight->job->operation)->retry_delay;
+	const JobHandler *handler = handler_find(flight->job->operation);
+	int attempts;
 
-	if (delay == NULL)
-		delay = retry_delay;
 	settlement->attempts = flight->job->attempts + (action == RETRY_AGAIN ? 1 : 0);
 	settlement->state = JOB_QUEUED;
 	if (settlement->attempts >= flight->job->max_attempts)
@@ -65,9 +64,12 @@ conclude_again(Flight *flight, RetryAction action, long retry_after)
 		settlement->state = may_have_effect ? JOB_IN_DOUBT : JOB_FAILED;
 		return;
 	}
+	attempts = Max(settlement->attempts, 1);
 	settlement->run_at =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									delay(Max(settlement->attempts, 1), retry_after));
+									handler->retry_delay
+										? handler->retry_delay(settlement, attempts, retry_after)
+										: retry_delay(attempts, retry_after));
 	/* Without a token there is nothing to try before one is asked for again. */
 	if (flight->sending.transfer == NULL)
 		settlement->run_at = Max(settlement->run_at, flight->credential->token_not_before);

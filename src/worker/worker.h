@@ -17,7 +17,7 @@
  * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
  * it takes a few times as much while they are sent.
  */
-/* Answers that are inspected beside the requests that a server may have at once; more wait in their places. */
+/* Flights in a step of their handlers beside the requests that a server may have at once; more wait in their places. */
 #define INSPECTED_MAX 32
 #define BODIES_MAX    (64 * 1024 * 1024)
 
@@ -36,11 +36,12 @@ typedef struct Worker
 	MemoryContext turn;    /* reset every turn */
 	List *lanes;           /* of Lane * */
 	List *token_requests;  /* of TokenRequest * */
+	List *prepared;        /* of Flight *, to be sent once their servers have a place for them */
 	List *concluded;       /* of Flight *, to be settled */
 	List *postponed;       /* of Flight *, whose settling waits for a lock */
 	bool postponed_full;   /* so many that some jobs are not claimed */
 	int in_flight;         /* claimed and not concluded */
-	int inspected; /* of these, answered and given to their handlers: their servers' places are free */
+	int inspected; /* of these, those that their handlers prepare or inspect: their servers' places are free */
 	int64 bytes; /* of the bodies of jobs that are claimed and not settled */
 	bool scan_wanted;
 	TimestampTz scan_at;

@@ -44,6 +44,7 @@
 #include "worker/app_token.h"
 #include "worker/apply_webhooks.h"
 #include "worker/drain.h"
+#include "worker/flight.h"
 #include "worker/lane.h"
 #include "worker/postpone.h"
 #include "worker/send.h"
@@ -326,6 +327,7 @@ worker_turn(void *process)
 	MemoryContextReset(worker->turn);
 	MemoryContextSwitchTo(worker->turn);
 	send_collect(worker);
+	flights_go_on(worker);
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;

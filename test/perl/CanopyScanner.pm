@@ -15,6 +15,7 @@ use POSIX ();
 use Scalar::Util qw(weaken);
 
 my @scanners; # of this process
+my @held;     # connections that a scanner of this process does not answer
 
 # Before anything that is still to end: what a fork of ours holds open would keep it waiting.
 END
@@ -43,6 +44,7 @@ sub new
 		TemporaryDirectory $dir
 		StreamMaxLength ${max_kb}K
 		Foreground yes
+		LogClean yes
 		END
 	weaken($scanners[@scanners] = $self);
 	$self->start;
@@ -76,8 +78,17 @@ sub lie
 	my $listener;
 
 	$self->stop;
+	unlink "$self->{dir}/held", "$self->{dir}/let_go";
 	$listener = IO::Socket::UNIX->new(Local => $self->socket, Listen => 10) or die "could not listen: $!";
-	$self->run(sub { answer_with($how, $listener->accept) while 1 });
+	$self->run(
+		sub {
+			local $SIG{USR1} = sub { $self->let_go };
+			while (1)
+			{
+				my $connection = $listener->accept;
+				$self->answer_with($how, $connection) if $connection; # and not a signal
+			}
+		});
 	close $listener;
 	return;
 }
@@ -85,20 +96,44 @@ sub lie
 # What a lying scanner does with one connection.
 sub answer_with
 {
-	my ($how, $connection) = @_;
+	my ($self, $how, $connection) = @_;
 
 	sysread $connection, my $bytes, 20;
 	return if $how eq 'dies' || !defined $bytes || $bytes eq '';
 	if ($how eq 'hangs')
 	{
-		our @held;
 		push @held, $connection;
+		append_to_file("$self->{dir}/held", '.');
 		return;
 	}
 	1 while $bytes !~ /\0\0\0\0\z/ && sysread $connection, $bytes, 65536, length $bytes;
 	syswrite $connection, $how eq 'greeting' ? "220 welcome\r\n\0" : "\xff" x 2000;
 	return;
 }
+
+# How many connections a scanner that `hangs` has taken.
+sub held { my ($self) = @_; return -s "$self->{dir}/held" // 0 }
+
+# Has a scanner that `hangs` find clean what it has taken.
+sub release
+{
+	my ($self) = @_;
+	kill USR1 => $self->{pid};
+	CanopyTest::wait_until('the scanner has answered', sub { -e "$self->{dir}/let_go" });
+	return;
+}
+
+# The same, in the scanner.
+sub let_go
+{
+	my ($self) = @_;
+	syswrite $_, "stream: OK\0" for splice @held;
+	append_to_file("$self->{dir}/let_go", '');
+	return;
+}
+
+# How many times clamd has found something clean.
+sub found_clean { my ($self) = @_; return scalar(() = slurp_file("$self->{dir}/log") =~ /: OK$/mg) }
 
 # Runs a function in a process that ends with stop().
 sub run

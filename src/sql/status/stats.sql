@@ -72,7 +72,7 @@ SELECT s.srvname::text AS server, q.depth, q.oldest_due, o.depth AS unarmed,
 	h.held, c.breaker_until, c.stats_since, c.sent, c.succeeded, c.retried, c.failed, c.in_doubt, c.latency_ms,
 	c.deprecated_at, c.sunset_at, c.deprecated_operation,
 	c.refused_webhooks, c.encoded_webhooks, CASE WHEN r.pid IS NOT NULL THEN coalesce(c.webhook_problem, r.problem) END AS webhook_problem,
-	CASE s.fdwname WHEN 'canopy_api' THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem,
+	CASE WHEN s.fdwname IN ('canopy_api', 'summit_api') THEN (SELECT canopy_summit.scan_problem()) END AS scan_problem,
 	CASE s.fdwname WHEN 'canopy_api' THEN coalesce(b.sent, 0) END AS billable_today,
 	CASE s.fdwname WHEN 'canopy_api' THEN nullif(pg_catalog.current_setting('canopy_summit.billable_daily_limit')::integer, -1) END AS billable_limit,
 	-- British Columbia does not change its clocks any more.
@@ -116,7 +116,7 @@ deprecated_operation: the operation of jobs whose answer has said either last; e
 refused_webhooks: deliveries that were not stored: forged, too large, or nothing to verify them with
 encoded_webhooks: deliveries that were not stored because their Content-Encoding is not identity: a proxy compresses them, and no signature fits
 webhook_problem: why the receiver answers 503 to deliveries of this server, or to all
-scan_problem: why jobs that bring documents wait: the virus scanner does not listen, or gave no verdict when it was last asked
+scan_problem: why jobs that bring or upload documents wait: the virus scanner does not listen, or gave no verdict when it was last asked
 billable_today: billable requests that were sent since midnight UTC, those included whose answer was lost
 billable_limit: canopy_summit.billable_daily_limit; NULL: there is none
 time_zone_problem: why days of its properties begin at another hour than they do there

@@ -5,6 +5,7 @@ use warnings;
 use CanopyJobs;
 use CanopyProcess;
 use CanopyReceiver;
+use CanopyScanner;
 use CanopyTest;
 use CanopyUpload;
 use JSON::PP ();
@@ -474,5 +475,20 @@ sub large_upload
 	is(query($node, <<~'SQL'), 1, 'which is taken');
 		SELECT count(*) FROM summit.upload WHERE policy_number = 'LARGE' AND status <> 'refused'
 		SQL
+	my $scanner = CanopyScanner->new(max_kb => 20 * 1024);
+	query($node, "ALTER SYSTEM SET canopy_summit.clamd_socket = '" . $scanner->socket . q{'; SELECT pg_reload_conf()});
+	my $worker = wait_until('a worker is there', sub { (worker_pids($node))[0] });
+	within(
+		growth(
+			$worker,
+			sub {
+				query($node, q{SELECT canopy_summit.resume_server('summit')});
+				all_settled($node, q{operation = 'upload-policy'});
+			}),
+		PULL_MAX,
+		'a worker that has it scanned, and sends it');
+	cmp_ok($scanner->found_clean, '>=', 1, 'it is scanned');
+	is( query($node, q{SELECT accepted_at IS NOT NULL FROM summit.upload WHERE policy_number = 'LARGE'}), 't',
+		'and sent');
 	return;
 }
