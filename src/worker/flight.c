@@ -63,7 +63,8 @@ flight_is_refused(Flight *flight)
 					  "no_credential", credential->problem);
 	/* After a restore a server of that name may be of another kind. */
 	else if (credential->connection->provider != job->operation->provider)
-		flight_refuse(flight, RETRY_FAIL, "other_server", "the server is not one for this operation");
+		flight_refuse(flight, RETRY_FAIL, "other_server",
+					  "the server is not one for this operation");
 	else if (job->attempts >= job->max_attempts)
 		flight_refuse(flight, RETRY_FAIL, "attempts_exhausted", "all attempts were used up");
 	else if (job->operation->class == OPERATION_KEYED &&

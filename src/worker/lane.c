@@ -105,6 +105,7 @@ lane_take_limits(void *argument)
 
 	lane->max_connections = connections_share(worker, connection->max_connections);
 	lane->timeout = connection->timeout;
+	lane->is_endpoint = connection->provider == PROVIDER_ENDPOINT;
 	lane->throttle.rate = connection->requests_per_second / setting_workers;
 }
 
@@ -190,20 +191,41 @@ lanes_hold_credential(const Worker *worker)
 bool
 lane_has_place(const Lane *lane)
 {
-	return lane->multiplexed || lane->in_flight < Max(lane->max_connections, 1);
+	return (lane->multiplexed && !lane->is_endpoint) ||
+		   lane->in_flight < Max(lane->max_connections, 1);
+}
+
+/*
+ * How many more requests of a lane may be in flight.  Endpoints are anybody's, and
+ * however many of them do not answer, half of the places are not theirs.
+ */
+static int
+lane_places(const Worker *worker, const Lane *lane)
+{
+	int places = setting_max_in_flight - worker->in_flight;
+	int of_endpoints = Max(setting_max_in_flight / 2, 1);
+	ListCell *cell;
+
+	if (!lane->multiplexed || lane->is_endpoint)
+		places = Min(places, lane->max_connections - lane->in_flight);
+	if (!lane->is_endpoint)
+		return places;
+	foreach(cell, worker->lanes)
+		if (((Lane *) lfirst(cell))->is_endpoint)
+			of_endpoints -= ((Lane *) lfirst(cell))->in_flight;
+	return Min(places, of_endpoints);
 }
 
 /* How many requests may be started now, when so much has been claimed for other lanes already. */
 int
 lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed)
 {
+	int others = lane->is_endpoint ? claimed.jobs : 0;
 	int room = setting_max_in_flight - worker->in_flight - claimed.jobs;
 
 	if (lane->is_held || !lane->may_have_due || worker->bytes + claimed.bytes > BODIES_MAX)
 		return 0;
-	if (!lane->multiplexed)
-		room = Min(room, lane->max_connections - lane->in_flight);
-	room = Min(room, setting_claim_batch);
+	room = Min(Min(room, lane_places(worker, lane) - others), setting_claim_batch);
 	return room <= 0 ? 0 : throttle_room(&lane->throttle, now, room);
 }
 
@@ -218,10 +240,8 @@ lanes_next(const Worker *worker, TimestampTz now)
 	{
 		Lane *lane = lfirst(cell);
 
-		if (lane->may_have_due && !lane->is_held && worker->in_flight < setting_max_in_flight &&
-			worker->bytes <= BODIES_MAX &&
-			(lane->multiplexed || lane->in_flight < lane->max_connections) &&
-			!(lane->throttle.is_open && lane->throttle.probing))
+		if (lane->may_have_due && !lane->is_held && worker->bytes <= BODIES_MAX &&
+			lane_places(worker, lane) > 0 && !(lane->throttle.is_open && lane->throttle.probing))
 			next = Min(next, throttle_next(&lane->throttle, now));
 	}
 	return next;

@@ -13,13 +13,14 @@
 #include "http/loop.h"
 #include "process/shared.h"
 
+/* Flights in a step of their handlers beside the requests that a server may have at once; more wait in their places. */
+#define INSPECTED_MAX 32
+
 /*
  * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
  * it takes a few times as much while they are sent.
  */
-/* Flights in a step of their handlers beside the requests that a server may have at once; more wait in their places. */
-#define INSPECTED_MAX 32
-#define BODIES_MAX    (64 * 1024 * 1024)
+#define BODIES_MAX (64 * 1024 * 1024)
 
 extern int setting_max_in_flight;
 extern int setting_claim_batch;

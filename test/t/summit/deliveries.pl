@@ -461,6 +461,23 @@ sub slow_endpoint
 	$sandbox->clear;
 	forget('slow', 'quick');
 
+	# However many of them do not answer: half of the places are not theirs.
+	query($node, 'ALTER SYSTEM SET canopy_summit.max_in_flight = 4');
+	query($node, 'SELECT pg_reload_conf()');
+	endpoint($_) for qw(slow slower);
+	create_canopy_server($node, $sandbox, server => 'api');
+	$held = $sandbox->hold(match => { path => '^/slow' });
+	told('policy.verified') for 1 .. 4;
+	wait_until('two are on the wire', sub { $sandbox->waiting($held) == 2 });
+	my $job_id = query($node, q{SELECT canopy_enqueue('get-carriers', server => 'api')});
+	is(settled($node, $job_id), 'succeeded', 'a job of an API is sent');
+	is($sandbox->waiting($held), 2, 'while no endpoint has answered');
+	$sandbox->clear;
+	query($node, 'ALTER SYSTEM RESET canopy_summit.max_in_flight');
+	query($node, 'SELECT pg_reload_conf()');
+	forget(qw(slow slower));
+	query($node, 'DROP SERVER api CASCADE');
+
 	endpoint('late');
 	$held = $sandbox->hold(match => { path => '^/late$' });
 	my $policy = told('policy.verified');
