@@ -478,15 +478,16 @@ sub slow_endpoint
 	forget(qw(slow slower));
 	query($node, 'DROP SERVER api CASCADE');
 
-	endpoint('late');
+	endpoint($_) for qw(deaf late);
 	$held = $sandbox->hold(match => { path => '^/late$' });
+	answers('deaf', { kind => 'slow_read', until => 'released' });
 	my $policy = told('policy.verified');
-	comes_to($policy, 'late queued 1', 'no answer in ten seconds is a failed attempt');
+	comes_to($policy, 'deaf queued 1, late queued 1', 'who does not answer in ten seconds, or read, has failed');
 	$sandbox->clear;
-	is_well('late');
+	is_well($_) for qw(deaf late);
 	make_due();
-	comes_to($policy, 'late delivered 2', 'and the next arrives');
-	forget('late');
+	comes_to($policy, 'deaf delivered 2, late delivered 2', 'and the next attempt arrives');
+	forget(qw(deaf late));
 	return;
 }
 
