@@ -74,13 +74,15 @@ warning: what is the matter with it$notes$);
 
 -- Of what a refused one was refused for, the words are ours.
 SELECT canopy_summit.define_view('summit.upload_status',
-	'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; in_doubt, cancelled and refused are ends too', $view$
+	'uploads and how far they are: queued, sending, accepted, then verified, failed or unresolved; cancelled and refused are ends too', $view$
 SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance) AS server,
 	canopy_summit.owner_name(u.owner_oid, u.owner, u.instance) AS owner,
 	CASE WHEN j.state = 'queued' THEN 'queued'
 		WHEN j.state = 'running' THEN 'sending'
 		WHEN u.status <> 'queued' OR j.state IS NULL THEN u.status
 		WHEN j.state = 'succeeded' THEN 'accepted'
+		-- Nobody has drawn the conclusion: its answer could not be stored, or its workers were lost again and again.
+		WHEN j.state IN ('failed', 'in_doubt') THEN 'unresolved'
 		ELSE j.state::text END AS status,
 	u.policy_number, u.policy_type, u.insurer_name, u.effective_date, u.expiry_date, u.holder_name,
 	u.property_id, u.unit_id, u.lease_id, u.tenant_id, u.source_table, u.source_key,
@@ -90,7 +92,7 @@ SELECT u.upload_id, canopy_summit.server_name(u.server_oid, u.server, u.instance
 FROM summit.upload u LEFT JOIN canopy_summit.job j ON j.job_id = u.job_id$view$, $notes$
 server: server it goes to, by the name it has now
 owner: role that uploaded it, by the name it has now
-status: queued, sending, accepted, verified, failed, unresolved, in_doubt, cancelled or refused
+status: queued, sending, accepted, verified, failed, unresolved, cancelled or refused
 error_message: what was wrong with it; shown to all of an upload that was refused here
 error_field: field of the payload that Summit, or the validator, refused; shown to all of an upload that was refused here
 attempts: how often it was sent

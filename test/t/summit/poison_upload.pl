@@ -48,7 +48,7 @@ is($node->safe_psql('postgres', <<~"SQL"), 'accepted|t', 'and its answer is kept
 	SELECT response ->> 'status', response ->> 'job_id' LIKE 'job%' FROM canopy_summit.job_response
 	WHERE job_id = $job
 	SQL
-is($node->safe_psql('postgres', <<~"SQL"), 'failed|quarantined', 'the upload says so');
+is($node->safe_psql('postgres', <<~"SQL"), 'unresolved|quarantined', 'the upload says so');
 	SELECT status, error_code FROM summit.upload_status WHERE upload_id = $poisoned
 	SQL
 is( $node->safe_psql('postgres', 'SELECT count(*) FROM canopy_summit.job_attempt WHERE NOT settled'), '0',
