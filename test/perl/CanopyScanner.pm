@@ -13,7 +13,6 @@ use IO::Select;
 use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
 use POSIX ();
-use Scalar::Util qw(weaken);
 
 my @scanners; # of this process
 my @held;     # connections that a scanner of this process does not answer
@@ -22,7 +21,7 @@ my @held;     # connections that a scanner of this process does not answer
 END
 {
 	my $status = $?;
-	$_->stop for grep { $_ && $_->{owner} == $$ } @scanners;
+	$_->stop for grep { $_->{owner} == $$ } @scanners;
 	$? = $status;
 }
 
@@ -47,7 +46,7 @@ sub new
 		Foreground yes
 		LogClean yes
 		END
-	weaken($scanners[@scanners] = $self);
+	push @scanners, $self;
 	$self->start;
 	return $self;
 }
@@ -65,7 +64,9 @@ sub start
 		sub {
 			open STDOUT, '>>', $log or die "could not write $log: $!";
 			open STDERR, '>&', \*STDOUT or die "could not redirect: $!";
-			exec '/usr/sbin/clamd', '--config-file', "$self->{dir}/clamd.conf" or POSIX::_exit(1);
+			# It ends with this test even if the test is killed.
+			exec 'setpriv', '--pdeathsig', 'TERM', '--', '/usr/sbin/clamd', '--config-file', "$self->{dir}/clamd.conf"
+			  or POSIX::_exit(127);
 		});
 	CanopyTest::wait_until('clamd listens', sub { IO::Socket::UNIX->new(Peer => $self->socket) });
 	return;
@@ -85,7 +86,7 @@ sub lie
 		sub {
 			leave_to_test($listener);
 			my $select = IO::Select->new($listener);
-			while (1)
+			while (getppid == $self->{owner})
 			{
 				$self->answer_with($how, $listener->accept) if $select->can_read(0.1);
 				$self->let_go if -e "$self->{dir}/release";
