@@ -30,7 +30,7 @@ CREATE TABLE canopy_summit.policy_status (
 );
 CREATE UNIQUE INDEX policy_status_key ON canopy_summit.policy_status (policy_status_id);
 ALTER TABLE canopy_summit.policy_status REPLICA IDENTITY USING INDEX policy_status_key;
-CREATE INDEX policy_status_policy_number ON canopy_summit.policy_status (policy_number text_pattern_ops, server text_pattern_ops);
+CREATE INDEX policy_status_policy_number ON canopy_summit.policy_status USING hash (policy_number);
 -- Other policies of a lease; ids are whatever a webhook has: a digest fits into an index.
 CREATE INDEX policy_status_home ON canopy_summit.policy_status (md5(property_id), md5(coalesce(lease_id, tenant_id)));
 COMMENT ON TABLE canopy_summit.policy_status IS 'policies and holders that anything is known of, and what the newest term of each is now';

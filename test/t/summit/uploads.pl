@@ -81,6 +81,21 @@ subtest 'the example of the guide' => sub {
 		'what is insured is in columns');
 };
 
+# Such text is not made shorter by compression.
+subtest 'a policy number as long as may be' => sub {
+	my $policy = $node->safe_psql('postgres', <<~'SQL');
+		SELECT left(string_agg(translate(md5(i::text), '0123456789', 'ghijklmnop'), ''), 4000)
+		FROM generate_series(1, 125) i
+		SQL
+	is(settles_as($node, upload($node, payload($policy)), 'verified'), 'verified', 'is verified in the end');
+	soon_ok(
+		'and a certificate',
+		sub {
+			my $certificate = "SELECT 1 FROM summit.certificate_history WHERE policy_number = '$policy'";
+			return $node->safe_psql('postgres', $certificate) ne '';
+		});
+};
+
 subtest 'documents' => sub {
 	for my $kind (qw(pdf png jpeg))
 	{
