@@ -12,7 +12,7 @@ use CanopyTest;
 use Exporter 'import';
 use PostgreSQL::Test::Utils qw(slurp_file);
 
-our @EXPORT = qw(create_gates worker_at leave_moment stop_asleep);
+our @EXPORT = qw(create_gate_function create_gates worker_at leave_moment stop_asleep);
 
 # Keys of advisory locks. What takes back the claims of a lost worker is no settle.
 my %gates = (
@@ -21,19 +21,29 @@ my %gates = (
 	  [ 1002, q{OLD.state = 'running' AND NEW.state <> 'running' AND NEW.outcome_code IS DISTINCT FROM 'worker_lost'} ]
 );
 
-# Once a node; then every claim and every settle waits while the lock of its gate is held.
-sub create_gates
+# Once a node: a trigger's function that waits while somebody holds the advisory lock of its argument.
+sub create_gate_function
 {
 	my ($node) = @_;
 
-	query($node, <<~'SQL' . join '', map { <<~"SQL" } sort keys %gates);
+	query($node, <<~'SQL');
 		CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
 		BEGIN
 			PERFORM pg_catalog.pg_advisory_xact_lock_shared(TG_ARGV[0]::bigint);
 			RETURN NULL;
 		END
-		$$;
+		$$
 		SQL
+	return;
+}
+
+# Once a node; then every claim and every settle waits while the lock of its gate is held.
+sub create_gates
+{
+	my ($node) = @_;
+
+	create_gate_function($node);
+	query($node, join '', map { <<~"SQL" } sort keys %gates);
 		CREATE TRIGGER $_ AFTER UPDATE ON canopy_summit.job FOR EACH ROW WHEN ($gates{$_}[1])
 		EXECUTE FUNCTION gate('$gates{$_}[0]');
 		SQL

@@ -38,13 +38,8 @@ query($sender, <<~"SQL");
 create_gates($sender);
 
 # Every delivery waits before it is stored, or before it is applied, while the lock of that gate is held.
+create_gate_function($receiver);
 query($receiver, <<~'SQL');
-	CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
-	BEGIN
-		PERFORM pg_catalog.pg_advisory_xact_lock_shared(TG_ARGV[0]::bigint);
-		RETURN NULL;
-	END
-	$$;
 	CREATE TRIGGER storing AFTER INSERT ON canopy_summit.webhook FOR EACH ROW EXECUTE FUNCTION gate('2001');
 	CREATE TRIGGER applying AFTER UPDATE ON canopy_summit.webhook FOR EACH ROW
 		WHEN (OLD.state = 'stored' AND NEW.state = 'applied') EXECUTE FUNCTION gate('2002')
