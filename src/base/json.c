@@ -35,6 +35,7 @@ static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 typedef struct JsonSurvey
 {
 	int depth;
+	bool has_escapes;
 	bool suspicious; /* may hold something that jsonb cannot */
 } JsonSurvey;
 
@@ -60,29 +61,54 @@ typedef struct JsonRepair
 	List *replaced;
 } JsonRepair;
 
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Look over a string, from behind its opening quote; returns where its closing one is, or the end. */
+static size_t
+survey_string(JsonSurvey *survey, const char *bytes, size_t len, size_t at)
+{
+	if (!survey->has_escapes)
+	{
+		const char *end = memchr(bytes + at, '"', len - at);
+
+		return end != NULL ? end - bytes : len;
+	}
+	for (; at < len && bytes[at] != '"'; at++)
+		if (bytes[at] == '\\' && ++at < len && bytes[at] == 'u')
+			survey->suspicious = true;
+	return at;
+}
+
+/* Look over a run of digits, from its second; returns where its last one is. */
+static size_t
+survey_digits(JsonSurvey *survey, const char *bytes, size_t len, size_t at)
+{
+	size_t start = at - 1;
+
+	while (at < len && is_digit(bytes[at]))
+		at++;
+	if (at - start > NUMBER_MAX_DIGITS || (at < len && (bytes[at] == 'e' || bytes[at] == 'E')))
+		survey->suspicious = true;
+	return at - 1;
+}
+
 /* Depth, and whether a closer look is needed, in one cheap pass. */
 static JsonSurvey
 json_survey(const char *bytes, size_t len)
 {
-	JsonSurvey survey = {0, false};
+	JsonSurvey survey = {.has_escapes = memchr(bytes, '\\', len) != NULL};
 	int depth = 0;
-	int number = 0;
-	bool in_string = false;
 
 	for (size_t i = 0; i < len; i++)
 	{
 		char c = bytes[i];
 
-		if (in_string)
-		{
-			if (c == '"')
-				in_string = false;
-			else if (c == '\\' && i + 1 < len && bytes[++i] == 'u')
-				survey.suspicious = true;
-			continue;
-		}
 		if (c == '"')
-			in_string = true;
+			i = survey_string(&survey, bytes, len, i + 1);
 		else if (c == '{' || c == '[')
 		{
 			depth++;
@@ -90,10 +116,8 @@ json_survey(const char *bytes, size_t len)
 		}
 		else if ((c == '}' || c == ']') && depth > 0)
 			depth--;
-		number = isdigit((unsigned char) c) ? number + 1 : 0;
-		if (number > NUMBER_MAX_DIGITS ||
-			((c == 'e' || c == 'E') && i > 0 && isdigit((unsigned char) bytes[i - 1])))
-			survey.suspicious = true;
+		else if (is_digit(c))
+			i = survey_digits(&survey, bytes, len, i + 1);
 	}
 	if (pg_encoding_verifymbstr(PG_UTF8, bytes, (int) len) != (int) len)
 		survey.suspicious = true;
