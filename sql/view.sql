@@ -79,9 +79,10 @@ ANALYZE canopy_summit.pull_state, canopy_summit.pull, canopy_summit.policy, cano
 SELECT pg_temp.plan($$SELECT * FROM canopy.policy WHERE expiry_date = '2001-01-01'$$) LIKE '%policy_expiry_date%' AS by_date,
 	pg_temp.plan($$SELECT * FROM canopy.policy WHERE pull_id = 'many1'$$) LIKE '%policy_key%' AS by_pull;
 -- Only what a query reads is joined.
-SELECT pg_temp.plan($$SELECT * FROM canopy.policy$$) NOT LIKE '%pull_state%' AS account_in_policy,
-	pg_temp.plan($$SELECT server, pull_id, ordinal, vehicle_id, year FROM canopy.vehicle$$) NOT LIKE '%pull_state%' AS rows_alone,
-	pg_temp.plan($$SELECT account_identifier FROM canopy.vehicle$$) LIKE '%pull_state%' AS account_joined;
+SELECT pg_temp.plan($$SELECT environment, account_identifier FROM canopy.policy$$) NOT LIKE '% on pull%' AS account_in_policy,
+	pg_temp.plan($$SELECT server, pull_id, ordinal, vehicle_id, year FROM canopy.vehicle$$) NOT LIKE '% on pull%' AS rows_alone,
+	pg_temp.plan($$SELECT environment, account_identifier, meta_data FROM canopy.vehicle$$) LIKE '% on pull p%' AS pull_joined,
+	pg_temp.plan($$SELECT * FROM canopy.vehicle_all$$) LIKE '% on pull_state s%' AS state_joined;
 SELECT environment, count(*) FROM canopy.vehicle GROUP BY 1;
 ROLLBACK;
 -- Behind two that every row has, wide columns come before narrow ones, and what varies in width last.

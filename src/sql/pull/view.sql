@@ -8,22 +8,21 @@ AS $$
 DECLARE
 	about CONSTANT text := obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class');
 	-- The joins of an outer side that a query does not read cost it nothing.
-	source CONSTANT text := format(' FROM canopy_summit.%I e '
-		'LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', entity)
+	source CONSTANT text := format(' FROM canopy_summit.%I e', entity)
+		|| CASE entity WHEN 'pull' THEN '' ELSE ' LEFT JOIN canopy_summit.pull p ON p.server = e.server AND p.pull_id = e.pull_id' END
 		|| CASE entity WHEN 'document' THEN ' LEFT JOIN canopy_summit.document_file f ON f.server = e.server AND f.kind = ''document'' '
 			'AND f.owner_id = e.pull_id AND f.file_id = e.document_id' ELSE '' END;
 	-- What is known of a document's file; there, fetched_at is that of the file.
 	file CONSTANT text := CASE entity WHEN 'document' THEN ', f.state, f.reason, f.media_type, f.size, f.sha256, f.scan, f.fetched_at' ELSE '' END;
 	-- Tables that are read without the others have what is the same for the whole pull.
-	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 's' END;
+	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 'p' END;
 	shared text := format('SELECT e.server, %s.environment, e.pull_id, ', of_pull);
 	columns text;
 	notes text;
 	hidden jsonb;
 BEGIN
 	IF entity <> 'pull' THEN
-		shared := shared || of_pull || '.account_identifier, '
-			'(SELECT m.meta_data FROM canopy_summit.pull m WHERE m.server = e.server AND m.pull_id = e.pull_id) AS meta_data, ';
+		shared := shared || of_pull || '.account_identifier, p.meta_data, ';
 	END IF;
 	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
 	SELECT string_agg(format('e.%I', a.attname)
@@ -47,7 +46,8 @@ BEGIN
 		shared || columns || file || source || ' WHERE e.is_current', notes, hidden);
 	PERFORM canopy_summit.define_view(format('canopy.%I', entity || '_all'), about || '; of every pull, is_current tells which the other view shows',
 		shared || 'e.is_current, s.is_data, s.version, s.fetched_at' || CASE WHEN file <> '' THEN ' AS pull_fetched_at' ELSE '' END || ', '
-			|| columns || file || source, concat_ws(chr(10), notes, 'pull_fetched_at: start of the newest request that answered with the current version'), hidden);
+			|| columns || file || source
+			|| ' LEFT JOIN canopy_summit.pull_state s ON s.server = e.server AND s.pull_id = e.pull_id', concat_ws(chr(10), notes, 'pull_fetched_at: start of the newest request that answered with the current version'), hidden);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.define_views(text) IS 'makes the two views of an entity from its table';
