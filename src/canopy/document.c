@@ -41,6 +41,7 @@ static const FileOperation operations[] = {
 enum
 {
 	FILE_FOLLOW,
+	FILE_EXPECT,
 	FILE_KEEP,
 	FILE_NOTE,
 	FILES_WANT,
@@ -51,25 +52,23 @@ enum
 static Statement statements[STATEMENT_COUNT] = {
 	[FILE_FOLLOW] = {2, {TEXTOID, TEXTOID},
 		"SELECT canopy_summit.follow('document_file', 'owner_id', $1, ARRAY[$2])"},
+	[FILE_EXPECT] = {4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+		"INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state)"
+		" VALUES ($1, $2, $3, $4, 'wanted') ON CONFLICT (server, kind, owner_id, file_id) DO NOTHING"},
 	/*
 	 * The older of two answers does not count, nor does one without bytes where there are some, unless a scanner has
-	 * found something in those by now.
+	 * found something in those by now.  An INSERT … ON CONFLICT would copy the bytes three times more.
 	 */
 	[FILE_KEEP] = {12, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
 			TEXTOID, TEXTOID, BYTEAOID, INT8OID},
 		"WITH before AS (SELECT b.sha256 FROM canopy_summit.document_file b"
 		"  WHERE b.server = $1 AND b.kind = $2 AND b.owner_id = $3 AND b.file_id = $4),"
-		" kept AS (INSERT INTO canopy_summit.document_file AS f (server, kind, owner_id, file_id, fetched_at,"
-		"  state, reason, media_type, scan, sha256, size, content)"
-		"  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $11)"
-		"  ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET (fetched_at, state, reason, media_type, scan,"
-		"   sha256, size, content) = (SELECT EXCLUDED.fetched_at, EXCLUDED.state, EXCLUDED.reason, EXCLUDED.media_type,"
-		"   EXCLUDED.scan, EXCLUDED.sha256, EXCLUDED.size,"
-		"   CASE WHEN f.sha256 = EXCLUDED.sha256 AND f.content IS NOT NULL AND EXCLUDED.state = 'here' THEN f.content"
-		"    ELSE EXCLUDED.content END)"
-		"  WHERE (EXCLUDED.state = 'here' OR f.state <> 'here'"
-		"    OR EXCLUDED.state = 'infested' AND EXCLUDED.sha256 = f.sha256)"
-		"   AND EXCLUDED.fetched_at >= coalesce(f.fetched_at, '-infinity')"
+		" kept AS (UPDATE canopy_summit.document_file f"
+		"  SET fetched_at = $5, state = $6, reason = $7, media_type = $8, scan = $9, sha256 = $10, size = $12,"
+		"   content = CASE WHEN f.sha256 = $10 AND f.content IS NOT NULL AND $6 = 'here' THEN f.content ELSE $11 END"
+		"  WHERE f.server = $1 AND f.kind = $2 AND f.owner_id = $3 AND f.file_id = $4"
+		"   AND ($6 = 'here' OR f.state <> 'here' OR $6 = 'infested' AND $10 = f.sha256)"
+		"   AND $5 >= coalesce(f.fetched_at, '-infinity')"
 		"  RETURNING f.state, f.sha256)"
 		" SELECT k.state = 'here' AND k.sha256 IS DISTINCT FROM (SELECT sha256 FROM before) FROM kept k"},
 	[FILE_NOTE] = {5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
@@ -159,6 +158,7 @@ file_store(CanopyFile *file)
 	values_add_text(&values, file->kind);
 	values_add_text(&values, file->owner_id);
 	values_add_text(&values, file->file_id);
+	statement_run_values(&statements[FILE_EXPECT], &values);
 	values_add_time(&values, file->fetched_at);
 	values_add_text(&values, file->state);
 	values_add_text(&values, file->reason);
