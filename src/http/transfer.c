@@ -24,6 +24,7 @@
 
 #define HTTP_MAX_HEADER_BYTES 65536    /* of all headers of a response */
 #define HTTP_SLOW_BYTES       1024     /* a second, over half of the total timeout */
+#define HTTP_TRUSTED_LENGTH   1048576  /* bytes that are reserved because a head announces them */
 #define CURL_MINIMUM          0x075700 /* 7.87.0: CURLOPT_QUICK_EXIT */
 #define HTTP_LAST_DATE        INT64CONST(253402300799) /* of a year of four digits */
 
@@ -86,6 +87,16 @@ transfer_free(void *argument)
 	*transfer = (HttpTransfer){0};
 }
 
+/* Room for the content that the head announces, if that is not too much to be taken at its word. */
+static size_t
+body_announced(HttpTransfer *transfer)
+{
+	curl_off_t length = -1;
+
+	(void) curl_easy_getinfo(transfer->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	return length > 0 && length < HTTP_TRUSTED_LENGTH ? (size_t) length + 1 : 0;
+}
+
 /* libcurl callback: keep content up to the cap. */
 static size_t
 on_content(char *bytes, size_t size, size_t count, void *argument)
@@ -100,7 +111,9 @@ on_content(char *bytes, size_t size, size_t count, void *argument)
 	}
 	if (transfer->body_len + len + 1 > transfer->body_size)
 	{
-		size_t wanted = Max(transfer->body_size * 2, transfer->body_len + len + 1);
+		size_t wanted =
+			Max(transfer->body_size ? transfer->body_size * 2 : body_announced(transfer),
+				transfer->body_len + len + 1);
 		char *grown = realloc(transfer->body, wanted);
 
 		if (grown == NULL)
