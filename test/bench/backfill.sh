@@ -34,16 +34,16 @@ recycle_wal() {
 	value "CHECKPOINT"
 }
 
-# bare_files NAME PATH COUNT: GETs of one file a second, one after the other and as many at once as we have.
+# bare_files NAME: GETs of the URLs in file $run_dir/NAME.urls a second, one after the other and as many at once as we have.
 bare_files() {
-	"$run_dir/bare_loop" "$answer_url/$2" "$run_dir/backfill/ca.pem" "$3" 1 >>"$run_dir/bare_$1"
-	"$run_dir/bare_loop" "$answer_url/$2" "$run_dir/backfill/ca.pem" "$3" "$backfill_width" >>"$run_dir/wide_$1"
+	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" 1 <"$run_dir/$1.urls" >>"$run_dir/bare_$1"
+	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" "$backfill_width" <"$run_dir/$1.urls" >>"$run_dir/wide_$1"
 }
 
-# What the jobs since a moment were, a second, from then to the end of the last.
+# What the jobs since a moment were, a second, from then to the end of the last. Looking costs.
 rate_since() {
 	until [ "$(value "SELECT count(*) FROM canopy_summit.job WHERE state IN ('queued', 'running')")" = 0 ]; do
-		sleep 0.5
+		sleep 1
 	done
 	value "SELECT round(count(*) FILTER (WHERE operation = '$2') / extract(epoch FROM max(finished_at) - '$1'))
 		FROM canopy_summit.job WHERE state = 'succeeded'"
@@ -68,11 +68,11 @@ print_share() {
 
 # From canopy_sync_pulls() to the commit of the last pull, with its version and rows.
 measure_backfill() {
-	local i first workers started
-	first=$(find "$run_dir/files/pulls" -type f -print -quit)
+	local i workers started
+	find "$run_dir/files/pulls" -type f -printf "$answer_url/teams/bench/pulls/%f\\n" >"$run_dir/pulls.urls"
 	say "Fetching them $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files pulls "teams/bench/pulls/${first##*/}" "$backfill_count"
+		bare_files pulls
 		for workers in 1 2; do
 			start_workers "$workers"
 			value "CALL bench.empty_tables()"
@@ -161,17 +161,19 @@ write_files() {
 	END
 }
 
+# From the commit that wants them to the commit of the last document.
 measure_documents() {
 	local i workers started
+	yes "$answer_url/teams/bench/pulls/d/documents/d/pdf" | head -n "$document_count" >"$run_dir/documents.urls"
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files documents teams/bench/pulls/d/documents/d/pdf "$document_count"
+		bare_files documents
 		for workers in 1 2; do
 			start_workers "$workers"
 			value "CALL bench.empty_tables()"
 			value "CALL bench.make_documents($document_count)"
-			started=$(value "SELECT clock_timestamp()")
-			value "SELECT count(canopy_enqueue_documents('d' || n)) FROM generate_series(1, $document_count) n" >/dev/null
+			started=$(value "SELECT count(canopy_enqueue_documents('d' || n)), clock_timestamp()
+				FROM generate_series(1, $document_count) n" | cut -d '|' -f 2)
 			rate_since "$started" get-document-by-id >>"$run_dir/documents_$workers"
 		done
 		insert_files >>"$run_dir/inserted"

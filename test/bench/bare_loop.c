@@ -1,13 +1,14 @@
 /*
  * bare_loop.c
- *	  What libcurl alone can do: so many GETs of one URL, so many at once, with
- *	  one multi handle.  Prints requests a second.
+ *	  What libcurl alone can do: GETs of the URLs on standard input, one a line, so
+ *	  many at once, with one multi handle.  Prints requests a second.
  *
- *	  bare_loop URL CA_FILE TOTAL WIDTH
+ *	  bare_loop CA_FILE WIDTH < URLS
  */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static size_t
@@ -27,12 +28,24 @@ now(void)
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
+/* The next URL for a handle; 0 if there is none. */
+static int
+next_url(CURL *handle)
+{
+	char url[1024];
+
+	if (fgets(url, sizeof(url), stdin) == NULL)
+		return 0;
+	url[strcspn(url, "\n")] = '\0';
+	curl_easy_setopt(handle, CURLOPT_URL, url);
+	return 1;
+}
+
 static CURL *
-request(const char *url, const char *ca_file)
+request(const char *ca_file)
 {
 	CURL *handle = curl_easy_init();
 
-	curl_easy_setopt(handle, CURLOPT_URL, url);
 	curl_easy_setopt(handle, CURLOPT_CAINFO, ca_file);
 	curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, discard);
 	return handle;
@@ -40,7 +53,7 @@ request(const char *url, const char *ca_file)
 
 /* Take the transfers that have ended, and start others with their handles; returns how many ended. */
 static int
-turn(CURLM *multi, int *left)
+turn(CURLM *multi, int *in_flight)
 {
 	CURLMsg *message;
 	int ended = 0;
@@ -57,8 +70,12 @@ turn(CURLM *multi, int *left)
 		}
 		curl_multi_remove_handle(multi, handle);
 		ended++;
-		if ((*left)-- > 0)
+		(*in_flight)--;
+		if (next_url(handle))
+		{
 			curl_multi_add_handle(multi, handle);
+			(*in_flight)++;
+		}
 	}
 	return ended;
 }
@@ -67,31 +84,29 @@ int
 main(int argc, char **argv)
 {
 	CURLM *multi;
-	int total;
-	int width;
-	int left;
+	int in_flight = 0;
 	int done = 0;
 	int running;
 	double start;
 
-	if (argc != 5)
+	if (argc != 3)
 		return 2;
-	total = atoi(argv[3]);
-	width = atoi(argv[4]);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	multi = curl_multi_init();
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) width);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, atol(argv[2]));
 	start = now();
-	for (int i = 0; i < width; i++)
-		curl_multi_add_handle(multi, request(argv[1], argv[2]));
-	left = total - width;
-	while (done < total)
+	for (CURL *handle = request(argv[1]); in_flight < atoi(argv[2]) && next_url(handle); handle = request(argv[1]))
+	{
+		curl_multi_add_handle(multi, handle);
+		in_flight++;
+	}
+	while (in_flight > 0)
 	{
 		curl_multi_perform(multi, &running);
-		done += turn(multi, &left);
-		if (done < total)
+		done += turn(multi, &in_flight);
+		if (in_flight > 0)
 			curl_multi_poll(multi, NULL, 0, 1000, NULL);
 	}
-	printf("%.0f\n", total / (now() - start));
+	printf("%.0f\n", done / (now() - start));
 	return 0;
 }

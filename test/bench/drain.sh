@@ -53,7 +53,7 @@ start_answering_server() {
 }
 
 bare_rate() {
-	"$run_dir/bare_loop" "$answer_url/health" "$run_dir/drain/ca.pem" "$drain_count" "$drain_width"
+	"$run_dir/bare_loop" "$run_dir/drain/ca.pem" "$drain_width" < <(yes "$answer_url/health" | head -n "$drain_count")
 }
 
 # drain SERVER OPERATION: sends what is queued for a paused server; prints jobs a second until the
