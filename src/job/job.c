@@ -105,11 +105,13 @@ static Statement statements[STATEMENT_COUNT] = {
 		" SET state = 'cancelled', finished_at = now(), outcome_code = 'duplicate',"
 		" outcome = 'job ' || c.first || ' has the same dedupe_key',"
 		JOB_KEEPS("d", "'cancelled'")
-		" FROM (SELECT q.job_id, f.job_id AS first FROM canopy_summit.job f, canopy_summit.job q"
-		"  WHERE f.job_id = ANY ($1) AND f.dedupe_key IS NOT NULL"
-		"  AND q.dedupe_key = f.dedupe_key AND q.server_oid = f.server_oid AND q.state = 'queued'"
-		"  AND q.instance IS NOT DISTINCT FROM f.instance AND q.owner_oid = f.owner_oid"
-		"  AND q.job_id <> f.job_id FOR UPDATE OF q SKIP LOCKED) AS c"
+		" FROM (SELECT q.job_id, f.job_id AS first FROM canopy_summit.job f,"
+		/* What locks rows is looked up for each, whatever the planner takes the queue for. */
+		"  LATERAL (SELECT w.job_id FROM canopy_summit.job w"
+		"   WHERE w.dedupe_key = f.dedupe_key AND w.server_oid = f.server_oid AND w.state = 'queued'"
+		"   AND w.instance IS NOT DISTINCT FROM f.instance AND w.owner_oid = f.owner_oid"
+		"   AND w.job_id <> f.job_id FOR UPDATE SKIP LOCKED) AS q"
+		"  WHERE f.job_id = ANY ($1) AND f.dedupe_key IS NOT NULL) AS c"
 		" WHERE d.job_id = c.job_id"},
 	[JOB_NEXT_DUE] = {3, {INT8OID, OIDARRAYOID, TIMESTAMPTZOID},
 		"SELECT min(d.run_at) FROM unnest($2) AS s(server_oid), generate_series(0, 9) AS p(priority),"

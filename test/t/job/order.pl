@@ -22,6 +22,7 @@ subtest 'concurrent enqueuers of one key' => \&concurrent;
 subtest 'ordering keys of another role' => \&neighbours;
 subtest 'many ordering keys' => \&many_keys;
 subtest 'dedupe_key' => \&dedupe;
+subtest 'many dedupe keys' => \&many_dedupe_keys;
 subtest 'limits' => \&limits;
 subtest 'a stream of higher priority' => \&stream;
 subtest 'a straggler and a poison job' => \&straggler;
@@ -261,6 +262,38 @@ sub many_keys
 		SQL
 		'2 1 3 2', 'all are enqueued');
 	all_settled($node);
+	return;
+}
+
+# What a claim costs must not depend on how many others wait; its statements were planned when there were few.
+sub many_dedupe_keys
+{
+	my $most = 600;
+	my $run = sub { my ($sql) = @_; return query($node, $sql, 'keys') };
+	my $enqueue = sub {
+		my ($from, $to) = @_;
+		return $run->(<<~"SQL");
+			SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "plain"}', dedupe_key => 'key ' || n))
+			FROM generate_series($from, $to) AS n
+			SQL
+	};
+	my $read = sub {
+		return split /\|/, $run->(<<~'SQL');
+			SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'job_dedupe'
+			SQL
+	};
+	query($node, 'CREATE DATABASE keys');
+	create_canopy_server($node, $sandbox, database => 'keys', options => { max_connections => 1 });
+	$enqueue->(1, 2);
+	all_settled($node, 'true', undef, 'keys');
+	$run->(q{SELECT canopy_summit.pause_server('canopy')});
+	$enqueue->(1, $most);
+	my ($scans, $entries) = $read->();
+	$run->(q{SELECT canopy_summit.resume_server('canopy')});
+	all_settled($node, 'true', undef, 'keys');
+	is($run->(q{SELECT count(*) FROM canopy_summit.job WHERE state = 'succeeded'}), $most + 2, 'all are sent');
+	wait_until('the worker has told what it read', sub { ($read->())[0] >= $scans + $most });
+	cmp_ok(($read->())[1] - $entries, '<', 20 * $most, 'each claim looks up its own key');
 	return;
 }
 
