@@ -20,9 +20,6 @@
 #include "engine/engine.h"
 #include "engine/transaction.h"
 
-#define PATIENCE_SHORT "5ms" /* for a lock, while what others wait for is at stake */
-#define PATIENCE_USUAL "1s"
-
 static Engine engine;
 
 /*
@@ -150,10 +147,9 @@ look_end(void)
 	CommitTransactionCommand();
 }
 
-/* Wait for locks only a moment, or as usual again. */
+/* How long transactions of this process wait for a lock, from now on. */
 void
-lock_patience(bool is_short)
+lock_patience(const char *patience)
 {
-	SetConfigOption("lock_timeout", is_short ? PATIENCE_SHORT : PATIENCE_USUAL, PGC_SUSET,
-					PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", patience, PGC_SUSET, PGC_S_OVERRIDE);
 }

@@ -57,7 +57,7 @@ chore_run(Chore *chore, TimestampTz now)
 	{
 		work_begin(chore->name);
 		if (chore->gives_way)
-			lock_patience(true);
+			lock_patience(PATIENCE_SHORT);
 		chore->due_at = chore->run(now);
 		work_commit_later();
 	}
@@ -71,7 +71,7 @@ chore_run(Chore *chore, TimestampTz now)
 	}
 	PG_END_TRY();
 	if (chore->gives_way)
-		lock_patience(false);
+		lock_patience(PATIENCE_USUAL);
 }
 
 /* Run every chore that is due once. */

@@ -13,6 +13,7 @@
 #include "storage/lock.h"
 #include "utils/guc.h"
 
+#include "engine/transaction.h"
 #include "process/database.h"
 
 #define AUTO_EXPLAIN_PARAMETERS "auto_explain.log_parameter_max_length"
@@ -73,7 +74,7 @@ void
 session_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"lock_timeout", "1s"},
+		{"lock_timeout", PATIENCE_USUAL},
 		{"statement_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"jit", "off"},

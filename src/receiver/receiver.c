@@ -352,7 +352,7 @@ receiver_begin(void *process)
 	shared->receiver.database = MyDatabaseId;
 	LWLockRelease(shared->lock);
 	session_settings();
-	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	lock_patience(LOCK_TIMEOUT);
 	pgstat_report_appname("canopy_summit receiver");
 	watch = RegisterTimeout(USER_TIMEOUT, on_watch);
 	intake_begin(&receiver->intake);

@@ -154,9 +154,9 @@ worker_settle(Worker *worker, List *flights)
 
 	if (flights == NIL)
 		return NIL;
-	lock_patience(true);
+	lock_patience(PATIENCE_BATCH);
 	settlements = settle_batch(worker, flights);
-	lock_patience(false);
+	lock_patience(PATIENCE_USUAL);
 	return settlements;
 }
 

@@ -124,7 +124,7 @@ settle_each(Worker *worker, List *flights)
 	PG_TRY();
 	{
 		work_begin("settling jobs one by one");
-		lock_patience(true);
+		lock_patience(PATIENCE_SHORT);
 		foreach(cell, flights)
 			if (settle_or_quarantine(worker, lfirst(cell)))
 			{
@@ -146,7 +146,7 @@ settle_each(Worker *worker, List *flights)
 		settled = NIL;
 	}
 	PG_END_TRY();
-	lock_patience(false);
+	lock_patience(PATIENCE_USUAL);
 	foreach(cell, flights)
 		if (!list_member_ptr(settled, lfirst(cell)))
 			postpone(worker, lfirst(cell));

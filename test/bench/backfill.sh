@@ -4,6 +4,7 @@ backfill_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(5000 * scale) }'
 document_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(1000 * scale) }')
 document_bytes=200000
 backfill_width=128
+backfill_workers=(1 2 4)
 
 part_backfill() {
 	need_packages nginx
@@ -52,7 +53,7 @@ rate_since() {
 # print_files NAME WHAT TARGET [BYTES]
 print_files() {
 	local workers rate share
-	for workers in 1 2; do
+	for workers in "${backfill_workers[@]}"; do
 		rate=$(median "$run_dir/$1_$workers")
 		print_row "backfill: $2, workers = $workers" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
 		share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
@@ -73,7 +74,7 @@ measure_backfill() {
 	say "Fetching them $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
 		bare_files pulls
-		for workers in 1 2; do
+		for workers in "${backfill_workers[@]}"; do
 			start_workers "$workers"
 			value "CALL bench.empty_tables()"
 			started=$(value "SELECT clock_timestamp()")
@@ -168,7 +169,7 @@ measure_documents() {
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
 		bare_files documents
-		for workers in 1 2; do
+		for workers in "${backfill_workers[@]}"; do
 			start_workers "$workers"
 			value "CALL bench.empty_tables()"
 			value "CALL bench.make_documents($document_count)"

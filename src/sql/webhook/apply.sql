@@ -134,6 +134,8 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
+		-- To extend a table is a lock, too, which a slow disk makes last. If this fails, so does the setting.
+		PERFORM set_config('lock_timeout', '100ms', true);
 		PERFORM canopy_summit.apply_events(events);
 		able := events;
 	EXCEPTION WHEN OTHERS THEN
