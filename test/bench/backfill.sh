@@ -7,7 +7,7 @@ backfill_width=128
 backfill_workers=(1 2 4)
 
 part_backfill() {
-	need_packages nginx
+	need_packages curl nginx
 	local files=$run_dir/files
 	as_run_user mkdir "$files"
 	say "Making $backfill_count pulls of $store_bytes bytes ..."

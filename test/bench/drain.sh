@@ -5,7 +5,7 @@ queue_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(1000000 * scale) }'
 drain_width=128
 
 part_drain() {
-	need_packages nginx
+	need_packages curl nginx
 	start_answering_server drain "
 		location /oauth2/token { return 200 '{\"access_token\":\"bench\",\"expires_in\":86400}'; }
 		location /v1/policies { return 202 '{\"job_id\":\"job_\$request_id\",\"status\":\"accepted\"}'; }

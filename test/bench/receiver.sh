@@ -4,7 +4,7 @@ receiver_seconds=5
 receiver_first=1
 
 part_receiver() {
-	need_packages wrk
+	need_packages curl wrk
 	receiver_port=$(free_port)
 	export PGDATABASE=receiver
 	run_psql --dbname=postgres --command="CREATE DATABASE receiver"
