@@ -9,6 +9,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -51,6 +55,10 @@
 #include "worker/worker.h"
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
+
+#define FREED_MOST (32 * 1024 * 1024) /* bytes of freed memory that a worker keeps */
+#define CHUNK_MOST \
+	(4 * 1024 * 1024) /* bytes; a larger piece of memory is the kernel's again once it is freed */
 
 pg_noreturn PGDLLEXPORT void canopy_summit_worker_main(Datum argument);
 
@@ -357,6 +365,16 @@ worker_turn(void *process)
 	loop_wait(worker->loop, worker_is_woken(worker) ? 0 : worker_timeout(worker, now));
 }
 
+/* Keep what answers took for those that come next: the kernel would have to clear it anew for each turn. */
+static void
+keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, FREED_MOST);
+	(void) mallopt(M_MMAP_THRESHOLD, CHUNK_MOST);
+#endif
+}
+
 /* Become a worker: signals, database, settings of its session. */
 static void
 worker_start(void *process)
@@ -368,6 +386,7 @@ worker_start(void *process)
 	pqsignal(SIGTERM, on_terminate);
 	pqsignal(SIGINT, work_cancel);
 	BackgroundWorkerUnblockSignals();
+	keep_freed_memory();
 	database = worker_attach(worker);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	session_settings();
