@@ -54,6 +54,7 @@ SELECT count(*) FROM canopy.vehicle;
 BEGIN;
 DELETE FROM canopy_summit.pull;
 SELECT pull_id, meta_data, policy_id FROM canopy.policy_all ORDER BY pull_id;
+SELECT pull_id, environment, account_identifier, meta_data, is_data, version FROM canopy.vehicle_all ORDER BY pull_id;
 ROLLBACK;
 
 -- A filter reaches the index.

@@ -54,7 +54,9 @@ static Statement statements[STATEMENT_COUNT] = {
 		"SELECT canopy_summit.follow('document_file', 'owner_id', $1, ARRAY[$2])"},
 	[FILE_EXPECT] = {4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 		"INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state)"
-		" VALUES ($1, $2, $3, $4, 'wanted') ON CONFLICT (server, kind, owner_id, file_id) DO NOTHING"},
+		/* Which locks the row that there is. */
+		" VALUES ($1, $2, $3, $4, 'wanted') ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE"
+		"  SET state = 'wanted' WHERE false"},
 	/*
 	 * The older of two answers does not count, nor does one without bytes where there are some, unless a scanner has
 	 * found something in those by now.  An INSERT … ON CONFLICT would copy the bytes three times more.

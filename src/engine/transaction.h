@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-/* How long to wait for a lock.  To extend a table is one, too, which a slow disk makes last. */
+/* How long to wait for each lock.  To extend a table is one, too, which a slow disk makes last. */
 #define PATIENCE_USUAL "1s"
 #define PATIENCE_BATCH \
 	"100ms" /* where others wait for what is at stake, and it is done one by one if this fails */

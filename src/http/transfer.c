@@ -94,7 +94,9 @@ body_announced(HttpTransfer *transfer)
 	curl_off_t length = -1;
 
 	(void) curl_easy_getinfo(transfer->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	return length > 0 && length < HTTP_TRUSTED_LENGTH ? (size_t) length + 1 : 0;
+	return length > 0 && length <= Min(transfer->max_size, HTTP_TRUSTED_LENGTH)
+			   ? (size_t) length + 1
+			   : 0;
 }
 
 /* libcurl callback: keep content up to the cap. */

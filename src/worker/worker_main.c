@@ -56,7 +56,8 @@
 
 #define TURN_LIMIT (5 * 1000) /* ms that a worker goes on while other databases wait */
 
-#define FREED_MOST (32 * 1024 * 1024) /* bytes of freed memory that a worker keeps */
+#define FREED_MOST \
+	(32 * 1024 * 1024) /* bytes at the end of the heap that a worker keeps for later */
 #define CHUNK_MOST \
 	(4 * 1024 * 1024) /* bytes; a larger piece of memory is the kernel's again once it is freed */
 

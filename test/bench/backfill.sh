@@ -58,12 +58,12 @@ print_files() {
 		print_row "backfill: $2, workers = $workers" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
 		share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
 		print_row "backfill: ... of a bare loop, one transfer at a time" "$share" "at least $3$(verdict "$share" '>=' "$3")"
-		print_share "of one with $backfill_width at once" "$rate" "wide_$1"
+		print_backfill_share "of one with $backfill_width at once" "$rate" "wide_$1"
 	done
 }
 
-# print_share WHAT RATE FILE: of the median in it.
-print_share() {
+# print_backfill_share WHAT RATE FILE: of the median in it.
+print_backfill_share() {
 	print_row "backfill: ... $1" "$(awk "BEGIN { printf \"%.2f\", $2 / $(median "$run_dir/$3") }")" ""
 }
 
@@ -181,8 +181,8 @@ measure_documents() {
 		write_files >>"$run_dir/written"
 	done
 	print_files documents "MB of documents of $document_bytes bytes a second" 0.4 "$document_bytes / 1000000"
-	print_share "of an INSERT of the same files" "$(median "$run_dir/documents_2")" inserted
-	print_share "of writing them to a file, with fsync" "$(median "$run_dir/documents_2")" written
+	print_backfill_share "of an INSERT of the same files" "$(median "$run_dir/documents_2")" inserted
+	print_backfill_share "of writing them to a file, with fsync" "$(median "$run_dir/documents_2")" written
 	print_row "backfill: ... that file of the bare loop" \
 		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/written") / $(median "$run_dir/bare_documents") }")" ""
 }
