@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use CanopyJobs qw(new_worker_node);
+use CanopyMoment qw(create_gate_function);
 use CanopyScanner;
 use CanopyTest;
 use Digest::SHA qw(sha256_hex);
@@ -35,6 +36,7 @@ scanner("'" . $scanner->socket . "'");
 subtest 'a virus scanner' => \&scans;
 subtest 'a scanner that does not do what it should' => \&scanner_lies;
 subtest 'without a scanner' => \&requires_scan;
+subtest 'somebody deletes it meanwhile' => \&deleted_meanwhile;
 done_testing();
 
 sub scanner
@@ -306,5 +308,37 @@ sub requires_scan
 	like(state_of($jpeg), qr/^refused\|/, 'it is refused');
 	fetched($jpeg);
 	like(state_of($jpeg), qr/^here\|\|image\/jpeg\|not scanned\|/, 'else it comes, not scanned');
+	return;
+}
+
+# What is kept was there when it was: who deletes it comes before, and it is kept anew, or after.
+sub deleted_meanwhile
+{
+	my $key = "FROM canopy_summit.document_file WHERE server = 'canopy' AND file_id = '$pdf'";
+	my $waits = sub {
+		my ($count) = @_;
+		wait_until("$count wait", sub { $node->safe_psql('postgres', <<~'SQL') == $count });
+			SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+			SQL
+	};
+	my ($holder, $fetcher, $deleter) = map { open_session($node) } 1 .. 3;
+
+	scanner("''");
+	create_gate_function($node);
+	$node->safe_psql('postgres', <<~'SQL');
+		CREATE TRIGGER keeping BEFORE UPDATE OF content ON canopy_summit.document_file EXECUTE FUNCTION gate('3001')
+		SQL
+	$holder->query('SELECT pg_advisory_lock(3001)');
+	$fetcher->query_until(
+		qr/started/,
+		"\\echo started\nSELECT changed FROM canopy_fetch_document('$pull_id', '$pdf', 'canopy');\n");
+	$waits->(1);
+	$deleter->query_until(qr/started/, "\\echo started\nDELETE $key;\n");
+	$waits->(2);
+	$holder->query('SELECT pg_advisory_unlock(3001)');
+	wait_until('it is deleted after it was kept', sub { $node->safe_psql('postgres', "SELECT count(*) $key") == 0 });
+	$node->safe_psql('postgres', 'DROP TRIGGER keeping ON canopy_summit.document_file');
+	like(fetched($pdf), qr{^application/pdf\|}, 'and kept anew when it is fetched again');
+	$_->quit for $holder, $fetcher, $deleter;
 	return;
 }
