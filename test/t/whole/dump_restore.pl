@@ -19,8 +19,8 @@ my @truth = (
 	  export_system export_column requirement_set requirement waiver insurer));
 my $inline_secret = 'inline secret';
 my $sequences = <<~'SQL';
-	SELECT schemaname, sequencename, last_value FROM pg_sequences
-	WHERE schemaname IN ('canopy', 'canopy_summit', 'summit') ORDER BY 1, 2
+	SELECT schemaname || '.' || sequencename, coalesce(last_value, 0) FROM pg_sequences
+	WHERE schemaname IN ('canopy', 'canopy_summit', 'summit')
 	SQL
 
 my $columns = <<~'SQL';
@@ -293,6 +293,16 @@ sub dump_with
 	return;
 }
 
+# Sequences that may give a number again. Rows that are restored in parallel may find others there, and what follows
+# from them is queued after a sequence was set.
+sub behind
+{
+	my ($name) = @_;
+	my %now = split /[|\n]/, $node->safe_psql($name, $sequences);
+	my %then = split /[|\n]/, $node->safe_psql('source', $sequences);
+	return grep { !defined $now{$_} || $now{$_} < $then{$_} } sort keys %then;
+}
+
 # A dump restored into a new database gives the truth at once, and everything else after canopy_remap().
 sub restores
 {
@@ -307,7 +317,7 @@ sub restores
 	  if $name ne 'data';
 	is($restored{$_}, $source{$_}, "$name: every row of $_") for @truth;
 	like($restored{'canopy_summit.policy'}, qr/^0 /, "$name: entity rows are not in the dump");
-	is($node->safe_psql($name, $sequences), $node->safe_psql('source', $sequences), "$name: sequences go on");
+	is(join(' ', behind($name)), '', "$name: sequences go on");
 	my $task = $node->safe_psql($name, 'SELECT canopy_remap()');
 	$node->safe_psql($name, 'CALL canopy_summit.run_tasks()');
 	is( $node->safe_psql($name, "SELECT done FROM canopy_summit.progress WHERE task_id = $task AND state = 'done'"),
