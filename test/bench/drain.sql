@@ -17,8 +17,8 @@ RETURN jsonb_build_object(
         'policy_type', 'CGL', 'effective_date', '2025-01-01', 'expiry_date', '2026-01-01',
         'limits', jsonb_build_object('per_occurrence', 2000000, 'aggregate', 5000000)),
     'certificate_holder', jsonb_build_object('name', 'ABC Apartments', 'additional_insured', true,
-        'waiver_of_subrogation', true, 'reference_ids', jsonb_build_object('property_id', 'KEL-001',
-            'unit_id', 'Unit-204', 'lease_id', 'L-7788', 'tenant_id', 'RES-9981')));
+        'waiver_of_subrogation', true, 'reference_ids', jsonb_build_object('property_id', 'KEL-' || number % 500,
+            'unit_id', 'Unit-' || number, 'lease_id', 'L-' || number, 'tenant_id', 'RES-' || number)));
 
 -- The same columns without the trigger and the indexes.
 CREATE TABLE bench.bare (LIKE canopy_summit.job);
