@@ -18,6 +18,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -37,6 +38,7 @@
 CONFIDENTIAL_FUNCTION(canopy_summit_canopy_validator);
 CONFIDENTIAL_FUNCTION(canopy_summit_summit_validator);
 CONFIDENTIAL_FUNCTION(canopy_summit_endpoint_validator);
+PG_FUNCTION_INFO_V1(canopy_summit_server_option);
 
 /* Refuse a bad value. */
 typedef void (*OptionCheck)(const char *name, const char *value);
@@ -566,4 +568,28 @@ option_check_as(const char *name, const char *value)
 	for (int i = 0; i < lengthof(options); i++)
 		if (strcmp(options[i].name, name) == 0)
 			option_check(&options[i], value);
+}
+
+/* canopy_summit.server_option(server_oid oid, option text, otherwise text) -> text */
+Datum
+canopy_summit_server_option(PG_FUNCTION_ARGS)
+{
+	ForeignServer *server =
+		PG_ARGISNULL(0) ? NULL : GetForeignServerExtended(PG_GETARG_OID(0), FSV_MISSING_OK);
+	char *name;
+	ListCell *cell;
+
+	if (server == NULL || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	foreach(cell, server->options)
+	{
+		DefElem *option = lfirst(cell);
+
+		if (strcmp(option->defname, name) == 0)
+			PG_RETURN_TEXT_P(cstring_to_text(defGetString(option)));
+	}
+	if (PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(2));
 }

@@ -21,14 +21,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.server_of_former(text) IS 'OID of the server that had a name, which some of its rows still have; NULL if there is none';
 
+CREATE FUNCTION canopy_summit.server_option(server_oid oid, option text, otherwise text) RETURNS text
+AS 'MODULE_PATHNAME', 'canopy_summit_server_option'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION canopy_summit.server_option(oid, text, text) IS 'value of an option of a server, or else what stands for it; NULL if the server is gone';
+
+-- So that it becomes part of the query that calls it, a row a time.
 CREATE FUNCTION canopy_summit.server_environment(server text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) AS o WHERE o.option_name = 'environment'), 'production')
-	FROM pg_catalog.pg_foreign_server s WHERE s.oid = coalesce(
-		(SELECT n.oid FROM pg_catalog.pg_foreign_server n WHERE n.srvname = server_environment.server),
-		canopy_summit.server_of_former(server_environment.server));
-END;
+RETURN canopy_summit.server_option(
+	coalesce(nullif(canopy_summit.server_of(NULL, server, NULL), 0::oid), canopy_summit.server_of_former(server)), 'environment', 'production');
 COMMENT ON FUNCTION canopy_summit.server_environment(text) IS 'environment of a server: production or sandbox; NULL if it is gone';
 
 CREATE FUNCTION canopy_summit.server_country(server text) RETURNS text
@@ -42,4 +44,4 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION canopy_summit.server_country(text) IS 'country of a server of Summit, by its two letters: CA unless option country says otherwise; NULL if it is gone, or Canopy''s';
 
-SELECT canopy_summit.allow('reader', 'function', 'server_environment server_country server_of_former');
+SELECT canopy_summit.allow('reader', 'function', 'server_environment server_option server_country server_of server_of_former');

@@ -921,7 +921,7 @@ property_name: what the property is called
 is_current: valid today, where the property is, and not Past, Canceled or Future; one without a status not after its lease$notes$);
 
 SELECT canopy_summit.allow('reader manager', 'function', 'lease_problem');
-SELECT canopy_summit.allow('manager', 'function', 'summit_import_roster may_read_pii server_environment server_of_former');
+SELECT canopy_summit.allow('manager', 'function', 'summit_import_roster may_read_pii server_environment server_option server_of server_of_former');
 SELECT canopy_summit.allow('nobody', 'function',
 	'reference_check reference_absorb reference_find import_columns import_check_headings import_read import_check_cells import_insurance import_cell import_understand import_heading import_note_bad import_check_rows import_check_zeros import_check_places import_match import_ended import_write import_end import_list_problems import_follow import_check_complete import_begin import_roster');
 SELECT canopy_summit.allow('manager', 'table', 'summit.import_problem summit.roster');
