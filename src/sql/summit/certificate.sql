@@ -114,7 +114,8 @@ BEGIN
 		FROM canopy_summit.status_event e WHERE e.policy_status_id = certificate_terms.policy_status_id
 		ORDER BY e.occurred_at, canopy_summit.status_rank(e.status), e.delivery_id COLLATE "C" NULLS FIRST, e.upload_id
 	LOOP
-		place := canopy_summit.term_of_event(terms, event.status, event.effective_date, event.expiry_date, event.day);
+		place := CASE WHEN cardinality(terms) > 0 THEN
+			canopy_summit.term_of_event(terms, event.status, event.effective_date, event.expiry_date, event.day) END;
 		IF place IS NULL THEN
 			term := canopy_summit.term_new(terms, event.status, event.effective_date, event.expiry_date, event.day, reinstated);
 			place := cardinality(terms) + 1;
@@ -298,17 +299,19 @@ BEGIN
 		f.status_at, f.observed_at, f.actor, f.reason_code, f.reason_detail, f.verified_at, f.lapsed_at, f.reinstated_at, f.failed_checks,
 		f.policy_type, f.holder_name, f.coi_pdf_id, f.evidence, f.upload_id, f.source, f.facts
 	FROM unnest(changed) AS f;
-	UPDATE canopy_summit.policy_status p SET (status, status_at, reason_code, reason_detail, effective_date, expiry_date, basis) =
-			(n.status, n.status_at, n.reason_code, n.reason_detail, n.effective_date, n.expiry_date, n.basis),
-		(holder_name, policy_type, coi_pdf_id, verified_at, lapsed_at, reinstated_at) = (
-			SELECT (array_agg(f.holder_name ORDER BY f.term DESC) FILTER (WHERE f.holder_name IS NOT NULL))[1],
-				(array_agg(f.policy_type ORDER BY f.term DESC) FILTER (WHERE f.policy_type IS NOT NULL))[1],
-				(array_agg(f.coi_pdf_id ORDER BY f.term DESC) FILTER (WHERE f.coi_pdf_id IS NOT NULL))[1],
-				max(f.verified_at), max(f.lapsed_at), max(f.reinstated_at)
-			FROM unnest(folded) AS f WHERE f.policy_status_id = p.policy_status_id)
-	FROM unnest(policy_status_ids) AS i(policy_status_id)
-		LEFT JOIN unnest(folded) AS n ON n.policy_status_id = i.policy_status_id AND n.is_newest
-	WHERE p.policy_status_id = i.policy_status_id AND p.policy_status_id = ANY (policy_status_ids);
+	WITH now AS MATERIALIZED (
+		SELECT i.policy_status_id, (array_agg(f) FILTER (WHERE f.is_newest))[1] AS newest,
+			(array_agg(f.holder_name ORDER BY f.term DESC) FILTER (WHERE f.holder_name IS NOT NULL))[1] AS holder_name,
+			(array_agg(f.policy_type ORDER BY f.term DESC) FILTER (WHERE f.policy_type IS NOT NULL))[1] AS policy_type,
+			(array_agg(f.coi_pdf_id ORDER BY f.term DESC) FILTER (WHERE f.coi_pdf_id IS NOT NULL))[1] AS coi_pdf_id,
+			max(f.verified_at) AS verified_at, max(f.lapsed_at) AS lapsed_at, max(f.reinstated_at) AS reinstated_at
+		FROM unnest(policy_status_ids) AS i(policy_status_id) LEFT JOIN unnest(folded) AS f ON f.policy_status_id = i.policy_status_id
+		GROUP BY i.policy_status_id)
+	UPDATE canopy_summit.policy_status p SET (status, status_at, reason_code, reason_detail, effective_date, expiry_date, basis, holder_name,
+			policy_type, coi_pdf_id, verified_at, lapsed_at, reinstated_at) =
+		((n.newest).status, (n.newest).status_at, (n.newest).reason_code, (n.newest).reason_detail, (n.newest).effective_date,
+			(n.newest).expiry_date, (n.newest).basis, n.holder_name, n.policy_type, n.coi_pdf_id, n.verified_at, n.lapsed_at, n.reinstated_at)
+	FROM now n WHERE n.policy_status_id = p.policy_status_id AND p.policy_status_id = ANY (policy_status_ids);
 	INSERT INTO canopy_summit.export_pending
 	SELECT nextval('canopy_summit.export_pending_id_seq'), i.policy_status_id
 	FROM (SELECT DISTINCT unnest(policy_status_ids)) AS i(policy_status_id) WHERE EXISTS (SELECT FROM canopy_summit.export_feed);
@@ -367,72 +370,94 @@ COMMENT ON FUNCTION canopy_summit.policy_status_take(bigint, text, text, jsonb) 
 	'the same policy and holder with the ids that it lacked; if it is NULL, a new one';
 
 -- Uploads and polls tell, too.
-CREATE FUNCTION canopy_summit.apply_upload(upload summit.upload) RETURNS bigint[]
+CREATE FUNCTION canopy_summit.upload_events(server text, upload_ids bigint[], about bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
-	server CONSTANT text := canopy_summit.server_name(upload.server_oid, upload.server, upload.instance);
-	about bigint;
-	former bigint[];
-	told bigint[];
+	told bigint[] := '{}';
+	written bigint[];
+	-- Those of one policy one after the other: what verifies it counts once.
+	turns CONSTANT bigint[] := ARRAY(SELECT row_number() OVER (PARTITION BY a.about ORDER BY a.place)
+		FROM unnest(upload_events.about) WITH ORDINALITY AS a(about, place) ORDER BY a.place);
 BEGIN
-	-- Of a server that is gone nobody will tell anything more.
-	IF canopy_summit.server_environment(server) IS NULL THEN
-		RETURN '{}';
-	END IF;
-	PERFORM canopy_summit.follow('policy_status', 'policy_number', server, ARRAY[upload.policy_number::text]);
-	IF upload.status = 'failed' THEN
-		WITH gone AS (DELETE FROM canopy_summit.status_event e WHERE e.upload_id = upload.upload_id RETURNING e.policy_status_id)
-		SELECT array_agg(DISTINCT g.policy_status_id) INTO former FROM gone g;
-		RETURN coalesce(former, '{}');
-	END IF;
-	IF upload.accepted_at IS NULL THEN
-		RETURN '{}';
-	END IF;
-	about := canopy_summit.policy_status_of(server, upload.policy_number, jsonb_strip_nulls(jsonb_build_object(
-		'property_id', upload.property_id, 'unit_id', upload.unit_id, 'lease_id', upload.lease_id, 'tenant_id', upload.tenant_id)));
-	WITH written AS (INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, upload_id, status, occurred_at,
-		recorded_at, observed_at, actor, holder_name, policy_type, effective_date, expiry_date, evidence)
-	SELECT nextval('canopy_summit.status_event_id_seq'), about, server, e.source, upload.upload_id, e.status, e.at, now(), e.at,
-		'system', upload.holder_name, upload.policy_type, upload.effective_date, upload.expiry_date,
-		CASE WHEN e.source = 'upload' AND upload.coi_sha256 IS NOT NULL THEN
-			jsonb_build_object('checksums', jsonb_build_array('sha256:' || upload.coi_sha256)) END
-	FROM (VALUES ('upload', 'submitted', upload.uploaded_at), ('poll', 'verified', upload.finished_at)) AS e(source, status, at)
-	WHERE e.status = 'submitted' OR upload.status = 'verified' AND NOT EXISTS (
-		SELECT FROM canopy_summit.status_event w WHERE w.policy_status_id = about AND w.status = 'verified'
-			AND w.occurred_at > upload.uploaded_at - interval '5 minutes')
-	ON CONFLICT (upload_id, status) WHERE upload_id IS NOT NULL DO NOTHING
-	RETURNING status_event_id)
-	SELECT array_agg(w.status_event_id) INTO told FROM written w;
-	PERFORM canopy_summit.enqueue_deliveries(told);
-	RETURN ARRAY[about];
+	FOR round IN 1 .. coalesce((SELECT max(t.turn) FROM unnest(turns) AS t(turn)), 0) LOOP
+		WITH written AS (
+			INSERT INTO canopy_summit.status_event (status_event_id, policy_status_id, server, source, upload_id, status, occurred_at,
+				recorded_at, observed_at, actor, holder_name, policy_type, effective_date, expiry_date, evidence)
+			SELECT nextval('canopy_summit.status_event_id_seq'), a.about, upload_events.server, e.source, u.upload_id, e.status, e.at, now(), e.at,
+				'system', u.holder_name, u.policy_type, u.effective_date, u.expiry_date,
+				CASE WHEN e.source = 'upload' AND u.coi_sha256 IS NOT NULL THEN
+					jsonb_build_object('checksums', jsonb_build_array('sha256:' || u.coi_sha256)) END
+			FROM unnest(upload_events.upload_ids, upload_events.about, turns) WITH ORDINALITY AS a(upload_id, about, turn, place)
+				JOIN summit.upload u ON u.upload_id = a.upload_id
+				CROSS JOIN LATERAL (VALUES ('upload', 'submitted', u.uploaded_at), ('poll', 'verified', u.finished_at)) AS e(source, status, at)
+			WHERE a.turn = round AND u.upload_id = ANY (upload_events.upload_ids)
+				AND (e.status = 'submitted' OR u.status = 'verified' AND NOT EXISTS (
+					SELECT FROM canopy_summit.status_event w WHERE w.policy_status_id = a.about AND w.status = 'verified'
+						AND w.occurred_at > u.uploaded_at - interval '5 minutes'))
+			ORDER BY a.place
+			ON CONFLICT (upload_id, status) WHERE upload_id IS NOT NULL DO NOTHING
+			RETURNING status_event_id)
+		SELECT array_agg(w.status_event_id) INTO written FROM written w;
+		told := told || written;
+	END LOOP;
+	RETURN told;
 END
 $$;
-COMMENT ON FUNCTION canopy_summit.apply_upload(summit.upload) IS
-	'notes in the history of its certificate what has become of an upload: submitted once Summit has accepted it, verified if a poll says so, nothing if it failed; the policies and holders that it is about';
+COMMENT ON FUNCTION canopy_summit.upload_events(text, bigint[], bigint[]) IS
+	'notes in the history of the policies that accepted uploads are about that they were submitted, and verified if a poll says so; the events that are new';
 
 CREATE FUNCTION canopy_summit.apply_uploads(upload_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	upload summit.upload;
-	about bigint[] := '{}';
+	named record;
+	taken bigint[];
+	failed bigint[];
+	accepted bigint[];
+	about bigint[];
+	told bigint[] := '{}';
+	changed bigint[] := '{}';
 BEGIN
-	FOR upload IN SELECT u.* FROM summit.upload u WHERE u.upload_id = ANY (upload_ids) AND u.policy_number IS NOT NULL ORDER BY u.upload_id LOOP
-		IF canopy_summit.lock_subjects(ARRAY[concat_ws(' ', 'subject', canopy_summit.server_name(upload.server_oid, upload.server, upload.instance),
-				upload.policy_number)], false) THEN
-			about := about || canopy_summit.apply_upload(upload);
-		ELSE
-			INSERT INTO canopy_summit.upload_pending VALUES (upload.upload_id) ON CONFLICT DO NOTHING;
-		END IF;
+	WITH upload AS MATERIALIZED (
+		SELECT u.upload_id, concat_ws(' ', 'subject', canopy_summit.server_name(u.server_oid, u.server, u.instance), u.policy_number) AS subject
+		FROM summit.upload u WHERE u.upload_id = ANY (apply_uploads.upload_ids) AND u.policy_number IS NOT NULL ORDER BY u.upload_id),
+	locked AS MATERIALIZED (SELECT u.upload_id, canopy_summit.lock_subjects(ARRAY[u.subject], false) AS is_ours FROM upload u),
+	pending AS (INSERT INTO canopy_summit.upload_pending SELECT l.upload_id FROM locked l WHERE NOT l.is_ours ON CONFLICT DO NOTHING)
+	SELECT array_agg(l.upload_id) INTO taken FROM locked l WHERE l.is_ours;
+
+	FOR named IN
+		SELECT n.server, array_agg(u.upload_id) AS upload_ids, array_agg(u.policy_number::text) AS policy_numbers
+		FROM summit.upload u CROSS JOIN LATERAL canopy_summit.server_name(u.server_oid, u.server, u.instance) AS n(server)
+		WHERE u.upload_id = ANY (taken)
+		GROUP BY n.server
+		-- Of a server that is gone nobody will tell anything more.
+		HAVING canopy_summit.server_environment(n.server) IS NOT NULL
+	LOOP
+		PERFORM canopy_summit.follow('policy_status', 'policy_number', named.server, named.policy_numbers);
+		WITH gone AS (
+			DELETE FROM canopy_summit.status_event e WHERE e.upload_id = ANY (ARRAY(
+				SELECT u.upload_id FROM summit.upload u WHERE u.upload_id = ANY (named.upload_ids) AND u.status = 'failed'))
+			RETURNING e.policy_status_id)
+		SELECT array_agg(g.policy_status_id) INTO failed FROM gone g;
+		SELECT array_agg(a.upload_id), array_agg(a.about) INTO accepted, about
+		FROM (SELECT u.upload_id, canopy_summit.policy_status_of(named.server, u.policy_number, jsonb_strip_nulls(jsonb_build_object(
+				'property_id', u.property_id, 'unit_id', u.unit_id, 'lease_id', u.lease_id, 'tenant_id', u.tenant_id))) AS about
+			FROM summit.upload u WHERE u.upload_id = ANY (named.upload_ids) AND u.status <> 'failed' AND u.accepted_at IS NOT NULL
+			ORDER BY u.upload_id) AS a;
+		told := told || canopy_summit.upload_events(named.server, accepted, about);
+		changed := changed || failed || about;
 	END LOOP;
-	PERFORM canopy_summit.policy_status_fold(ARRAY(SELECT DISTINCT unnest(about)));
-	UPDATE canopy_summit.policy_status p SET upload_id = (
-		SELECT max(e.upload_id) FROM canopy_summit.status_event e WHERE e.policy_status_id = p.policy_status_id)
-	WHERE p.policy_status_id = ANY (about);
+
+	changed := ARRAY(SELECT DISTINCT unnest(changed));
+	PERFORM canopy_summit.policy_status_fold(changed);
+	UPDATE canopy_summit.policy_status p SET upload_id = u.upload_id
+	FROM unnest(changed) AS c(policy_status_id) CROSS JOIN LATERAL (
+		SELECT max(e.upload_id) FROM canopy_summit.status_event e WHERE e.policy_status_id = c.policy_status_id) AS u(upload_id)
+	WHERE p.policy_status_id = ANY (changed) AND p.policy_status_id = c.policy_status_id AND p.upload_id IS DISTINCT FROM u.upload_id;
+	PERFORM canopy_summit.enqueue_deliveries(told);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_uploads(bigint[]) IS

@@ -30,6 +30,7 @@ subtest 'one second, one day' => \&edges;
 subtest 'cancelled and renewed' => \&renewals;
 subtest 'checks that fail' => \&checks;
 subtest 'an upload that was not verified' => \&uploads;
+subtest 'uploads of one policy at once' => \&together;
 subtest 'facts' => \&facts;
 subtest 'what facts add to what Summit has told' => \&added;
 subtest 'a property that is told of later' => \&zones;
@@ -434,6 +435,39 @@ sub uploads
 	is($status->(), 'accepted|t', 'nor does one from before it');
 	told('UP', [ 'verified', '2025-03-03T00:00:00Z', checks => [ { name => 'limits', result => 'pass' } ] ]);
 	is($status->(), 'verified|t', 'one that passed does');
+	return;
+}
+
+# Told at once or one by one, what they say is the same: what verifies a policy counts once.
+sub together
+{
+	my $told = sub {
+		my ($number, @batches) = @_;
+		my @uploads = map {
+			my $name = $_;
+			upload($node, payload($number, sub { $_[0]{certificate_holder}{name} = $name }))
+		} 'First', 'Second';
+		query($node, <<~"SQL");
+			UPDATE summit.upload SET status = 'verified', uploaded_at = '2025-03-01', accepted_at = '2025-03-01',
+				finished_at = '2025-03-02' WHERE upload_id IN ($uploads[0], $uploads[1])
+			SQL
+		for my $batch (@batches)
+		{
+			my $ids = join ',', @uploads[ @{$batch} ];
+			query($node, "SELECT canopy_summit.apply_uploads(ARRAY[$ids])");
+		}
+		return query($node, <<~"SQL");
+			SELECT e.source, e.status, e.upload_id - $uploads[0], p.upload_id - $uploads[0], c.status, c.holder_name
+			FROM summit.policy_status p JOIN summit.status_event e USING (policy_status_id)
+				JOIN summit.certificate c USING (policy_status_id) WHERE p.policy_number = '$number'
+			ORDER BY e.upload_id, e.status
+			SQL
+	};
+	my $apart = $told->('APART', [0], [1]);
+	is( $apart,
+		join("\n", map { "$_|1|verified|First" } 'upload|submitted|0', 'poll|verified|0', 'upload|submitted|1'),
+		'one by one');
+	is($told->('AT-ONCE', [ 0, 1 ]), $apart, 'at once');
 	return;
 }
 
