@@ -2,10 +2,10 @@
  * json.c
  *	  Bytes from outside to jsonb, whatever they hold.
  *
- * PostgreSQL's parser reads the JSON; this file only looks ahead for what
- * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8), and for numbers that
- * no column holds (number.c), and replaces it, remembering the path.  What is wrong with
- * the input is returned, not raised.
+ * PostgreSQL's parser reads the JSON (json_parse.c); this file only replaces what
+ * jsonb cannot hold (\u0000, lone surrogates, invalid UTF-8), and numbers that
+ * no column holds (number.c), where there are any, remembering the path.  What is
+ * wrong with the input is returned, not raised.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 
 #include "base/confidential.h"
 #include "base/json.h"
+#include "base/json_parse.h"
 #include "base/number.h"
 
 #define REPLACED_MAX_PATHS 100  /* remembered; the bytes are kept anyway */
@@ -30,14 +31,6 @@
 CONFIDENTIAL_FUNCTION(canopy_summit_nested_json);
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
-
-/* What a first look over the bytes found. */
-typedef struct JsonSurvey
-{
-	int depth;
-	bool has_escapes;
-	bool suspicious; /* may hold something that jsonb cannot */
-} JsonSurvey;
 
 /* One open container while repairing, for the path of what is replaced. */
 typedef struct JsonFrame
@@ -56,73 +49,9 @@ typedef struct JsonRepair
 	StringInfoData out;
 	JsonFrame *frames; /* frames[0] is the top level */
 	int depth;
-	int max_depth; /* that frames has room for */
-	int noted;     /* where the last noted place began; -1 = none */
+	int noted; /* where the last noted place began; -1 = none */
 	List *replaced;
 } JsonRepair;
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* Look over a string, from behind its opening quote; returns where its closing one is, or the end. */
-static size_t
-survey_string(JsonSurvey *survey, const char *bytes, size_t len, size_t at)
-{
-	if (!survey->has_escapes)
-	{
-		const char *end = memchr(bytes + at, '"', len - at);
-
-		return end != NULL ? end - bytes : len;
-	}
-	for (; at < len && bytes[at] != '"'; at++)
-		if (bytes[at] == '\\' && ++at < len && bytes[at] == 'u')
-			survey->suspicious = true;
-	return at;
-}
-
-/* Look over a run of digits, from its second; returns where its last one is. */
-static size_t
-survey_digits(JsonSurvey *survey, const char *bytes, size_t len, size_t at)
-{
-	size_t start = at - 1;
-
-	while (at < len && is_digit(bytes[at]))
-		at++;
-	if (at - start > NUMBER_MAX_DIGITS || (at < len && (bytes[at] == 'e' || bytes[at] == 'E')))
-		survey->suspicious = true;
-	return at - 1;
-}
-
-/* Depth, and whether a closer look is needed, in one cheap pass. */
-static JsonSurvey
-json_survey(const char *bytes, size_t len)
-{
-	JsonSurvey survey = {.has_escapes = memchr(bytes, '\\', len) != NULL};
-	int depth = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char c = bytes[i];
-
-		if (c == '"')
-			i = survey_string(&survey, bytes, len, i + 1);
-		else if (c == '{' || c == '[')
-		{
-			depth++;
-			survey.depth = Max(survey.depth, depth);
-		}
-		else if ((c == '}' || c == ']') && depth > 0)
-			depth--;
-		else if (is_digit(c))
-			i = survey_digits(&survey, bytes, len, i + 1);
-	}
-	if (pg_encoding_verifymbstr(PG_UTF8, bytes, (int) len) != (int) len)
-		survey.suspicious = true;
-	return survey;
-}
 
 /*
  * A key as it may be shown to those who read no personal data: itself if it looks
@@ -305,7 +234,7 @@ repair_structure(JsonRepair *repair)
 	char c = repair->in[repair->pos++];
 	JsonFrame *frame = &repair->frames[repair->depth];
 
-	if ((c == '{' || c == '[') && repair->depth < repair->max_depth)
+	if ((c == '{' || c == '[') && repair->depth < JSON_MAX_DEPTH)
 	{
 		frame = &repair->frames[++repair->depth];
 		*frame = (JsonFrame){.is_object = c == '{', .key_start = repair->pos};
@@ -321,11 +250,10 @@ repair_structure(JsonRepair *repair)
 
 /* Copy the whole text with everything replaced that jsonb cannot hold. */
 static void
-json_repair(JsonRepair *repair, int depth)
+json_repair(JsonRepair *repair)
 {
-	repair->max_depth = depth;
 	repair->noted = -1;
-	repair->frames = palloc0(sizeof(JsonFrame) * (depth + 1));
+	repair->frames = palloc0(sizeof(JsonFrame) * (JSON_MAX_DEPTH + 1));
 	initStringInfo(&repair->out);
 	enlargeStringInfo(&repair->out, repair->len);
 	while (repair->pos < repair->len)
@@ -353,41 +281,22 @@ json_repair(JsonRepair *repair, int depth)
 	}
 }
 
-/*
- * The text as jsonb, in the current memory context; NULL if PostgreSQL's parser
- * does not take it for JSON.  It holds nothing but memory when it raises that, and
- * that is given back at once: a tree of small values takes several times their text.
- */
-static Jsonb *
-json_parse(const char *text, size_t len)
+/* What was wrong, in words. */
+static const char *
+refusal_text(JsonRefusal refusal)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext scratch =
-		AllocSetContextCreate(context, "canopy_summit JSON", ALLOCSET_DEFAULT_SIZES);
-	Jsonb *volatile json = NULL;
-
-	PG_TRY();
+	switch (refusal)
 	{
-		char *copy;
-
-		MemoryContextSwitchTo(scratch);
-		copy = pnstrdup(text, len);
-		json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy)));
-		pfree(copy);
+		case JSON_TAKEN:
+			return NULL;
+		case JSON_TOO_DEEP:
+			return "nested too deeply";
+		case JSON_UNFIT:
+			return "JSON with characters that the database's encoding lacks";
+		case JSON_MALFORMED:
+			break;
 	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		if (geterrcode() != ERRCODE_INVALID_TEXT_REPRESENTATION)
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	if (json != NULL)
-		json = memcpy(MemoryContextAllocHuge(context, VARSIZE(json)), json, VARSIZE(json));
-	MemoryContextDelete(scratch);
-	return json;
+	return "not JSON";
 }
 
 /*
@@ -399,11 +308,9 @@ json_parse(const char *text, size_t len)
 Jsonb *
 json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 {
-	JsonSurvey survey;
-	JsonRepair repair = {0};
-	Jsonb *json;
+	JsonRefusal refusal = JSON_UNFIT;
+	Jsonb *json = NULL;
 
-	*problem = NULL;
 	if (replaced)
 		*replaced = NIL;
 	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) /* byte order mark */
@@ -413,34 +320,24 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 	}
 	/* PostgreSQL's parser takes a backslash before a byte 0 for an escape, and then ends there. */
 	if (memchr(bytes, '\0', len) != NULL)
+		refusal = JSON_MALFORMED;
+	else
 	{
-		*problem = "not JSON";
-		return NULL;
+		if (pg_encoding_verifymbstr(PG_UTF8, bytes, (int) len) == (int) len)
+			json = json_parse(bytes, len, &refusal);
+		if (refusal == JSON_UNFIT || refusal == JSON_MALFORMED) /* a lone surrogate is malformed */
+		{
+			JsonRepair repair = {.in = bytes, .len = (int) len};
+
+			json_repair(&repair);
+			json = json_parse(repair.out.data, repair.out.len, &refusal);
+			if (replaced)
+				*replaced = repair.replaced;
+			pfree(repair.out.data);
+			pfree(repair.frames);
+		}
 	}
-	survey = json_survey(bytes, len);
-	if (survey.depth > JSON_MAX_DEPTH)
-	{
-		*problem = "nested too deeply";
-		return NULL;
-	}
-	repair.in = bytes;
-	repair.len = (int) len;
-	if (survey.suspicious)
-	{
-		json_repair(&repair, survey.depth);
-		bytes = repair.out.data;
-		len = repair.out.len;
-		if (replaced)
-			*replaced = repair.replaced;
-	}
-	json = json_parse(bytes, len);
-	if (survey.suspicious)
-	{
-		pfree(repair.out.data);
-		pfree(repair.frames);
-	}
-	if (json == NULL)
-		*problem = "not JSON";
+	*problem = refusal_text(refusal);
 	return json;
 }
 
