@@ -110,7 +110,7 @@ flights_free(Worker *worker, List *flights)
 		if (settlement->state == JOB_IN_DOUBT || flight->holds_credential)
 			worker->scan_wanted = true;
 		flight_count(worker, flight);
-		worker->bytes -= job_bytes(flight->job);
+		worker->bytes -= job_bytes(flight->job) + flight->bytes;
 		MemoryContextDelete(flight->context);
 	}
 	list_free(flights);

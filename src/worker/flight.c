@@ -259,6 +259,18 @@ flight_landed(Worker *worker, Sending *sending)
 	MemoryContextSwitchTo(old);
 }
 
+/* Bytes that an answer takes while it waits, roughly. */
+int64
+flight_bytes(const Flight *flight)
+{
+	const HttpResponse *response = flight->settlement.response;
+
+	return (response ? response->body_len : 0) +
+		   (flight->settlement.answer && flight->settlement.answer->json
+				? VARSIZE(flight->settlement.answer->json)
+				: 0);
+}
+
 /* A flight for a claimed job, in the job's memory context; the credential has been read. */
 Flight *
 flight_create(Worker *worker, Lane *lane, Job *job)

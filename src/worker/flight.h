@@ -35,10 +35,12 @@ typedef struct Flight
 		is_inspected; /* it is among the worker's inspected ones, and in none of its server's places */
 	bool holds_credential; /* the settle has to write a hold */
 	bool is_quarantined;   /* its effect failed and is left out */
+	int64 bytes;           /* of its answer, as the worker counts them */
 	int tries;             /* to settle it apart from others */
 	TimestampTz settle_at; /* not tried again before */
 } Flight;
 
+extern int64 flight_bytes(const Flight *flight);
 extern Flight *flight_create(Worker *worker, Lane *lane, Job *job);
 extern void token_landed(Worker *worker, Sending *sending);
 extern void flight_start(Worker *worker, Flight *flight);

@@ -196,13 +196,23 @@ lane_has_place(const Lane *lane)
 }
 
 /*
+ * How many more requests may be in flight.  Answers that wait for their transaction count:
+ * they come faster than they are stored, and would fill the memory, and outlive their claims.
+ */
+static int
+worker_places(const Worker *worker)
+{
+	return setting_max_in_flight - worker->in_flight - list_length(worker->concluded);
+}
+
+/*
  * How many more requests of a lane may be in flight.  Endpoints are anybody's, and
  * however many of them do not answer, half of the places are not theirs.
  */
 static int
 lane_places(const Worker *worker, const Lane *lane)
 {
-	int places = setting_max_in_flight - worker->in_flight;
+	int places = worker_places(worker);
 	int of_endpoints = Max(setting_max_in_flight / 2, 1);
 	ListCell *cell;
 
@@ -221,7 +231,7 @@ int
 lane_room(const Worker *worker, Lane *lane, TimestampTz now, Load claimed)
 {
 	int others = lane->is_endpoint ? claimed.jobs : 0;
-	int room = setting_max_in_flight - worker->in_flight - claimed.jobs;
+	int room = worker_places(worker) - claimed.jobs;
 
 	if (lane->is_held || !lane->may_have_due || worker->bytes + claimed.bytes > BODIES_MAX)
 		return 0;

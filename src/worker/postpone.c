@@ -78,18 +78,6 @@ settle_or_quarantine(Worker *worker, Flight *flight)
 	return settle_or_quarantine(worker, flight);
 }
 
-/* Bytes that an answer takes while it waits, roughly. */
-static int64
-flight_bytes(const Flight *flight)
-{
-	const HttpResponse *response = flight->settlement.response;
-
-	return (response ? response->body_len : 0) +
-		   (flight->settlement.answer && flight->settlement.answer->json
-				? VARSIZE(flight->settlement.answer->json)
-				: 0);
-}
-
 /* Keep a flight that could not be settled, and try again later. */
 static void
 postpone(Worker *worker, Flight *flight)
@@ -106,6 +94,8 @@ postpone(Worker *worker, Flight *flight)
 		pfree(flight->job->body);
 		flight->job->body = NULL;
 	}
+	worker->bytes -= flight->bytes;
+	flight->bytes = 0;
 	worker->postponed = lappend(worker->postponed, flight);
 	worker->settle_at = Min(worker->settle_at, flight->settle_at);
 	MemoryContextSwitchTo(old);

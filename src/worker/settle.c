@@ -177,6 +177,8 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 		worker->inspected--;
 	else
 		flight->lane->in_flight--;
+	flight->bytes = flight_bytes(flight);
+	worker->bytes += flight->bytes;
 	old = MemoryContextSwitchTo(worker->context);
 	worker->concluded = lappend(worker->concluded, flight);
 	MemoryContextSwitchTo(old);

@@ -29,9 +29,10 @@ worker_leave(Worker *worker, WorkerEnd end)
 void
 worker_settings(void)
 {
-	DefineCustomIntVariable("canopy_summit.max_in_flight",
-							"Most requests that one worker has on the wire.", NULL,
-							&setting_max_in_flight, 128, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"canopy_summit.max_in_flight",
+		"Most requests that one worker has on the wire, answers not stored yet among them.", NULL,
+		&setting_max_in_flight, 128, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("canopy_summit.claim_batch", "Most jobs that are claimed at once.",
 							NULL, &setting_claim_batch, 256, 1, 1000, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);

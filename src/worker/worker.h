@@ -17,8 +17,8 @@
 #define INSPECTED_MAX 32
 
 /*
- * Bytes of parameters and bodies that a worker has in its memory, roughly at most;
- * it takes a few times as much while they are sent.
+ * Bytes of parameters, bodies and answers that a worker has in its memory, roughly at
+ * most; it takes a few times as much while they are sent and stored.
  */
 #define BODIES_MAX (64 * 1024 * 1024)
 
@@ -43,7 +43,8 @@ typedef struct Worker
 	bool postponed_full;   /* so many that some jobs are not claimed */
 	int in_flight;         /* claimed and not concluded */
 	int inspected; /* of these, those that their handlers prepare or inspect: their servers' places are free */
-	int64 bytes; /* of the bodies of jobs that are claimed and not settled */
+	int64
+		bytes; /* of the bodies of jobs that are claimed and not settled, and of answers but for postponed ones */
 	bool scan_wanted;
 	TimestampTz scan_at;
 	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */

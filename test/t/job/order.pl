@@ -28,6 +28,7 @@ subtest 'a stream of higher priority' => \&stream;
 subtest 'a straggler and a poison job' => \&straggler;
 subtest 'rows that were locked' => \&locked;
 subtest 'answers that wait for a lock' => \&waiting;
+subtest 'answers that come faster than they are stored' => \&faster;
 subtest 'enqueued as the worker looks for the last time' => \&last_look;
 subtest 'enqueued as the worker leaves' => \&leaving;
 done_testing();
@@ -563,6 +564,59 @@ sub others_go_on
 	my $start = time;
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', "$what: another job is sent") || last for 1 .. 20;
 	cmp_ok(time - $start, '<', 60, sprintf '%s: twenty others took %.1f s', $what, time - $start);
+	return;
+}
+
+# What has come and is not stored takes places of what could be sent: it would fill the memory, and outlive its claim.
+sub faster
+{
+	my ($most, $count) = (40, 120);
+	my $fetches = q{server = 'wide'};
+	my @pulls = map { "fast-$_" } 1 .. $count;
+	create_canopy_server($node, $sandbox, server => 'wide', options => { max_connections => $most });
+	$sandbox->put_pull($_, { pull_id => $_, status => 'SUCCESS' }) for @pulls;
+	# Each store says how many are claimed, those of its own transaction too, and goes on once it may.
+	query($node, <<~"SQL");
+		ALTER SYSTEM SET canopy_summit.max_in_flight = $most;
+		SELECT pg_reload_conf();
+		CREATE TABLE claimed (number integer);
+		CREATE FUNCTION note_claimed() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			INSERT INTO public.claimed SELECT count(*) FROM canopy_summit.job
+			WHERE $fetches AND (state = 'running' OR xmin = pg_current_xact_id()::xid);
+			WHILE NOT pg_try_advisory_xact_lock_shared(1) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+			RETURN NULL;
+		END \$\$;
+		CREATE TRIGGER note_claimed AFTER INSERT ON canopy_summit.pull_version
+			FOR EACH ROW EXECUTE FUNCTION note_claimed()
+		SQL
+	my $session = open_session($node);
+	my $waits =
+	  q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type ~ 'canopy_summit')};
+	$session->query_safe('SELECT pg_advisory_lock(1)');
+	my $fault = $sandbox->hold(match => { path => '/pulls/fast-' }, times => $count);
+	query($node, <<~"SQL");
+		SELECT count(canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'fast-' || n), server => 'wide'))
+		FROM generate_series(1, $count) n
+		SQL
+	wait_until('as many as may be are on the wire', sub { $sandbox->waiting($fault) == $most });
+	$sandbox->release($fault, 1);
+	wait_until('one is being stored', sub { query($node, $waits) eq 't' });
+	$sandbox->clear($fault);
+	$session->query_safe('SELECT pg_advisory_unlock(1)');
+	all_settled($node, $fetches);
+	is(jobs_by_state($node, $fetches), "succeeded $count", 'all are stored');
+	is( query($node, "SELECT count(*), max(number) <= $most FROM claimed"),
+		"$count|t", 'never were more claimed than may be on the wire');
+	query($node, <<~'SQL');
+		DROP TABLE claimed;
+		DROP FUNCTION note_claimed CASCADE;
+		ALTER SYSTEM RESET canopy_summit.max_in_flight;
+		SELECT pg_reload_conf()
+		SQL
+	$session->quit;
 	return;
 }
 
