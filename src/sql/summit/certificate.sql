@@ -64,7 +64,9 @@ DECLARE
 	term canopy_summit.certificate_term;
 	former canopy_summit.certificate_term;
 BEGIN
-	SELECT t.* INTO former FROM unnest(terms) AS t ORDER BY t.term DESC LIMIT 1;
+	IF cardinality(terms) > 0 THEN
+		SELECT t.* INTO former FROM unnest(terms) AS t ORDER BY t.term DESC LIMIT 1;
+	END IF;
 	-- Of the same policy and holder; a reinstated one is what it was, too.
 	term.policy_type := former.policy_type;
 	term.holder_name := former.holder_name;
@@ -144,8 +146,11 @@ BEGIN
 		ELSIF event.status = 'reinstated' THEN
 			term.cover := term.cover + datemultirange(daterange(coalesce(event.effective_date, event.day), NULL));
 		END IF;
-		term.failed_checks := CASE WHEN failed IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(failed))
-			WHEN event.status <> 'verified' THEN term.failed_checks END;
+		IF failed IS NOT NULL THEN
+			term.failed_checks := ARRAY(SELECT jsonb_array_elements_text(failed));
+		ELSIF event.status = 'verified' THEN
+			term.failed_checks := NULL;
+		END IF;
 		-- Checks that failed verify nothing: it is what it was, since then and for that reason. What was submitted right after
 		-- it was verified is the same upload, by another clock.
 		IF term.status IS NULL OR failed IS NULL
@@ -289,7 +294,7 @@ DECLARE
 BEGIN
 	changed := ARRAY(SELECT f FROM unnest(folded) AS f LEFT JOIN unnest(present) AS c
 			ON c.policy_status_id = f.policy_status_id AND c.term = f.term
-		WHERE (to_jsonb(f) - 'known_from') IS DISTINCT FROM (to_jsonb(c) - 'known_from'));
+		WHERE c.policy_status_id IS NULL OR to_jsonb(f) - 'known_from' <> to_jsonb(c) - 'known_from');
 	UPDATE canopy_summit.certificate c SET known_to = at
 	WHERE c.policy_status_id = ANY (policy_status_ids) AND c.known_to = 'infinity' AND (
 		EXISTS (SELECT FROM unnest(changed) AS f WHERE f.policy_status_id = c.policy_status_id AND f.term = c.term)
@@ -300,7 +305,13 @@ BEGIN
 		f.policy_type, f.holder_name, f.coi_pdf_id, f.evidence, f.upload_id, f.source, f.facts
 	FROM unnest(changed) AS f;
 	WITH now AS MATERIALIZED (
-		SELECT i.policy_status_id, (array_agg(f) FILTER (WHERE f.is_newest))[1] AS newest,
+		SELECT i.policy_status_id,
+			-- One is the newest.
+			max(f.status) FILTER (WHERE f.is_newest) AS status, max(f.status_at) FILTER (WHERE f.is_newest) AS status_at,
+			max(f.reason_code::text) FILTER (WHERE f.is_newest) AS reason_code,
+			max(f.reason_detail::text) FILTER (WHERE f.is_newest) AS reason_detail,
+			max(f.effective_date) FILTER (WHERE f.is_newest) AS effective_date, max(f.expiry_date) FILTER (WHERE f.is_newest) AS expiry_date,
+			max(f.basis) FILTER (WHERE f.is_newest) AS basis,
 			(array_agg(f.holder_name ORDER BY f.term DESC) FILTER (WHERE f.holder_name IS NOT NULL))[1] AS holder_name,
 			(array_agg(f.policy_type ORDER BY f.term DESC) FILTER (WHERE f.policy_type IS NOT NULL))[1] AS policy_type,
 			(array_agg(f.coi_pdf_id ORDER BY f.term DESC) FILTER (WHERE f.coi_pdf_id IS NOT NULL))[1] AS coi_pdf_id,
@@ -309,8 +320,8 @@ BEGIN
 		GROUP BY i.policy_status_id)
 	UPDATE canopy_summit.policy_status p SET (status, status_at, reason_code, reason_detail, effective_date, expiry_date, basis, holder_name,
 			policy_type, coi_pdf_id, verified_at, lapsed_at, reinstated_at) =
-		((n.newest).status, (n.newest).status_at, (n.newest).reason_code, (n.newest).reason_detail, (n.newest).effective_date,
-			(n.newest).expiry_date, (n.newest).basis, n.holder_name, n.policy_type, n.coi_pdf_id, n.verified_at, n.lapsed_at, n.reinstated_at)
+		(n.status, n.status_at, n.reason_code, n.reason_detail, n.effective_date, n.expiry_date, n.basis, n.holder_name,
+			n.policy_type, n.coi_pdf_id, n.verified_at, n.lapsed_at, n.reinstated_at)
 	FROM now n WHERE n.policy_status_id = p.policy_status_id AND p.policy_status_id = ANY (policy_status_ids);
 	INSERT INTO canopy_summit.export_pending
 	SELECT nextval('canopy_summit.export_pending_id_seq'), i.policy_status_id
