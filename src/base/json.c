@@ -11,6 +11,7 @@
 
 #include <ctype.h>
 
+#include "common/jsonapi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -215,8 +216,7 @@ repair_scalar(JsonRepair *repair)
 	len = repair->pos - start;
 	if (len == 0) /* not JSON; the parser will say so */
 		len = ++repair->pos - start;
-	if ((isdigit((unsigned char) repair->in[start]) || repair->in[start] == '-') &&
-		number_is_beyond(repair->in + start, len))
+	if (IsValidJsonNumber(repair->in + start, len) && number_is_beyond(repair->in + start, len))
 	{
 		repair_note(repair);
 		appendStringInfoChar(&repair->out, '"');
@@ -281,24 +281,6 @@ json_repair(JsonRepair *repair)
 	}
 }
 
-/* What was wrong, in words. */
-static const char *
-refusal_text(JsonRefusal refusal)
-{
-	switch (refusal)
-	{
-		case JSON_TAKEN:
-			return NULL;
-		case JSON_TOO_DEEP:
-			return "nested too deeply";
-		case JSON_UNFIT:
-			return "JSON with characters that the database's encoding lacks";
-		case JSON_MALFORMED:
-			break;
-	}
-	return "not JSON";
-}
-
 /*
  * The bytes as jsonb, in the current memory context.  Paths of values that had
  * to be replaced are returned in *replaced (List of char *, may be NULL when
@@ -337,7 +319,7 @@ json_read(const char *bytes, size_t len, List **replaced, const char **problem)
 			pfree(repair.frames);
 		}
 	}
-	*problem = refusal_text(refusal);
+	*problem = json != NULL ? NULL : refusal == JSON_TOO_DEEP ? "nested too deeply" : "not JSON";
 	return json;
 }
 

@@ -2,9 +2,9 @@
  * json_parse.c
  *	  JSON text to jsonb, by PostgreSQL's parser.
  *
- * As jsonb_in() does it, in half of its time: members of an object are sorted by
- * pointers, only those of closed containers are copied, once, and strings stay
- * where they are in the text.  The parser does not say where, if it is not to copy
+ * As jsonb_in() does it, in half of its time if few strings have escapes: members of
+ * an object are sorted by pointers, only those of closed containers are copied, once,
+ * and strings stay where they are in the text.  The parser does not say where, if it is not to copy
  * them; it says where the token before the present one ended.
  */
 #include "postgres.h"
@@ -47,9 +47,10 @@ typedef struct JsonOpen
 typedef struct JsonTree
 {
 	const JsonLexContext *lex;
-	MemoryContext unescaping; /* of one string; NULL if the text has no escapes */
-	const char *member;       /* not behind the key of the next member; behind all before it */
-	const char *value;        /* where the present value begins */
+	JsonLexContext *unescaping; /* of one string after the other; NULL if the text has no escapes */
+	JsonRefusal *refusal;
+	const char *member; /* not behind the key of the next member; behind all before it */
+	const char *value;  /* where the present value begins */
 	JsonOpen open[JSON_MAX_DEPTH];
 	int open_count;
 	JsonbPair *pairs;
@@ -106,36 +107,27 @@ lex_begin(const char *text, size_t len, bool has_strings)
 #endif
 }
 
-/* Refuse what jsonb has no room for, as its parser does. */
+/* Refuse one more than jsonb has room for, as its parser does. */
 static void
 check_limit(size_t count, size_t limit, const char *what)
 {
-	if (count > limit)
+	if (count >= limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("JSON has more %s in one place than jsonb can hold: %zu", what, limit)));
-}
-
-static ACTION
-on_only_token(void *place, char *token, JsonTokenType type)
-{
-	*(char **) place = token;
-	return DONE;
 }
 
 /* A string with its quotes, without its escapes. */
 static char *
 unescape(const JsonTree *tree, const char *quoted, size_t len)
 {
-	MemoryContext context = MemoryContextSwitchTo(tree->unescaping);
-	char *text = NULL;
-	JsonSemAction actions = {.semstate = &text, .scalar = on_only_token};
+	JsonLexContext *lex = tree->unescaping;
 
-	pg_parse_json_or_ereport(lex_begin(quoted, len, true), &actions);
-	text = MemoryContextStrdup(context, text);
-	MemoryContextSwitchTo(context);
-	MemoryContextReset(tree->unescaping);
-	return text;
+	lex->input = lex->token_terminator = lex->line_start = unconstify(char *, quoted);
+	lex->input_length = len;
+	if (json_lex(lex) != JSON_SUCCESS) /* which cannot be raised alone in all majors */
+		pg_parse_json_or_ereport(lex_begin(quoted, len, true), &nullSemAction);
+	return pnstrdup(lex->strval->data, lex->strval->len);
 }
 
 /* The string whose quotes are at `start` and before `end`. */
@@ -161,12 +153,15 @@ string_of(const JsonTree *tree, const char *start, const char *end)
 static void
 tree_put(JsonTree *tree, const JsonbValue *value)
 {
-	if (tree->open_count == 0)
+	const JsonOpen *open = tree->open_count > 0 ? &tree->open[tree->open_count - 1] : NULL;
+
+	if (open == NULL)
 		tree->root = *value;
-	else if (tree->open[tree->open_count - 1].is_object)
+	else if (open->is_object)
 		tree->pairs[tree->pair_count - 1].value = *value;
 	else
 	{
+		check_limit(tree->element_count - open->start, MAX_ELEMENTS, "elements");
 		tree->elements =
 			with_room(tree->elements, tree->element_count, &tree->element_room, sizeof(JsonbValue));
 		tree->elements[tree->element_count++] = *value;
@@ -177,8 +172,11 @@ static void
 tree_open(JsonTree *tree, bool is_object)
 {
 	if (tree->open_count == JSON_MAX_DEPTH)
+	{
+		*tree->refusal = JSON_TOO_DEEP;
 		ereport(ERROR,
-				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX), errmsg("JSON is nested too deeply")));
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("JSON is nested too deeply")));
+	}
 	tree->open[tree->open_count++] =
 		(JsonOpen){is_object, is_object ? tree->pair_count : tree->element_count};
 }
@@ -192,7 +190,6 @@ object_of(const JsonbPair *pairs, size_t count)
 	JsonbPair *sorted;
 	int kept = 0;
 
-	check_limit(count, MAX_MEMBERS, "members");
 	order = palloc(sizeof(Member) * Max(count, 1));
 	sorted = palloc(sizeof(JsonbPair) * Max(count, 1));
 	for (size_t i = 0; i < count; i++)
@@ -218,9 +215,10 @@ array_of(const JsonbValue *elements, size_t count)
 {
 	JsonbValue value = {.type = jbvArray};
 
-	check_limit(count, MAX_ELEMENTS, "elements");
+	value.val.array.rawScalar = false;
 	value.val.array.elems = palloc(sizeof(JsonbValue) * Max(count, 1));
-	memcpy(value.val.array.elems, elements, sizeof(JsonbValue) * count);
+	if (count > 0)
+		memcpy(value.val.array.elems, elements, sizeof(JsonbValue) * count);
 	value.val.array.nElems = (int) count;
 	return value;
 }
@@ -280,6 +278,7 @@ on_member_start(void *argument, char *name, bool is_null)
 		start++;
 	while (end[-1] != '"')
 		end--;
+	check_limit(tree->pair_count - tree->open[tree->open_count - 1].start, MAX_MEMBERS, "members");
 	tree->pairs = with_room(tree->pairs, tree->pair_count, &tree->pair_room, sizeof(JsonbPair));
 	tree->pairs[tree->pair_count++].key = string_of(tree, start, end);
 	tree->value = tree->lex->token_start;
@@ -330,8 +329,9 @@ on_scalar(void *argument, char *token, JsonTokenType type)
 	return DONE;
 }
 
+/* The text as jsonb; NULL with a reason, or an error. */
 static Jsonb *
-tree_read(const char *text, size_t len)
+tree_read(const char *text, size_t len, JsonRefusal *refusal)
 {
 	JsonLexContext *lex = lex_begin(text, len, false);
 	JsonTree *tree = palloc0(sizeof(JsonTree));
@@ -346,29 +346,17 @@ tree_read(const char *text, size_t len)
 							 .scalar = on_scalar};
 
 	tree->lex = lex;
+	tree->refusal = refusal;
 	if (memchr(text, '\\', len) != NULL)
-		tree->unescaping = AllocSetContextCreate(CurrentMemoryContext, "canopy_summit JSON string",
-												 ALLOCSET_SMALL_SIZES);
+		tree->unescaping = lex_begin(text, len, true);
 	tree->value = memchr(text, '"', len); /* should it be all there is */
 	pg_parse_json_or_ereport(lex, &actions);
-	return tree->is_unfit ? NULL : JsonbValueToJsonb(&tree->root);
-}
-
-/* Why an error of the parser is none of ours. */
-static JsonRefusal
-refusal_of(int sqlstate)
-{
-	switch (sqlstate)
+	if (tree->is_unfit)
 	{
-		case ERRCODE_INVALID_TEXT_REPRESENTATION:
-			return JSON_MALFORMED;
-		case ERRCODE_UNTRANSLATABLE_CHARACTER:
-			return JSON_UNFIT;
-		case ERRCODE_STATEMENT_TOO_COMPLEX:
-			return JSON_TOO_DEEP;
-		default:
-			return JSON_TAKEN;
+		*refusal = JSON_UNFIT;
+		return NULL;
 	}
+	return JsonbValueToJsonb(&tree->root);
 }
 
 /*
@@ -384,27 +372,27 @@ json_parse(const char *text, size_t len, JsonRefusal *refusal)
 		AllocSetContextCreate(context, "canopy_summit JSON", ALLOCSET_DEFAULT_SIZES);
 	Jsonb *volatile json = NULL;
 
-	*refusal = JSON_UNFIT;
+	*refusal = JSON_TAKEN;
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(scratch);
-		json = tree_read(text, len);
+		json = tree_read(text, len, refusal);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		*refusal = refusal_of(geterrcode());
-		if (*refusal == JSON_TAKEN)
+		if (geterrcode() == ERRCODE_INVALID_TEXT_REPRESENTATION)
+			*refusal = JSON_MALFORMED;
+		else if (geterrcode() == ERRCODE_UNTRANSLATABLE_CHARACTER)
+			*refusal = JSON_UNFIT;
+		else if (*refusal != JSON_TOO_DEEP)
 			PG_RE_THROW();
 		FlushErrorState();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	if (json != NULL)
-	{
-		*refusal = JSON_TAKEN;
 		json = memcpy(MemoryContextAllocHuge(context, VARSIZE(json)), json, VARSIZE(json));
-	}
 	MemoryContextDelete(scratch);
 	return json;
 }

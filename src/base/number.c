@@ -3,7 +3,7 @@
  *	  Numbers that no column holds: each is a string from the moment it comes in,
  *	  as it came, so that five bytes never become thousands of digits.
  *
- * Bytes are judged before they are parsed (json.c); jsonb that somebody else has
+ * Bytes are judged while they are parsed (json_parse.c); jsonb that somebody else has
  * parsed is judged by value, and by the same rule.
  */
 #include "postgres.h"

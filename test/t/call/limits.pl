@@ -120,6 +120,15 @@ subtest 'odd, but an answer' => sub {
 	is(answers($health, '00000', $_, raw($answers{$_}))->{answer}, 'true', "$_ is read") for sort keys %answers;
 };
 
+subtest 'no more than a value' => sub {
+	my %answers = (
+		'"a"' => '"a"', ' "" ' => '""', "\n\"a: b\"\n" => '"a: b"', '"\\"\\\\\\"\\u0041"' => '"\\"\\\\\\"A"',
+		'-1.50' => '-1.50',
+		'true' => 'true', '[]' => '[]', ' { } ' => '{}', '[""]' => '[""]', '{"":""}' => '{"": ""}');
+	is( answers(q{SELECT canopy_call('get-health')}, '00000', s/\n/ /gr, raw(body($_)))->{answer}, $answers{$_},
+		'as it is') for sort keys %answers;
+};
+
 subtest 'no answer to make sense of' => sub {
 	my %answers = (
 		'HTML' => [ '08P01', body('<!DOCTYPE html><title>Good</title>') ],

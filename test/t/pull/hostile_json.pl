@@ -125,7 +125,8 @@ push @cases,
   refused('two documents', qq("a":1), suffix => '{}'),
   refused('more brackets closed than opened', '"a":"\u0000"', suffix => ']' x 100_000 . '[' x 999),
   refused('text behind all of it', qq("a":1), suffix => ' x'),
-  map { refused($_, qq("a":$_)) } 'NaN', '-Infinity', '+1', '01', '1.', '.5', '0x1', '1e', "'a'", '[1,]', '{"b":1,}',
+  map { refused($_, qq("a":$_)) } 'NaN', '1.e999', '-e99999', '[1xe99999]', '01e999', '1-' x 60 . '1', '-Infinity',
+  '+1', '01', '1.', '.5', '0x1', '1e', "'a'", '[1,]', '{"b":1,}',
   '{b:1}', '// x', 'TRUE',
   'truee', '"\x"', '"\u12"', '"\u12g4"', '"\ud83d\u12"', '"unfinished', '[1 2]', '{"b" 1}', '{1:2}', '{null:1}', ',',
   '', ']', '}}', "1\xff", "\xff1";
@@ -424,21 +425,38 @@ sub random_json
 	return $scalars[ rand @scalars ];
 }
 
-# JSON that jsonb can hold, written in any way: ours is what PostgreSQL makes of it.
+# JSON that jsonb can hold, written in any way, or what was some: ours is what PostgreSQL makes of it, or nothing.
 sub as_postgres_reads
 {
 	my ($count) = @_;
-	my @texts = map { any_container(5) } 1 .. $count;
+	my @texts = map { $_ % 2 ? any_container(5) : broken(any_container(5)) } 1 .. $count;
 	my $values = join ',', map { '(' . CanopyTest::quoted($_) . ')' } @texts;
 
 	is($node->safe_psql('postgres', <<~"SQL"), "$count|", "$count random texts are read as PostgreSQL reads them");
 		SET standard_conforming_strings = on;
-		WITH read AS MATERIALIZED (SELECT t.text, canopy_summit.nested_json(t.text) AS ours, t.text::jsonb AS theirs
+		CREATE FUNCTION pg_temp.theirs(text text) RETURNS jsonb LANGUAGE plpgsql AS
+			'BEGIN RETURN text::jsonb; EXCEPTION WHEN invalid_text_representation THEN RETURN NULL; END';
+		WITH read AS MATERIALIZED (
+			SELECT t.text, canopy_summit.nested_json(t.text) AS ours,
+				CASE WHEN t.text ~ '^\\s*[[{]' THEN pg_temp.theirs(t.text) END AS theirs
 			FROM (VALUES $values) AS t(text))
 		SELECT count(*), min(r.text) FILTER (WHERE r.ours IS DISTINCT FROM r.theirs OR r.ours::text <> r.theirs::text)
 		FROM read r
 		SQL
 	return;
+}
+
+# Something left out, or too much; but no number that is too large, and no half of a surrogate pair, which become other
+# JSON.
+sub broken
+{
+	my ($text) = @_;
+	my @pieces = ('', '', '', '"', '\\', '{', '}', '[', ']', ':', ',', '-', '.', 'e', '1', '01', 'null', '1-' x 60);
+	my $at = 1 + int rand length($text) - 1;
+	my $broken = $text;
+
+	substr($broken, $at, int rand 3, $pieces[ rand @pieces ]);
+	return $text =~ /\\u/ || $broken =~ /[eE][-+]?\d{3}/ ? $text : $broken;
 }
 
 sub any_container
