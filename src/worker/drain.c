@@ -138,7 +138,10 @@ concluded_take(Worker *worker)
 		if (stores && ++stored > STORED_MOST)
 			left = lappend(left, flight);
 		else
+		{
 			taken = lappend(taken, flight);
+			flight->lane->landed--;
+		}
 	}
 	list_free(worker->concluded);
 	worker->concluded = left;

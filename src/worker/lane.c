@@ -217,7 +217,7 @@ lane_places(const Worker *worker, const Lane *lane)
 	ListCell *cell;
 
 	if (!lane->multiplexed || lane->is_endpoint)
-		places = Min(places, lane->max_connections - lane->in_flight);
+		places = Min(places, lane->max_connections - lane->in_flight - lane->landed);
 	if (!lane->is_endpoint)
 		return places;
 	foreach(cell, worker->lanes)

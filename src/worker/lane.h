@@ -29,6 +29,7 @@ typedef struct Lane
 	int max_connections; /* of this worker */
 	int timeout;         /* ms of one request */
 	int in_flight;
+	int landed;              /* answers of its that wait for their transaction */
 	bool is_endpoint;        /* it is sent webhooks, and others go first */
 	bool multiplexed;        /* its answers come by HTTP/2 */
 	HttpPool *download_pool; /* of signed URLs, without credentials; NULL = none yet */

@@ -177,6 +177,7 @@ settle_conclude(Worker *worker, Flight *flight, RetryAction action)
 		worker->inspected--;
 	else
 		flight->lane->in_flight--;
+	flight->lane->landed++;
 	flight->bytes = flight_bytes(flight);
 	worker->bytes += flight->bytes;
 	old = MemoryContextSwitchTo(worker->context);

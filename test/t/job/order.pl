@@ -28,7 +28,8 @@ subtest 'a stream of higher priority' => \&stream;
 subtest 'a straggler and a poison job' => \&straggler;
 subtest 'rows that were locked' => \&locked;
 subtest 'answers that wait for a lock' => \&waiting;
-subtest 'answers that come faster than they are stored' => \&faster;
+subtest 'answers that come faster than they are stored' => sub { faster(40, 100) };
+subtest 'and those of one server' => sub { faster(100, 40) };
 subtest 'enqueued as the worker looks for the last time' => \&last_look;
 subtest 'enqueued as the worker leaves' => \&leaving;
 done_testing();
@@ -568,16 +569,19 @@ sub others_go_on
 }
 
 # What has come and is not stored takes places of what could be sent: it would fill the memory, and outlive its claim.
+# It takes its own server's places first, so that others' have some, too.
 sub faster
 {
+	my ($places, $connections) = @_;
 	my ($most, $count) = (40, 120);
-	my $fetches = q{server = 'wide'};
+	my $wide = "wide$connections";
+	my $fetches = "server = '$wide'";
 	my @pulls = map { "fast-$_" } 1 .. $count;
-	create_canopy_server($node, $sandbox, server => 'wide', options => { max_connections => $most });
+	create_canopy_server($node, $sandbox, server => $wide, options => { max_connections => $connections });
 	$sandbox->put_pull($_, { pull_id => $_, status => 'SUCCESS' }) for @pulls;
 	# Each store says how many are claimed, those of its own transaction too, and goes on once it may.
 	query($node, <<~"SQL");
-		ALTER SYSTEM SET canopy_summit.max_in_flight = $most;
+		ALTER SYSTEM SET canopy_summit.max_in_flight = $places;
 		SELECT pg_reload_conf();
 		CREATE TABLE claimed (number integer);
 		CREATE FUNCTION note_claimed() RETURNS trigger LANGUAGE plpgsql AS \$\$
@@ -598,7 +602,7 @@ sub faster
 	$session->query_safe('SELECT pg_advisory_lock(1)');
 	my $fault = $sandbox->hold(match => { path => '/pulls/fast-' }, times => $count);
 	query($node, <<~"SQL");
-		SELECT count(canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'fast-' || n), server => 'wide'))
+		SELECT count(canopy_enqueue('get-pull-by-id', jsonb_build_object('pullId', 'fast-' || n), server => '$wide'))
 		FROM generate_series(1, $count) n
 		SQL
 	wait_until('as many as may be are on the wire', sub { $sandbox->waiting($fault) == $most });
