@@ -407,7 +407,7 @@ BEGIN
 				AND (e.status = 'submitted' OR u.status = 'verified' AND NOT EXISTS (
 					SELECT FROM canopy_summit.status_event w WHERE w.policy_status_id = a.about AND w.status = 'verified'
 						AND w.occurred_at > u.uploaded_at - interval '5 minutes'))
-			ORDER BY a.place
+			ORDER BY a.place, canopy_summit.status_rank(e.status)
 			ON CONFLICT (upload_id, status) WHERE upload_id IS NOT NULL DO NOTHING
 			RETURNING status_event_id)
 		SELECT array_agg(w.status_event_id) INTO written FROM written w;

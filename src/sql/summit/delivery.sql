@@ -71,7 +71,7 @@ BEGIN
 		RETURN;
 	END IF;
 	WITH told AS MATERIALIZED (
-		SELECT e.server AS source, p.property_id, 'policy.' || e.status AS event,
+		SELECT e.status_event_id, e.server AS source, p.property_id, 'policy.' || e.status AS event,
 			coalesce((SELECT w.instance FROM canopy_summit.webhook w WHERE w.webhook_id = e.webhook_id),
 				(SELECT u.instance FROM summit.upload u WHERE u.upload_id = e.upload_id), canopy_summit.instance()) AS instance,
 			-- One for all endpoints: two may lead to the same receiver.
@@ -105,7 +105,7 @@ BEGIN
 	SELECT nextval('canopy_summit.job_id_seq'), s.server, 'post-delivery', jsonb_build_object('Idempotency-Key', s.delivery_id),
 		jsonb_build_object('delivery_id', s.delivery_id, 'event', s.event, 'occurred_at', s.occurred_at, 'data', s.data), s.owner, 5, now(),
 		s.instance, 8, 'queued', 0, 0, now(), s.server_oid, canopy_summit.owner_of(NULL, s.owner, NULL)
-	FROM sent s;
+	FROM sent s ORDER BY s.status_event_id;
 	IF FOUND THEN
 		PERFORM canopy_summit.wake();
 	END IF;
