@@ -203,11 +203,13 @@ is_deeply(
 			AND (f.prorettype = 'trigger'::regtype OR f.pronamespace = e.extnamespace OR f.proname LIKE '%validator'
 				OR f.oid::regprocedure::text IN (SELECT object FROM canopy_summit.access_rules()
 					WHERE level NOT IN ('admin', 'operator')))
-			-- A pull's id, a server's name and types of documents are no secrets; no HTML fails, nor what is kept.
+			-- A pull's id, names of a server and of its options, and types of documents are no secrets; no HTML fails,
+			-- nor what is kept.
 			AND f.proname !~ '_monitoring$|_monitor_pull$'
 			AND f.proname NOT IN ('canopy_change_webhook', 'canopy_delete_webhook', 'canopy_sync_servicings',
 				'canopy_confirm_servicing', 'canopy_archive_pull', 'canopy_enqueue_documents', 'former_names',
-				'server_name', 'sanitize_html', 'date_or_null', 'list_cell', 'list_problem')
+				'server_name', 'server_of', 'server_option', 'sanitize_html', 'date_or_null', 'list_cell',
+				'list_problem')
 			AND f.proname NOT LIKE 'stored\_%'
 		SQL
 	[ sort keys %refusals ], 'every function that takes confidential arguments is tried');
