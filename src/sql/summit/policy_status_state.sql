@@ -27,8 +27,7 @@ CREATE TABLE canopy_summit.policy_status (
 	reinstated_at timestamptz,
 	coi_pdf_id canopy_summit.provider_id,
 	upload_id bigint
-	-- Every event changes its row, and nothing that is indexed: a version more fits beside it.
-) WITH (fillfactor = 50);
+);
 CREATE UNIQUE INDEX policy_status_key ON canopy_summit.policy_status (policy_status_id);
 ALTER TABLE canopy_summit.policy_status REPLICA IDENTITY USING INDEX policy_status_key;
 CREATE INDEX policy_status_policy_number ON canopy_summit.policy_status USING hash (policy_number);
