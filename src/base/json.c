@@ -18,7 +18,6 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 
 #include "base/confidential.h"
 #include "base/json.h"

@@ -4,15 +4,14 @@
  *
  * As jsonb_in() does it, in half of its time if few strings have escapes: members of
  * an object are sorted by pointers, only those of closed containers are copied, once,
- * and strings stay where they are in the text.  The parser does not say where, if it is not to copy
- * them; it says where the token before the present one ended.
+ * and strings stay where they are in the text.  The parser does not say where, if it
+ * is not to copy them; it says where the token before the present one ended.
  */
 #include "postgres.h"
 
 #include "common/jsonapi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/jsonfuncs.h"
@@ -236,18 +235,6 @@ on_object_start(void *argument)
 }
 
 static ACTION
-on_object_end(void *argument)
-{
-	JsonTree *tree = argument;
-	size_t start = tree->open[--tree->open_count].start;
-	JsonbValue value = object_of(tree->pairs + start, tree->pair_count - start);
-
-	tree->pair_count = start;
-	tree_put(tree, &value);
-	return DONE;
-}
-
-static ACTION
 on_array_start(void *tree)
 {
 	tree_open(tree, false);
@@ -255,13 +242,16 @@ on_array_start(void *tree)
 }
 
 static ACTION
-on_array_end(void *argument)
+on_container_end(void *argument)
 {
 	JsonTree *tree = argument;
-	size_t start = tree->open[--tree->open_count].start;
-	JsonbValue value = array_of(tree->elements + start, tree->element_count - start);
+	JsonOpen closed = tree->open[--tree->open_count];
+	size_t *count = closed.is_object ? &tree->pair_count : &tree->element_count;
+	size_t own = *count - closed.start;
+	JsonbValue value = closed.is_object ? object_of(tree->pairs + closed.start, own)
+										: array_of(tree->elements + closed.start, own);
 
-	tree->element_count = start;
+	*count = closed.start;
 	tree_put(tree, &value);
 	return DONE;
 }
@@ -337,9 +327,9 @@ tree_read(const char *text, size_t len, JsonRefusal *refusal)
 	JsonTree *tree = palloc0(sizeof(JsonTree));
 	JsonSemAction actions = {.semstate = tree,
 							 .object_start = on_object_start,
-							 .object_end = on_object_end,
+							 .object_end = on_container_end,
 							 .array_start = on_array_start,
-							 .array_end = on_array_end,
+							 .array_end = on_container_end,
 							 .object_field_start = on_member_start,
 							 .object_field_end = on_member_end,
 							 .array_element_start = on_element_start,

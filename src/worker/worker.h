@@ -43,8 +43,7 @@ typedef struct Worker
 	bool postponed_full;   /* so many that some jobs are not claimed */
 	int in_flight;         /* claimed and not concluded */
 	int inspected; /* of these, those that their handlers prepare or inspect: their servers' places are free */
-	int64
-		bytes; /* of the bodies of jobs that are claimed and not settled, and of answers but for postponed ones */
+	int64 bytes; /* of bodies of jobs that are not settled, and of answers that are not postponed */
 	bool scan_wanted;
 	TimestampTz scan_at;
 	TimestampTz next_due;   /* of the jobs that are not due yet; DT_NOEND = none */
