@@ -7,7 +7,6 @@
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -39,16 +38,19 @@ new_row_tuple(const NewRow *row)
 	return PointerGetDatum(heap_form_tuple(row->descriptor, row->values, row->nulls));
 }
 
-/* The place of a column, from 0. */
+/* The place of a column, from 0.  Most names differ in their first letter; SPI_fnumber() compares all in full. */
 int
 new_row_column(const NewRow *row, const char *name)
 {
-	int number = SPI_fnumber(row->descriptor, name);
+	for (int i = 0; i < row->descriptor->natts; i++)
+	{
+		const char *column = NameStr(TupleDescAttr(row->descriptor, i)->attname);
 
-	if (number <= 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("table \"%s\" has no column \"%s\"", row->table, name)));
-	return number - 1;
+		if (*column == *name && strcmp(column, name) == 0)
+			return i;
+	}
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("table \"%s\" has no column \"%s\"", row->table, name)));
 }
 
 bool
