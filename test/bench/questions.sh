@@ -35,6 +35,13 @@ ask_questions() {
 	ask "sum of premium over coverages" 5000 "$(premium_sum premium)" ""
 	ask "coverages by environment" "" "SELECT environment, count(*) FROM canopy.vehicle_coverage GROUP BY 1" ""
 
+	ask "premium by policy over vehicles' coverages" "" \
+		"SELECT count(*), max(premium) FROM (
+			SELECT policy_id, sum(premium_cents) FROM canopy.vehicle_coverage GROUP BY policy_id) AS p(policy_id, premium)" ""
+	ask "coverages of policies that expire in a month" "" \
+		"SELECT count(*), sum(c.premium_cents) FROM canopy.policy p
+			JOIN canopy.vehicle_coverage c ON c.server = p.server AND c.pull_id = p.pull_id AND c.policy_id = p.policy_id
+		WHERE p.expiry_date >= $month_start AND p.expiry_date < $month_end" ""
 	for view in policy vehicle dwelling vehicle_coverage dwelling_coverage driver; do
 		tree+=${tree:+' \; '}"SELECT * FROM canopy.$view WHERE pull_id = '@pull@'"
 	done
