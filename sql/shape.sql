@@ -41,6 +41,15 @@ SELECT version, changed FROM unnest(ARRAY['{"a": {"policy_id": "p", "dwellings":
 	canopy_store_pull(jsonb_build_object('pull_id', 'carried', 'policies', l.policies::jsonb), fetched_at => '2026-01-01'::timestamptz + number * interval '1 s');
 SELECT pull -> 'policies' AS policies FROM canopy_summit.pull_version WHERE pull_id = 'carried' ORDER BY version;
 
+-- Coverages have the ids of what they cover from the row above.
+SELECT version FROM canopy_store_pull('{"pull_id": "covered", "policies": [
+	{"policy_id": "auto", "vehicles": [{"vehicle_id": "one", "coverages": [{"name": "a"}, {"name": "b", "vehicle_id": "other"}]}, {"coverages": [{"name": "c"}]}]},
+	{"vehicles": [{"vehicle_id": "two", "coverages": [{"name": "d"}]}]},
+	{"policy_id": "home", "dwellings": [{"dwelling_id": "house", "coverages": [{"name": "e"}]}], "locations": [{"location_id": "shop", "coverages": [{"name": "f"}]}]}]}');
+SELECT name, policy_id, vehicle_id AS covered, extra FROM canopy.vehicle_coverage_all WHERE pull_id = 'covered'
+UNION ALL SELECT name, policy_id, dwelling_id, extra FROM canopy.dwelling_coverage_all WHERE pull_id = 'covered'
+UNION ALL SELECT name, policy_id, location_id, extra FROM canopy.location_coverage_all WHERE pull_id = 'covered' ORDER BY name;
+
 -- An element of a list without any known field is not a row.
 SELECT version FROM canopy_store_pull('{"pull_id": "unknown", "policies": [{"policy_id": "z"}, {"colour": "red"}, {}, null, {"Vehicles": [{"make": "Audi"}, {"x": 1}]}],
 	"answers": [{"consumer_flow_section_id": "s", "fields": [

@@ -38,7 +38,7 @@ SELECT (canopy_store_pull('{"pull_id": "p1", "status": "SUCCESS", "account_ident
 	 "vehicles": [{"vehicle_id": "v", "vin": "VIN", "make": "Opel", "coverages": [{"name": "X", "premium_cents": 99999999999999, "per_mile_premium_tenth_of_cents": 65}]}]}]}',
 	fetched_at => '2026-01-02')).version;
 SELECT total_premium_cents, total_premium, amount_paid, deductible, amount_due_cents, amount_due FROM canopy.policy;
-SELECT premium, per_mile_premium_tenth_of_cents, per_mile_premium FROM canopy.vehicle_coverage;
+SELECT policy_id, vehicle_id, premium, per_mile_premium_tenth_of_cents, per_mile_premium FROM canopy.vehicle_coverage;
 SELECT sum(total_premium), pg_typeof(total_premium) FROM canopy.policy GROUP BY 2;
 
 -- Only the account's newest pull is shown; the other views show all of them, and which is which.
@@ -82,6 +82,8 @@ SELECT pg_temp.plan($$SELECT * FROM canopy.policy WHERE expiry_date = '2001-01-0
 -- Only what a query reads is joined.
 SELECT pg_temp.plan($$SELECT environment, account_identifier FROM canopy.policy$$) NOT LIKE '% on pull%' AS account_in_policy,
 	pg_temp.plan($$SELECT server, pull_id, ordinal, vehicle_id, year FROM canopy.vehicle$$) NOT LIKE '% on pull%' AS rows_alone,
+	pg_temp.plan($$SELECT sum(premium_cents) FROM canopy.vehicle_coverage$$) NOT LIKE '% on vehicle o%' AS coverages_alone,
+	pg_temp.plan($$SELECT vehicle_id FROM canopy.vehicle_coverage_all$$) LIKE '% on vehicle o%' AS covered_joined,
 	pg_temp.plan($$SELECT environment, account_identifier, meta_data FROM canopy.vehicle$$) LIKE '% on pull p%' AS pull_joined,
 	pg_temp.plan($$SELECT * FROM canopy.vehicle_all$$) LIKE '% on pull_state s%' AS state_joined;
 SELECT environment, count(*) FROM canopy.vehicle GROUP BY 1;

@@ -117,11 +117,10 @@ END;
 CREATE PROCEDURE bench.load_coverages(first bigint, last bigint)
 LANGUAGE sql
 BEGIN ATOMIC
-    INSERT INTO canopy_summit.vehicle_coverage (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, vehicle_id,
+    INSERT INTO canopy_summit.vehicle_coverage (server, pull_id, is_current, ordinal, parent_ordinal,
         vehicle_coverage_id, name, friendly_name, premium_cents, per_person_limit_cents, per_incident_limit_cents,
         deductible_cents, is_declined, is_stacked)
-    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1 + (k - 1) / 10, bench.id('policy', n * 2 + 1),
-        bench.id('vehicle', n * 3 + 1 + (k - 1) / 10), bench.id('vehicle_coverage', n * 30 + k),
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1 + (k - 1) / 10, bench.id('vehicle_coverage', n * 30 + k),
         (ARRAY['BODILY_INJURY_LIABILITY', 'PROPERTY_DAMAGE_LIABILITY', 'COLLISION', 'COMPREHENSIVE',
                'UNINSURED_MOTORIST_BODILY_INJURY', 'MEDICAL_PAYMENTS', 'RENTAL_REIMBURSEMENT', 'ROADSIDE_ASSISTANCE',
                'LOAN_LEASE_PAYOFF', 'PERSONAL_INJURY_PROTECTION'])[1 + k % 10],
@@ -131,11 +130,9 @@ BEGIN ATOMIC
         500 + bench.below(n, k, 20000), 10000000, 30000000, CASE WHEN k % 3 = 0 THEN 50000 END, false, false
     FROM generate_series(first, last) n, generate_series(1, 30) k;
 
-    INSERT INTO canopy_summit.dwelling_coverage (server, pull_id, is_current, ordinal, parent_ordinal, policy_id, dwelling_id,
-        dwelling_coverage_id, name, friendly_name, premium_cents, per_incident_limit_cents, deductible_cents,
-        is_declined)
-    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1, bench.id('policy', n * 2 + 2), bench.id('dwelling', n),
-        bench.id('dwelling_coverage', n * 10 + k),
+    INSERT INTO canopy_summit.dwelling_coverage (server, pull_id, is_current, ordinal, parent_ordinal,
+        dwelling_coverage_id, name, friendly_name, premium_cents, per_incident_limit_cents, deductible_cents, is_declined)
+    SELECT 'canopy', bench.id('pull', n), bench.is_current(n), k, 1, bench.id('dwelling_coverage', n * 10 + k),
         (ARRAY['DWELLING', 'OTHER_STRUCTURES', 'PERSONAL_PROPERTY', 'LOSS_OF_USE', 'PERSONAL_LIABILITY',
                'MEDICAL_PAYMENTS', 'ORDINANCE_OR_LAW', 'WATER_BACKUP', 'IDENTITY_THEFT', 'EQUIPMENT_BREAKDOWN'])[k],
         (ARRAY['Dwelling', 'Other Structures', 'Personal Property', 'Loss of Use', 'Personal Liability',

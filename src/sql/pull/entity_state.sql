@@ -7,7 +7,8 @@
 -- provider sends can fail. Rows are derived and can be rebuilt: canopy_remap().
 -- Columns stand in the order of their width: 8 bytes, 4, 1, and then what varies. So numbers are found without walking
 -- over texts, and little is lost to alignment. Before them all stands what every view tests and no row lacks; of
--- coverages, which are the most, the names that queries group them by come before the ids.
+-- coverages, which are the most, the names that queries group them by come before the ids, and what they cover is told
+-- by the row above alone: views have its ids.
 -- pull/view_order.sql has the order in which views show them.
 --   environment      as in pull_state, where tables are read without others: pull, policy
 --   is_current       as in pull_state: here, too, so that views need not join
@@ -150,8 +151,6 @@ CREATE TABLE canopy_summit.vehicle_coverage (
 	name text,
 	friendly_name text,
 	server text NOT NULL, pull_id text NOT NULL,
-	policy_id text,
-	vehicle_id text,
 	vehicle_coverage_id text,
 	premium_group_id text,
 	pip_deductible_applicability text,
@@ -243,8 +242,6 @@ CREATE TABLE canopy_summit.dwelling_coverage (
 	name text,
 	friendly_name text,
 	server text NOT NULL, pull_id text NOT NULL,
-	policy_id text,
-	dwelling_id text,
 	dwelling_coverage_id text,
 	per_incident_limit_percent numeric,
 	deductible_percent numeric,
@@ -345,8 +342,6 @@ CREATE TABLE canopy_summit.location_coverage (
 	name text,
 	friendly_name text,
 	server text NOT NULL, pull_id text NOT NULL,
-	policy_id text,
-	location_id text,
 	location_coverage_id text,
 	seasonal_increase_percent numeric,
 	extended_business_income_duration text,

@@ -7,9 +7,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	about CONSTANT text := obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class');
+	-- Coverages, which are the most, have the ids of what they cover from the row above.
+	covered CONSTANT text := substring(entity FROM '^(.*)_coverage$');
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e', entity)
 		|| CASE entity WHEN 'pull' THEN '' ELSE ' LEFT JOIN canopy_summit.pull p ON p.server = e.server AND p.pull_id = e.pull_id' END
+		|| CASE WHEN covered IS NULL THEN '' ELSE format(' LEFT JOIN canopy_summit.%I o ON o.server = e.server AND o.pull_id = e.pull_id '
+			'AND o.ordinal = e.parent_ordinal', covered) END
 		|| CASE entity WHEN 'document' THEN ' LEFT JOIN canopy_summit.document_file f ON f.server = e.server AND f.kind = ''document'' '
 			'AND f.owner_id = e.pull_id AND f.file_id = e.document_id' ELSE '' END;
 	-- What is known of a document's file; there, fetched_at is that of the file.
@@ -25,7 +29,8 @@ BEGIN
 		shared := shared || of_pull || '.account_identifier, p.meta_data, ';
 	END IF;
 	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
-	SELECT string_agg(format('e.%I', a.attname)
+	SELECT string_agg(CASE a.attname WHEN covered || '_coverage_id' THEN format('o.policy_id, o.%I, ', covered || '_id') ELSE '' END
+			|| format('e.%I', a.attname)
 			|| CASE WHEN t.name IS NULL THEN '' ELSE format(', (e.%I * %s)::numeric(14,%s) AS %I', a.attname, t.factor, t.digits, t.name) END,
 			', ' ORDER BY array_position(canopy_summit.view_order(define_views.entity), a.attname::text), a.attnum),
 		concat_ws(chr(10), string_agg(format('%s: %s in whole units: times %s', t.name, a.attname, t.factor), chr(10)) FILTER (WHERE t.name IS NOT NULL),

@@ -18,7 +18,7 @@ RETURN regexp_split_to_array(concat_ws(' ', 'ordinal parent_ordinal', CASE entit
 		is_telematics_enabled payment_frequency last_payment_date is_selected'
 	WHEN 'vehicle' THEN 'policy_id vehicle_id year make model series series2 type annual_mileage current_mileage vin hin serial_number
 		uses purchase_date ownership_type features is_removed lien_holder'
-	WHEN 'vehicle_coverage' THEN 'policy_id vehicle_id vehicle_coverage_id premium_group_id name friendly_name premium_cents
+	WHEN 'vehicle_coverage' THEN 'vehicle_coverage_id premium_group_id name friendly_name premium_cents
 		per_person_limit_cents per_person_unlimited per_incident_limit_cents per_incident_unlimited per_day_limit_cents
 		max_days deductible_cents actual_cash_value is_declined is_stacked pip_deductible_applicability
 		per_mile_premium_tenth_of_cents'
@@ -30,7 +30,7 @@ RETURN regexp_split_to_array(concat_ws(' ', 'ordinal parent_ordinal', CASE entit
 	WHEN 'dwelling' THEN 'policy_id dwelling_id mortgagee_name mortgage_loan_number replacement_cost_cents cash_value_cents
 		loss_settlement_type extended_replacement_cost_percent total_replacement_cost_cents
 		is_replacement_cost_cents_derived'
-	WHEN 'dwelling_coverage' THEN 'policy_id dwelling_id dwelling_coverage_id name friendly_name premium_cents per_person_limit_cents
+	WHEN 'dwelling_coverage' THEN 'dwelling_coverage_id name friendly_name premium_cents per_person_limit_cents
 		per_person_unlimited per_incident_limit_cents per_incident_limit_percent per_incident_unlimited
 		per_incident_limit_months deductible_cents deductible_percent is_declined'
 	WHEN 'property_data' THEN 'policy_id dwelling_id location_id property_data_id apn class sub_type year_built construction_type wall_type
@@ -43,7 +43,7 @@ RETURN regexp_split_to_array(concat_ws(' ', 'ordinal parent_ordinal', CASE entit
 		owner4_last_name first_mortgage_amount_cents first_mortgage_lender second_mortgage_amount_cents
 		second_mortgage_lender purchase_date purchase_price_cents last_update_date'
 	WHEN 'location' THEN 'policy_id location_id carrier_location_identifier loss_settlement_type'
-	WHEN 'location_coverage' THEN 'policy_id location_id location_coverage_id name friendly_name premium_cents per_person_limit_cents
+	WHEN 'location_coverage' THEN 'location_coverage_id name friendly_name premium_cents per_person_limit_cents
 		per_incident_limit_cents per_term_limit_cents per_policy_year_limit_cents per_day_limit_cents
 		business_income_limit_cents per_employee_limit_cents als_months seasonal_increase_percent
 		extended_business_income_duration period_of_restoration_duration duration_of_coverage_duration
