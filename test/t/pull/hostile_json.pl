@@ -456,7 +456,7 @@ sub broken
 	my $broken = $text;
 
 	substr($broken, $at, int rand 3, $pieces[ rand @pieces ]);
-	return $text =~ /\\u/ || $broken =~ /[eE][-+]?\d{3}/ ? $text : $broken;
+	return $text =~ /\\u/ || $broken =~ /[eE][-+]?\d{2}/ ? $text : $broken;
 }
 
 sub any_container
