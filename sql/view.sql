@@ -82,7 +82,7 @@ SELECT pg_temp.plan($$SELECT * FROM canopy.policy WHERE expiry_date = '2001-01-0
 -- Only what a query reads is joined.
 SELECT pg_temp.plan($$SELECT environment, account_identifier FROM canopy.policy$$) NOT LIKE '% on pull%' AS account_in_policy,
 	pg_temp.plan($$SELECT server, pull_id, ordinal, vehicle_id, year FROM canopy.vehicle$$) NOT LIKE '% on pull%' AS rows_alone,
-	pg_temp.plan($$SELECT * FROM canopy.policy$$) LIKE '%One-Time Filter%' AS pull_of_policy_for_some,
+	pg_temp.plan($$SELECT * FROM canopy.policy$$) NOT LIKE '%Join%' AS policies_alone,
 	pg_temp.plan($$SELECT sum(premium_cents) FROM canopy.vehicle_coverage$$) NOT LIKE '% on vehicle o%' AS coverages_alone,
 	pg_temp.plan($$SELECT vehicle_id FROM canopy.vehicle_coverage_all$$) LIKE '% on vehicle o%' AS covered_joined,
 	pg_temp.plan($$SELECT environment, account_identifier, meta_data FROM canopy.vehicle$$) LIKE '% on pull p%' AS pull_joined,

@@ -11,10 +11,7 @@ DECLARE
 	covered CONSTANT text := substring(entity FROM '^(.*)_coverage$');
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e', entity)
-		-- Policies need it for meta_data alone, which is masked: who may not see it does not wait for it.
-		|| CASE entity WHEN 'pull' THEN '' ELSE format(' LEFT JOIN %s p ON p.server = e.server AND p.pull_id = e.pull_id', CASE entity
-			WHEN 'policy' THEN '(SELECT server, pull_id, meta_data FROM canopy_summit.pull WHERE (SELECT canopy_summit.may_read_pii()))'
-			ELSE 'canopy_summit.pull' END) END
+		|| CASE WHEN entity IN ('pull', 'policy') THEN '' ELSE ' LEFT JOIN canopy_summit.pull p ON p.server = e.server AND p.pull_id = e.pull_id' END
 		|| CASE WHEN covered IS NULL THEN '' ELSE format(' LEFT JOIN canopy_summit.%I o ON o.server = e.server AND o.pull_id = e.pull_id '
 			'AND o.ordinal = e.parent_ordinal', covered) END
 		|| CASE entity WHEN 'document' THEN ' LEFT JOIN canopy_summit.document_file f ON f.server = e.server AND f.kind = ''document'' '
@@ -28,8 +25,10 @@ DECLARE
 	notes text;
 	hidden jsonb;
 BEGIN
+	-- Policies need the pull's row for meta_data alone, which is masked: by a sub-select, who may not see it does not wait for it.
 	IF entity <> 'pull' THEN
-		shared := shared || of_pull || '.account_identifier, p.meta_data, ';
+		shared := shared || of_pull || '.account_identifier, ' || CASE entity WHEN 'policy' THEN '(SELECT p.meta_data '
+			'FROM canopy_summit.pull p WHERE p.server = e.server AND p.pull_id = e.pull_id) AS meta_data' ELSE 'p.meta_data' END || ', ';
 	END IF;
 	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
 	SELECT string_agg(CASE a.attname WHEN covered || '_coverage_id' THEN format('o.policy_id, o.%I, ', covered || '_id') ELSE '' END
