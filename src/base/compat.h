@@ -31,6 +31,11 @@
 #define my_lxid   MyProc->lxid
 #endif
 
+/* PostgreSQL 19 reads rows by it. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(descriptor) ((void) (descriptor))
+#endif
+
 /* PostgreSQL 19 wants it first in a declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "base/compat.h"
 #include "engine/statement.h"
 #include "http/transfer.h"
 #include "job/job.h"
@@ -92,6 +93,7 @@ settled_descriptor(void)
 		descriptor = CreateTemplateTupleDesc(lengthof(columns));
 		for (int i = 0; i < lengthof(columns); i++)
 			TupleDescInitEntry(descriptor, i + 1, columns[i].name, columns[i].type, -1, 0);
+		TupleDescFinalize(descriptor);
 		MemoryContextSwitchTo(old);
 	}
 	return descriptor;
