@@ -449,9 +449,10 @@ on_start(void *data, const xmlChar *name, const xmlChar **attributes)
 			{
 				start_line(writer);
 				open_element(writer, element, NULL);
-				break;
 			}
-			/* FALLTHROUGH */
+			else
+				note_boundary(writer);
+			break;
 		case ELEMENT_BLOCK:
 			note_boundary(writer);
 			break;
