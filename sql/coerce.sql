@@ -101,7 +101,12 @@ SET timezone = 'America/New_York';
 SET extra_float_digits = -15;
 SET intervalstyle = 'sql_standard';
 SET bytea_output = 'escape';
-SET standard_conforming_strings = off;
+DO $$ -- PostgreSQL 19 has it on for ever
+BEGIN
+	SET standard_conforming_strings = off;
+EXCEPTION WHEN feature_not_supported THEN
+END
+$$;
 SELECT canopy_remap() > 0 AS started;
 CALL canopy_summit.run_tasks();
 SELECT (canopy_store_pull(pull_version.pull || '{"pull_id": "days2"}')).version FROM canopy_summit.pull_version WHERE pull_id OPERATOR(pg_catalog.=) 'days';

@@ -195,7 +195,9 @@ subtest 'odd certificates' => sub {
 # Whatever a session can set.
 my $settings = join '; ', map { "SET $_" } (
 	"DateStyle = 'German, DMY'", "IntervalStyle = 'sql_standard'", 'bytea_output = escape',
-	'standard_conforming_strings = off', 'backslash_guote = on' =~ s/guote/quote/r, "TimeZone = 'Pacific/Kiritimati'",
+	($node->pg_version->major < 19 ? 'standard_conforming_strings = off' : ()),
+	'backslash_guote = on' =~ s/guote/quote/r,
+	"TimeZone = 'Pacific/Kiritimati'",
 	'row_security = off', 'xmloption = document', 'xmlbinary = hex', 'extra_float_digits = -15', 'jit = on',
 	'default_transaction_isolation = \'repeatable read\'', "search_path = 'evil, pg_catalog, public'" =~ s/'//gr,
 	'enable_nestloop = off', 'work_mem = 64', 'plan_cache_mode = force_generic_plan');

@@ -84,6 +84,8 @@ my %settings = (
 	'transform_null_equals' => 'on', 'array_nulls' => 'off', 'session_replication_role' => 'replica',
 	'default_transaction_isolation' => 'serializable', 'plpgsql.variable_conflict' => 'use_column',
 	'plpgsql.extra_errors' => 'all', 'search_path' => 'nowhere');
+delete @settings{qw(standard_conforming_strings escape_string_warning)}
+  if $node->pg_version->major >= 19; # which knows no other strings
 my $odd = join '', map { "SET $_ = '$settings{$_}';\n" } sort keys %settings;
 
 $node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE template0") for qw(usual odd);
