@@ -7,30 +7,31 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	about CONSTANT text := obj_description(format('canopy_summit.%I', entity)::regclass, 'pg_class');
+	-- Tables that are read without the others have what is the same for the whole pull.
+	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 'p' END;
 	-- Coverages, which are the most, have the ids of what they cover from the row above.
 	covered CONSTANT text := substring(entity FROM '^(.*)_coverage$');
 	-- The joins of an outer side that a query does not read cost it nothing.
 	source CONSTANT text := format(' FROM canopy_summit.%I e', entity)
-		|| CASE WHEN entity IN ('pull', 'policy') THEN '' ELSE ' LEFT JOIN canopy_summit.pull p ON p.server = e.server AND p.pull_id = e.pull_id' END
+		|| CASE of_pull WHEN 'p' THEN ' LEFT JOIN canopy_summit.pull p ON p.server = e.server AND p.pull_id = e.pull_id' ELSE '' END
 		|| CASE WHEN covered IS NULL THEN '' ELSE format(' LEFT JOIN canopy_summit.%I o ON o.server = e.server AND o.pull_id = e.pull_id '
 			'AND o.ordinal = e.parent_ordinal', covered) END
 		|| CASE entity WHEN 'document' THEN ' LEFT JOIN canopy_summit.document_file f ON f.server = e.server AND f.kind = ''document'' '
 			'AND f.owner_id = e.pull_id AND f.file_id = e.document_id' ELSE '' END;
 	-- What is known of a document's file; there, fetched_at is that of the file.
 	file CONSTANT text := CASE entity WHEN 'document' THEN ', f.state, f.reason, f.media_type, f.size, f.sha256, f.scan, f.fetched_at' ELSE '' END;
-	-- Tables that are read without the others have what is the same for the whole pull.
-	of_pull CONSTANT text := CASE WHEN entity IN ('pull', 'policy') THEN 'e' ELSE 'p' END;
 	shared text := format('SELECT e.server, %s.environment, e.pull_id, ', of_pull);
 	columns text;
 	notes text;
 	hidden jsonb;
 BEGIN
-	-- Policies need the pull's row for meta_data alone, which is masked: by a sub-select, who may not see it does not wait for it.
+	-- Without the join, meta_data is looked up for each row, but for those who may see it only: it is masked.
 	IF entity <> 'pull' THEN
-		shared := shared || of_pull || '.account_identifier, ' || CASE entity WHEN 'policy' THEN '(SELECT p.meta_data '
-			'FROM canopy_summit.pull p WHERE p.server = e.server AND p.pull_id = e.pull_id) AS meta_data' ELSE 'p.meta_data' END || ', ';
+		shared := shared || of_pull || '.account_identifier, ' || CASE of_pull WHEN 'p' THEN 'p.meta_data' ELSE
+			'(SELECT p.meta_data FROM canopy_summit.pull p WHERE p.server = e.server AND p.pull_id = e.pull_id) AS meta_data' END || ', ';
 	END IF;
-	-- What is in cents has a twin in whole units behind it. A row of added_column may say that a column is personal.
+	-- Before its own id, a coverage has those of what it covers. What is in cents has a twin in whole units behind it.
+	-- A row of added_column may say that a column is personal.
 	SELECT string_agg(CASE a.attname WHEN covered || '_coverage_id' THEN format('o.policy_id, o.%I, ', covered || '_id') ELSE '' END
 			|| format('e.%I', a.attname)
 			|| CASE WHEN t.name IS NULL THEN '' ELSE format(', (e.%I * %s)::numeric(14,%s) AS %I', a.attname, t.factor, t.digits, t.name) END,
