@@ -1,7 +1,7 @@
 # test/bench/backfill.sh - part backfill of test/bench/run: pulls and documents from a server that has them as files.
 
 backfill_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(5000 * scale) }')
-document_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(1000 * scale) }')
+document_count=$(awk -v scale="$BENCH_SCALE" 'BEGIN { print int(2000 * scale) }')
 document_bytes=200000
 backfill_width=128
 backfill_workers=(1 2 4)
@@ -20,7 +20,7 @@ part_backfill() {
 	[ -x "$run_dir/bare_loop" ] || cc -O2 -o "$run_dir/bare_loop" "$work/test/bench/bare_loop.c" -lcurl
 	recycle_wal
 	start_database backfill --set=base_url="$answer_url" --set=ca_file="$run_dir/backfill/ca.pem"
-	measure_backfill
+	measure_pulls
 	measure_remap
 	measure_documents
 }
@@ -35,10 +35,11 @@ recycle_wal() {
 	value "CHECKPOINT"
 }
 
-# bare_files NAME: GETs of the URLs in file $run_dir/NAME.urls a second, one after the other and as many at once as we have.
+# bare_files NAME WORKERS: GETs of the URLs in file $run_dir/NAME.urls a second, one after the other and as many at once
+# as we have.
 bare_files() {
-	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" 1 <"$run_dir/$1.urls" >>"$run_dir/bare_$1"
-	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" "$backfill_width" <"$run_dir/$1.urls" >>"$run_dir/wide_$1"
+	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" 1 <"$run_dir/$1.urls" >>"$run_dir/bare_$1_$2"
+	"$run_dir/bare_loop" "$run_dir/backfill/ca.pem" "$backfill_width" <"$run_dir/$1.urls" >>"$run_dir/wide_$1_$2"
 }
 
 # What the jobs since a moment were, a second, from then to the end of the last. Looking costs.
@@ -56,9 +57,9 @@ print_files() {
 	for workers in "${backfill_workers[@]}"; do
 		rate=$(median "$run_dir/$1_$workers")
 		print_row "backfill: $2, workers = $workers" "$(awk "BEGIN { printf \"%.0f\", $rate * ${4:-1} }")" ""
-		share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1") }")
+		share=$(awk "BEGIN { printf \"%.2f\", $rate / $(median "$run_dir/bare_$1_$workers") }")
 		print_row "backfill: ... of a bare loop, one transfer at a time" "$share" "at least $3$(verdict "$share" '>=' "$3")"
-		print_backfill_share "of one with $backfill_width at once" "$rate" "wide_$1"
+		print_backfill_share "of one with $backfill_width at once" "$rate" "wide_$1_$workers"
 	done
 }
 
@@ -68,20 +69,41 @@ print_backfill_share() {
 }
 
 # From canopy_sync_pulls() to the commit of the last pull, with its version and rows.
-measure_backfill() {
-	local i workers started
-	find "$run_dir/files/pulls" -type f -printf "$answer_url/teams/bench/pulls/%f\\n" >"$run_dir/pulls.urls"
-	say "Fetching them $BENCH_ROUNDS times ..."
-	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files pulls
-		for workers in "${backfill_workers[@]}"; do
-			start_workers "$workers"
-			value "CALL bench.empty_tables()"
-			started=$(value "SELECT clock_timestamp()")
-			value "SELECT canopy_sync_pulls()" >/dev/null
-			rate_since "$started" get-pull-by-id >>"$run_dir/pulls_$workers"
+backfill_pulls() {
+	local started
+	value "CALL bench.empty_tables()"
+	started=$(value "SELECT clock_timestamp()")
+	value "SELECT canopy_sync_pulls()" >/dev/null
+	rate_since "$started" get-pull-by-id
+}
+
+# From the commit that wants them to the commit of the last document.
+backfill_documents() {
+	local started
+	value "CALL bench.empty_tables()"
+	value "CALL bench.make_documents($document_count)"
+	started=$(value "SELECT count(canopy_enqueue_documents('d' || n)), clock_timestamp()
+		FROM generate_series(1, $document_count) n" | cut -d '|' -f 2)
+	rate_since "$started" get-document-by-id
+}
+
+# measure_files NAME: by workers that have done it before, as those of a server that has run for a while.
+measure_files() {
+	local i workers
+	for workers in "${backfill_workers[@]}"; do
+		start_workers "$workers"
+		"backfill_$1" >/dev/null
+		for ((i = 0; i < BENCH_ROUNDS; i++)); do
+			bare_files "$1" "$workers"
+			"backfill_$1" >>"$run_dir/$1_$workers"
 		done
 	done
+}
+
+measure_pulls() {
+	find "$run_dir/files/pulls" -type f -printf "$answer_url/teams/bench/pulls/%f\\n" >"$run_dir/pulls.urls"
+	say "Fetching them $BENCH_ROUNDS times ..."
+	measure_files pulls
 	[ "$(value "SELECT count(*) FROM canopy_summit.pull_state")" = "$backfill_count" ] || {
 		say "Not all pulls were found."
 		exit 1
@@ -162,21 +184,12 @@ write_files() {
 	END
 }
 
-# From the commit that wants them to the commit of the last document.
 measure_documents() {
-	local i workers started
+	local i
 	yes "$answer_url/teams/bench/pulls/d/documents/d/pdf" | head -n "$document_count" >"$run_dir/documents.urls"
 	say "Fetching $document_count documents of $document_bytes bytes $BENCH_ROUNDS times ..."
+	measure_files documents
 	for ((i = 0; i < BENCH_ROUNDS; i++)); do
-		bare_files documents
-		for workers in "${backfill_workers[@]}"; do
-			start_workers "$workers"
-			value "CALL bench.empty_tables()"
-			value "CALL bench.make_documents($document_count)"
-			started=$(value "SELECT count(canopy_enqueue_documents('d' || n)), clock_timestamp()
-				FROM generate_series(1, $document_count) n" | cut -d '|' -f 2)
-			rate_since "$started" get-document-by-id >>"$run_dir/documents_$workers"
-		done
 		insert_files >>"$run_dir/inserted"
 		write_files >>"$run_dir/written"
 	done
@@ -184,5 +197,5 @@ measure_documents() {
 	print_backfill_share "of an INSERT of the same files" "$(median "$run_dir/documents_2")" inserted
 	print_backfill_share "of writing them to a file, with fsync" "$(median "$run_dir/documents_2")" written
 	print_row "backfill: ... that file of the bare loop" \
-		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/written") / $(median "$run_dir/bare_documents") }")" ""
+		"$(awk "BEGIN { printf \"%.2f\", $(median "$run_dir/written") / $(median "$run_dir/bare_documents_2") }")" ""
 }
