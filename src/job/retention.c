@@ -30,7 +30,8 @@ PG_FUNCTION_INFO_V1(canopy_summit_apply_retention);
 typedef struct Subject
 {
 	const char *name;
-	Statement is_due; /* a row if anything would go */
+	Statement
+		is_due; /* from a key on: whether anything of a chunk would go, the key to go on from or NULL */
 	Statement let_go; /* of a part's position: how many rows are gone, the next position or NULL */
 } Subject;
 
@@ -54,14 +55,18 @@ typedef struct Subject
 	") AS o WHERE r.what = 'webhook')"
 
 /* One that has failed, and left rows under the former name of a server, is needed to find them. */
-#define OLD_TASKS                                                                                 \
+#define OLD_TASKS(locked)                                                                         \
 	"WITH old AS (SELECT t.task_id FROM canopy_summit.task t JOIN canopy_summit.retention_rule r" \
 	" ON r.what = 'task' AND t.finished_at < now() - r.keep"                                      \
-	" WHERE t.what <> 'rename' OR t.state = 'done')"
+	" WHERE t.what <> 'rename' OR t.state = 'done'" locked ")"
+
+/* One look finds all there is. */
+#define NOTHING_AFTER " SELECT EXISTS (SELECT FROM old) AND $1 IS NOT NULL, NULL::bigint"
 
 /* clang-format off */
 static Subject subjects[] = {
-	{"job", {.sql = JOBS_AFTER("0") " SELECT FROM old LIMIT 1"},
+	{"job", {1, {INT8OID}, JOBS_AFTER("$1")
+			" SELECT EXISTS (SELECT FROM old), CASE WHEN count(*) = " CHUNK " THEN max(job_id) END FROM chunk"},
 		{1, {JSONBOID}, JOBS_AFTER("($1 ->> 'after')::bigint") ","
 		" response AS (DELETE FROM canopy_summit.job_response r USING old WHERE r.job_id = old.job_id RETURNING 1),"
 		" attempt AS (DELETE FROM canopy_summit.job_attempt a USING old"
@@ -69,15 +74,15 @@ static Subject subjects[] = {
 		" gone AS (DELETE FROM canopy_summit.job j USING old"
 		"  WHERE j.job_id = old.job_id AND old.what = 'job' RETURNING 1)"
 		" SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM response),"
-		"  CASE WHEN count(*) = " CHUNK " AND EXISTS (SELECT FROM old)"
+		"  CASE WHEN count(*) = " CHUNK
 		"   THEN jsonb_set($1, '{after}', to_jsonb(max(job_id))) END FROM chunk"}},
-	{"webhook", {.sql = OLD_WEBHOOKS " SELECT FROM old LIMIT 1"},
+	{"webhook", {1, {INT8OID}, OLD_WEBHOOKS NOTHING_AFTER},
 		{1, {JSONBOID}, OLD_WEBHOOKS ","
 		" gone AS (DELETE FROM canopy_summit.webhook w USING old"
 		"  WHERE w.webhook_id = old.webhook_id AND w.state = 'applied' RETURNING 1)"
 		" SELECT count(*), CASE WHEN count(*) = " CHUNK " THEN $1 END FROM gone"}},
-	{"task", {.sql = OLD_TASKS " SELECT FROM old LIMIT 1"},
-		{1, {JSONBOID}, OLD_TASKS ","
+	{"task", {1, {INT8OID}, OLD_TASKS("") NOTHING_AFTER},
+		{1, {JSONBOID}, OLD_TASKS(" FOR UPDATE OF t SKIP LOCKED") ","
 		" part AS (DELETE FROM canopy_summit.task_part p USING old WHERE p.task_id = old.task_id),"
 		" gone AS (DELETE FROM canopy_summit.task t USING old WHERE t.task_id = old.task_id RETURNING 1)"
 		" SELECT count(*), NULL::jsonb FROM gone"}},
@@ -99,40 +104,62 @@ static Statement add_part = {
 	" VALUES ($1, nextval('canopy_summit.task_part_seq'),"
 	" jsonb_build_object('subject', $2, 'after', 0), now(), 0)"};
 
-/* Whether a rule would let something go. */
+/*
+ * Whether a rule would let something go: of what is there from a key on, which
+ * becomes the one to go on from.  0 = from the first.
+ */
 static bool
-subject_is_due(Subject *subject)
+subject_is_due(Subject *subject, int64 *after)
 {
-	return statement_run(&subject->is_due, NULL, NULL) > 0;
+	Datum from = Int64GetDatum(*after);
+	Record record;
+	bool is_due;
+
+	(void) statement_run(&subject->is_due, &from, NULL);
+	record = statement_record(0);
+	is_due = record_boolean(&record);
+	*after = record_int64(&record);
+	return is_due;
 }
 
-/* Start the task for a role, if there is something to do and nobody does it.  Returns its task_id, or 0. */
+/* The same of all subjects, and to the end if that is wanted. */
+static bool
+anything_is_due(int64 *after, bool to_the_end)
+{
+	for (int i = 0; i < lengthof(subjects); i++)
+		do
+		{
+			if (subject_is_due(&subjects[i], &after[i]))
+				return true;
+		} while (to_the_end && after[i] != 0);
+	return false;
+}
+
+/*
+ * Start the task for a role, if there is something to do and nobody does it.
+ * Returns its task_id, or 0.
+ */
 static int64
-retention_start(Oid role)
+retention_start(Oid role, int64 *after, bool to_the_end)
 {
 	JsonBuilder args = {0};
-	bool is_due = false;
 
-	if (statement_run(&find_rules, NULL, NULL) == 0 || statement_run(&find_task, NULL, NULL) > 0)
-		return 0;
-	for (int i = 0; i < lengthof(subjects) && !is_due; i++)
-		is_due = subject_is_due(&subjects[i]);
-	if (!is_due)
+	if (statement_run(&find_rules, NULL, NULL) == 0 || statement_run(&find_task, NULL, NULL) > 0 ||
+		!anything_is_due(after, to_the_end))
 		return 0;
 	builder_begin_object(&args);
 	return task_start(RETENTION, NULL, InvalidOid, builder_finish_object(&args), role);
 }
 
-/* A part for each subject of which something goes. */
+/* A part for each subject. */
 static void
 parts_make(TaskPart *part)
 {
 	for (int i = 0; i < lengthof(subjects); i++)
-		if (subject_is_due(&subjects[i]))
-			(void) statement_run(&add_part,
-								 (Datum[]){Int64GetDatum(part->task_id),
-										   CStringGetTextDatum(subjects[i].name)},
-								 NULL);
+		(void) statement_run(&add_part,
+							 (Datum[]){Int64GetDatum(part->task_id),
+									   CStringGetTextDatum(subjects[i].name)},
+							 NULL);
 }
 
 /* The first batch makes parts, each other lets some of its subject go. */
@@ -157,11 +184,13 @@ retention_batch(TaskPart *part)
 	}
 }
 
-/* Chore: see whether there is something to do. */
+/* Chore: see whether there is something to do, among jobs a chunk further each time. */
 static TimestampTz
 retention_look(TimestampTz now)
 {
-	(void) retention_start(privilege_extension_owner());
+	static int64 after[lengthof(subjects)] = {0};
+
+	(void) retention_start(privilege_extension_owner(), after, false);
 	return DT_NOEND;
 }
 
@@ -192,13 +221,14 @@ retention_kind_register(void)
 Datum
 canopy_summit_apply_retention(PG_FUNCTION_ARGS)
 {
+	int64 after[lengthof(subjects)] = {0};
 	Oid role = GetUserId();
 	Engine engine;
 	int64 task_id;
 
 	PreventCommandIfReadOnly("apply_retention()");
 	engine_begin(&engine);
-	task_id = retention_start(role);
+	task_id = retention_start(role, after, true);
 	engine_end(&engine);
 	if (task_id == 0)
 		PG_RETURN_NULL();
