@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -12,11 +13,11 @@
 #include "utils/timestamp.h"
 
 #include "api/answer.h"
-#include "base/jsonb_build.h"
 #include "base/jsonb_get.h"
 #include "canopy/document.h"
 #include "canopy/fetch_pull_effect.h"
 #include "engine/new_row.h"
+#include "engine/statement.h"
 #include "job/handler.h"
 #include "job/job.h"
 #include "job/settlement.h"
@@ -75,7 +76,11 @@ fetch_succeeded(List *settlements)
 static void
 check_fetch(const Job *job)
 {
-	JsonBuilder params = {0};
+	static Statement fetch_params = {2,
+									 {OIDOID, TEXTOID},
+									 "SELECT canopy_summit.fetch_params($1, $2)"};
+	Datum arguments[2] = {ObjectIdGetDatum(job->server_oid),
+						  CStringGetTextDatum(json_text_field(job->params, "pullId"))};
 	JobSpec fetch = {.server_oid = job->server_oid,
 					 .owner_oid = job->owner_oid,
 					 .server = job->server,
@@ -84,8 +89,8 @@ check_fetch(const Job *job)
 					 .priority = job->priority,
 					 .run_at = GetCurrentTimestamp()};
 
-	builder_add_text(&params, "pullId", json_text_field(job->params, "pullId"));
-	fetch.params = builder_finish_object(&params);
+	(void) statement_run(&fetch_params, arguments, NULL);
+	fetch.params = DatumGetJsonbPCopy(statement_value());
 	(void) job_insert(&fetch);
 }
 

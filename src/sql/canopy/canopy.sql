@@ -15,6 +15,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.canopy_fetch_pull(text, boolean, name) IS
 	'fetches a pull from Canopy Connect and stores it; NULL means the server''s option with_property_data, and setting canopy_summit.canopy_server';
 
+-- As a fetch that is enqueued by INSERT; as that, it counts what the server's option says now.
+CREATE FUNCTION canopy_summit.fetch_params(server_oid oid, pull_id text) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN canopy_summit.server_option(server_oid, 'with_property_data', 'false')::boolean THEN '{"withPropertyData": true}'::jsonb
+	ELSE '{}' END || jsonb_build_object('pullId', pull_id);
+COMMENT ON FUNCTION canopy_summit.fetch_params(oid, text) IS 'parameters of a job that fetches a pull, with property data where the server''s option with_property_data says so';
+
 CREATE FUNCTION @extschema@.canopy_list_pulls(since timestamptz DEFAULT NULL, before timestamptz DEFAULT NULL,
 	max_rows integer DEFAULT 100, server name DEFAULT NULL)
 RETURNS TABLE (pull_id text, status text, type text, created_at timestamptz, account_identifier text,
@@ -95,3 +102,4 @@ COMMENT ON FUNCTION @extschema@.canopy_health(name) IS 'whether the API calls it
 
 SELECT canopy_summit.allow('fetcher', 'function', 'canopy_fetch_pull canopy_list_pulls canopy_carriers canopy_carrier carrier_from_json '
 	'canopy_terms canopy_health canopy_connect_link canopy_call');
+SELECT canopy_summit.allow('nobody', 'function', 'fetch_params');

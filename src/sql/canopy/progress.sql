@@ -79,7 +79,7 @@ BEGIN ATOMIC
 	-- As canopy_enqueue_fetch() would by the webhook_role: one that is queued is enough, one that is on its way is not.
 	INSERT INTO canopy_summit.job (job_id, server, operation, params, dedupe_key, owner, priority, run_at, instance, max_attempts, state,
 		fence, attempts, enqueued_at, server_oid, owner_oid)
-	SELECT nextval('canopy_summit.job_id_seq'), f.server, 'get-pull-by-id', jsonb_build_object('pullId', f.pull_id), 'fetch ' || f.pull_id,
+	SELECT nextval('canopy_summit.job_id_seq'), f.server, 'get-pull-by-id', canopy_summit.fetch_params(f.server_oid, f.pull_id), 'fetch ' || f.pull_id,
 		canopy_summit.webhook_role(f.server_oid), 5, now(), f.instance, 10, 'queued', 0, 0, now(), f.server_oid,
 		canopy_summit.owner_of(NULL, canopy_summit.webhook_role(f.server_oid), NULL)
 	FROM (SELECT DISTINCT e.server, e.server_oid, e.subject AS pull_id, e.instance FROM unnest(apply_fetches.events) AS e
