@@ -54,8 +54,8 @@ enum
 
 /* clang-format off */
 static Statement statements[STATEMENT_COUNT] = {
-	[SYNC_FIND] = {2, {OIDOID, JSONBOID},
-		"SELECT f.task_id, f.found, f.enqueued, f.job_id, f.page FROM canopy_summit.sync_find($1, $2) AS f"
+	[SYNC_FIND] = {3, {OIDOID, OIDOID, JSONBOID},
+		"SELECT f.task_id, f.found, f.enqueued, f.job_id, f.page FROM canopy_summit.sync_find($1, $2, $3) AS f"
 		" WHERE f.task_id IS NOT NULL"},
 	[SYNC_ASK] = {2, {INT8OID, JSONBOID},
 		"SELECT canopy_summit.sync_ask($1, $2)"},
@@ -67,7 +67,7 @@ static Statement statements[STATEMENT_COUNT] = {
 		"SELECT canopy_summit.sync_halve($1, $2)"},
 	[SYNC_FETCH] = {2, {INT8OID, TEXTARRAYOID},
 		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at",
-			"'get-pull-by-id', jsonb_build_object('pullId', w.pull_id), 'fetch ' || w.pull_id, "
+			"'get-pull-by-id', canopy_summit.fetch_params(j.server_oid, w.pull_id), 'fetch ' || w.pull_id, "
 			CppAsString2(FETCH_PRIORITY) ", now()")
 		" FROM canopy_summit.job j, unnest($2) AS w(pull_id) WHERE j.job_id = $1"},
 	[SYNC_NEXT] = {2, {INT8OID, JSONBOID},
@@ -100,11 +100,11 @@ sync_ask(int64 task_id)
 	return DatumGetBool(statement_value());
 }
 
-/* The sync that covers what is asked for; else one that begins now. */
+/* The role's sync that covers what is asked for; else one that begins now. */
 static Sync
-sync_find(Oid server, Jsonb *args, Jsonb *first_page)
+sync_find(Oid server, Oid role, Jsonb *args, Jsonb *first_page)
 {
-	Datum arguments[2] = {ObjectIdGetDatum(server), JsonbPGetDatum(args)};
+	Datum arguments[3] = {ObjectIdGetDatum(server), ObjectIdGetDatum(role), JsonbPGetDatum(args)};
 	Sync sync = {.page = first_page};
 	MemoryContext caller = CurrentMemoryContext;
 	Engine engine;
@@ -184,9 +184,9 @@ canopy_summit_sync_pulls(PG_FUNCTION_ARGS)
 {
 	Connection *connection = connection_open(argument_name(fcinfo, 1), PROVIDER_CANOPY);
 	Jsonb *args = sync_args(fcinfo, connection);
-	Sync sync = sync_find(connection->server_oid, args, sync_first_page(fcinfo));
-	Values values = {0};
 	Oid role = GetUserId();
+	Sync sync = sync_find(connection->server_oid, role, args, sync_first_page(fcinfo));
+	Values values = {0};
 	Engine engine;
 
 	if (sync.job_id == 0)

@@ -19,21 +19,23 @@ RETURN jsonb_strip_nulls(jsonb_build_object('since', coalesce(sync_page.place ->
 	'limit', sync_page.place -> 'limit', 'offset', sync_page.place -> 'offset'));
 COMMENT ON FUNCTION canopy_summit.sync_page(jsonb, jsonb) IS 'parameters of the page that a sync is at';
 
-CREATE FUNCTION canopy_summit.sync_find(server_oid oid, args jsonb, OUT task_id bigint, OUT found bigint, OUT enqueued bigint,
+CREATE FUNCTION canopy_summit.sync_find(server_oid oid, role oid, args jsonb, OUT task_id bigint, OUT found bigint, OUT enqueued bigint,
 	OUT job_id bigint, OUT page jsonb)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	-- One that is under way and goes as far back, or else one that stopped and went exactly as far.
+	-- One that is under way and goes as far back, or else one that stopped and went exactly as far. Nobody else's: it may
+	-- wait for a credential that is refused.
 	SELECT t.task_id, t.done, (t.position ->> 'enqueued')::bigint, j.job_id, canopy_summit.sync_page(t.args, t.position)
 	FROM canopy_summit.task t
 		LEFT JOIN canopy_summit.job j ON j.job_id = (t.position ->> 'job_id')::bigint AND j.state IN ('queued', 'running')
+			AND j.instance = t.instance
 	WHERE t.what = 'sync' AND t.state <> 'done' AND t.instance = canopy_summit.instance() AND t.server_oid = sync_find.server_oid
-		AND t.position IS NOT NULL
+		AND t.started_by_oid = sync_find.role AND t.position IS NOT NULL
 		AND CASE WHEN j.job_id IS NULL THEN t.args = sync_find.args
 			ELSE coalesce((t.args ->> 'since')::timestamptz, '-infinity') <= coalesce((sync_find.args ->> 'since')::timestamptz, '-infinity') END
 	ORDER BY j.job_id IS NULL, t.task_id DESC LIMIT 1;
 END;
-COMMENT ON FUNCTION canopy_summit.sync_find(oid, jsonb) IS 'a sync that covers what is asked for, the job that lists its next page if there is one, and that page';
+COMMENT ON FUNCTION canopy_summit.sync_find(oid, oid, jsonb) IS 'a sync of the role that covers what is asked for, the job that lists its next page if there is one, and that page';
 
 CREATE FUNCTION canopy_summit.sync_take(task_id bigint, job_id bigint, pulls jsonb, OUT next jsonb, OUT wanted text[])
 LANGUAGE plpgsql VOLATILE
@@ -74,8 +76,11 @@ BEGIN
 		trouble := CASE WHEN (place ->> 'back')::integer > most_back THEN 'the listing changes faster than it can be read' END;
 		next := '{}';
 	ELSE
-		trouble := CASE WHEN size >= page AND cardinality(fresh) = 0 THEN 'the server lists the same pulls again and again' END;
-		place := place || jsonb_build_object('offset', greatest(at + size - shared, at + 1), 'back', 0, 'last', to_jsonb(ids));
+		-- Where it has gone back, the page may be the one before again; and a page at the start shares none with any.
+		trouble := CASE WHEN size >= page AND cardinality(fresh) = 0 AND (place ->> 'back')::integer = 0
+			THEN 'the server lists the same pulls again and again' END;
+		place := place || jsonb_build_object('offset', greatest(at + size - shared, at + 1),
+			'back', CASE WHEN at = 0 THEN (place ->> 'back')::integer ELSE 0 END, 'last', to_jsonb(ids));
 		-- A page that is short is the last one only if nothing comes after it.
 		next := CASE WHEN size >= page OR cardinality(fresh) > 0 THEN '{}'::jsonb END;
 		IF next IS NULL AND (place ->> 'asked')::timestamptz > (place ->> 'before')::timestamptz THEN

@@ -29,6 +29,9 @@ subtest 'a page that fails' => \&fails;
 subtest 'a page that is too large' => \&too_large;
 subtest 'a page whose job is cancelled, retried, or cannot be stored' => \&ended;
 subtest 'a worker that is killed' => \&killed;
+subtest 'somebody whose credential is refused' => \&others;
+subtest 'property data' => \&property_data;
+subtest 'listings that are none' => \&lies;
 subtest 'who may, and what not' => \&refused;
 done_testing();
 
@@ -307,6 +310,85 @@ sub killed
 		'each document, too');
 	is(query($node, $documents), $pulls, 'and no other');
 	query($node, q{ALTER SERVER canopy OPTIONS (DROP download_documents, DROP download_hosts)});
+	return;
+}
+
+# Theirs waits for another credential, and nobody else's does.
+sub others
+{
+	create_fetcher(other => 'wrong');
+	query($node, 'SET ROLE other; SELECT canopy_sync_pulls()');
+	wait_until('it is held', sub { query($node, 'SELECT count(*) FROM canopy_summit.server_hold') == 1 });
+	add_pulls(1);
+	sync();
+	wait_until('somebody else lists all', sub { progress() =~ /^done\|\|/ });
+	wait_until('… and has it fetched', sub { !missing() });
+	is(query($node, 'SELECT count(*) FROM canopy_summit.server_hold'), 1, 'while it waits');
+	query($node, q{SELECT canopy_summit.cancel_job(job_id) FROM canopy_summit.job WHERE state = 'queued'});
+	query($node, 'DROP OWNED BY other; DROP ROLE other');
+	return;
+}
+
+# A role that may sync, and its secret.
+sub create_fetcher
+{
+	my ($role, $secret) = @_;
+	query($node, <<~"SQL");
+		CREATE ROLE $role;
+		SELECT canopy_summit.grant_access('$role', 'fetcher');
+		GRANT USAGE ON FOREIGN SERVER canopy TO $role;
+		CREATE USER MAPPING FOR $role SERVER canopy
+			OPTIONS (client_id '${\ $sandbox->client_id}', client_secret '$secret');
+		SQL
+	return;
+}
+
+# As any fetch that is enqueued.
+sub property_data
+{
+	query($node, q{ALTER SERVER canopy OPTIONS (ADD with_property_data 'true')});
+	add_pulls(1);
+	$sandbox->clear_log;
+	sync();
+	all_settled($node);
+	is(scalar(grep { $_->{path} =~ /withPropertyData=true/ } $sandbox->log), 1, 'what is found is fetched with it');
+	query($node, q{ALTER SERVER canopy OPTIONS (DROP with_property_data)});
+	return;
+}
+
+# Pages that no honest server gives, or only one whose pulls go at the wrong moment, taken one after the other.
+sub lies
+{
+	my $page = q{SELECT jsonb_agg(jsonb_build_object('pull_id', 'p' || n, 'status', 'SUCCESS'))
+		FROM generate_series(%s, %s) AS n};
+	query($node, q{SELECT canopy_summit.pause_server('canopy')});
+	sync();
+	my ($task, $job) = split /\|/,
+	  query($node, q{SELECT task_id, position ->> 'job_id' FROM canopy_summit.task ORDER BY task_id DESC LIMIT 1});
+	my $take = sub {
+		return query(
+			$node,
+			"SELECT next ->> 'offset' FROM canopy_summit.sync_take($task, $job, (" . sprintf($page, @_) . '))');
+	};
+	is_deeply([ $take->(0, 99), $take->(95, 194) ], [ 95, 190 ], 'a page shares pulls with the next one');
+	is_deeply(
+		[ $take->(195, 294), $take->(95, 194), $take->(190, 289) ],
+		[ 90, 185, 280 ], 'where as many have gone as it shares, a sync goes back, and on');
+	my $turns = query($node, <<~"SQL");
+		CREATE FUNCTION turns() RETURNS integer LANGUAGE plpgsql AS \$\$ BEGIN
+			FOR i IN 1 .. 5000 LOOP
+				IF (SELECT next IS NULL FROM canopy_summit.sync_take($task, $job,
+					(${\ sprintf $page, 'i * 1000', 'i * 1000 + 99'}))) THEN RETURN i; END IF;
+			END LOOP;
+			RETURN NULL;
+		END \$\$;
+		SELECT turns()
+		SQL
+	cmp_ok($turns || 5000, '<', 5000, 'a server that lists other pulls each time is not followed for ever');
+	like(progress(), qr/^failed\|the listing changes faster than it can be read\|/, '… and why is said');
+	query(
+		$node, q{DROP FUNCTION turns; SELECT canopy_summit.cancel_job(job_id) FROM canopy_summit.job
+		WHERE state = 'queued'; SELECT canopy_summit.resume_server('canopy')});
 	return;
 }
 
