@@ -53,9 +53,18 @@ throttle_room(Throttle *throttle, TimestampTz now, int wanted)
 void
 throttle_take(Throttle *throttle, int count)
 {
-	throttle->allowance -= count;
+	if (throttle->rate > 0)
+		throttle->allowance -= count;
 	if (throttle->is_open && count > 0)
 		throttle->probing = true;
+}
+
+/* A request was not sent after all. */
+void
+throttle_give_back(Throttle *throttle)
+{
+	throttle->allowance++;
+	throttle->probing = false;
 }
 
 /* The server has answered. */

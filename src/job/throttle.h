@@ -24,6 +24,7 @@ typedef struct Throttle
 
 extern int throttle_room(Throttle *throttle, TimestampTz now, int wanted);
 extern void throttle_take(Throttle *throttle, int count);
+extern void throttle_give_back(Throttle *throttle);
 extern void throttle_success(Throttle *throttle);
 extern void throttle_outage(Throttle *throttle, TimestampTz now);
 extern void throttle_wait(Throttle *throttle, TimestampTz now, long retry_after);

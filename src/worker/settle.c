@@ -119,7 +119,7 @@ conclude_throttle(Flight *flight)
 
 	if (response == NULL)
 	{
-		throttle->probing = false;
+		throttle_give_back(throttle);
 		return;
 	}
 	if (!retry_is_outage(response))
