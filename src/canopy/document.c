@@ -63,8 +63,8 @@ static Statement statements[STATEMENT_COUNT] = {
 	 */
 	[FILE_KEEP] = {12, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
 			TEXTOID, TEXTOID, BYTEAOID, INT8OID},
-		"WITH before AS (SELECT b.sha256 FROM canopy_summit.document_file b"
-		"  WHERE b.server = $1 AND b.kind = $2 AND b.owner_id = $3 AND b.file_id = $4),"
+		"WITH before AS (SELECT b.sha256 FROM canopy_summit.document_file b WHERE b.state = 'here'"
+		"  AND b.server = $1 AND b.kind = $2 AND b.owner_id = $3 AND b.file_id = $4),"
 		" kept AS (UPDATE canopy_summit.document_file f"
 		"  SET fetched_at = $5, state = $6, reason = $7, media_type = $8, scan = $9, sha256 = $10, size = $12,"
 		"   content = CASE WHEN f.sha256 = $10 AND f.content IS NOT NULL AND $6 = 'here' THEN f.content ELSE $11 END"
@@ -74,8 +74,8 @@ static Statement statements[STATEMENT_COUNT] = {
 		"  RETURNING f.state, f.sha256)"
 		" SELECT k.state = 'here' AND k.sha256 IS DISTINCT FROM (SELECT sha256 FROM before) FROM kept k"},
 	[FILE_NOTE] = {5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-		"UPDATE canopy_summit.document_file SET reason = 'fetched again: ' || $5"
-		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state = 'here'"},
+		"UPDATE canopy_summit.document_file f SET reason = CASE f.state WHEN 'here' THEN 'fetched again: ' ELSE '' END || $5"
+		" WHERE server = $1 AND kind = $2 AND owner_id = $3 AND file_id = $4 AND state IN ('here', 'wanted')"},
 	[FILES_WANT] = {2, {INT8ARRAYOID, TEXTARRAYOID},
 		JOB_WRITE_AFTER("operation, params, dedupe_key, priority, run_at", "w.operation, w.params, w.dedupe_key,"
 			" greatest(j.priority, " CppAsString2(FILE_PRIORITY) "), now()")
@@ -144,22 +144,41 @@ file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan
 		file->state = "here";
 }
 
-/* Keep a file, or why it is not here.  Inside engine_begin(). */
-void
-file_store(CanopyFile *file)
+/* The key of a file, which keeps its server's name until the end of the transaction. */
+static void
+file_add_key(const CanopyFile *file, Values *values)
 {
 	const char *server = identity_hold_server(file->server_oid, file->server);
-	bool is_here = strcmp(file->state, "here") == 0;
-	Values values = {0};
 
 	if (former_names(server) != NIL)
 		statement_run(&statements[FILE_FOLLOW],
 					  (Datum[]){CStringGetTextDatum(server), CStringGetTextDatum(file->owner_id)},
 					  NULL);
-	values_add_text(&values, server);
-	values_add_text(&values, file->kind);
-	values_add_text(&values, file->owner_id);
-	values_add_text(&values, file->file_id);
+	values_add_text(values, server);
+	values_add_text(values, file->kind);
+	values_add_text(values, file->owner_id);
+	values_add_text(values, file->file_id);
+}
+
+/* Note why a file did not come, which says nothing of whether it will.  Inside engine_begin(). */
+void
+file_note(const CanopyFile *file, const char *reason)
+{
+	Values values = {0};
+
+	file_add_key(file, &values);
+	values_add_text(&values, reason);
+	statement_run_values(&statements[FILE_NOTE], &values);
+}
+
+/* Keep a file, or why it is not here.  Inside engine_begin(). */
+void
+file_store(CanopyFile *file)
+{
+	bool is_here = strcmp(file->state, "here") == 0;
+	Values values = {0};
+
+	file_add_key(file, &values);
 	statement_run_values(&statements[FILE_EXPECT], &values);
 	values_add_time(&values, file->fetched_at);
 	values_add_text(&values, file->state);
@@ -172,14 +191,8 @@ file_store(CanopyFile *file)
 	if (statement_run_values(&statements[FILE_KEEP], &values) > 0)
 		file->changed = DatumGetBool(statement_value());
 	else if (!is_here)
-	{
-		Datum arguments[5];
-
-		memcpy(arguments, values.values, sizeof(Datum) * 4);
-		arguments[4] = CStringGetTextDatum(psprintf("%s%s%s", file->state, file->reason ? ", " : "",
-													file->reason ? file->reason : ""));
-		statement_run(&statements[FILE_NOTE], arguments, NULL);
-	}
+		file_note(file, psprintf("%s%s%s", file->state, file->reason ? ", " : "",
+								 file->reason ? file->reason : ""));
 }
 
 /* Which documents a server's option download_documents wants; NULL if it is not set. */

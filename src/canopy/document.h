@@ -50,6 +50,7 @@ extern CanopyFile *
 file_create(const FileOperation *operation, Oid server_oid, const char *server, Jsonb *params);
 extern bool file_needs_scan(const char *bytes, size_t len);
 extern void file_take(CanopyFile *file, const char *bytes, size_t len, const VirusScan *scan);
+extern void file_note(const CanopyFile *file, const char *reason);
 extern void file_store(CanopyFile *file);
 extern void documents_want(List *settlements);
 

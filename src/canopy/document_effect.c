@@ -124,7 +124,10 @@ fallback_try(const Settlement *settlement)
 	return true;
 }
 
-/* JobHandler.failed: say why files are not here. */
+/*
+ * JobHandler.failed: say why files are not here.  Only the server knows that one is not
+ * available: what came of a network, a limit or a credential may be otherwise the next time.
+ */
 static void
 documents_failed(List *settlements)
 {
@@ -139,8 +142,14 @@ documents_failed(List *settlements)
 		if (fallback_try(settlement))
 			continue;
 		file = settlement_file(settlement);
-		file->state = response != NULL && (response->outcome == HTTP_TOO_LARGE ||
-										   (response->status >= 300 && response->status <= 399))
+		if (response == NULL || retry_decide(settlement->job->operation, response, settlement->code,
+											 false) != RETRY_FAIL)
+		{
+			file_note(file, settlement->outcome);
+			continue;
+		}
+		file->state = response->outcome == HTTP_TOO_LARGE ||
+							  (response->status >= 300 && response->status <= 399)
 						  ? "refused"
 						  : "not available";
 		file->reason = settlement->outcome;

@@ -71,17 +71,24 @@ BEGIN
 		-- The job of one that is wanted may have been cancelled, or lost its worker too often.
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
 			WHERE want_files.again AND h.state <> 'here' OR h.state = 'wanted'
-		RETURNING kind, owner_id, file_id)
+		RETURNING kind, owner_id, file_id),
+	-- The PDF of a check tells what the pull did when it was made.
+	outdated AS (
+		SELECT h.kind, h.owner_id, h.file_id FROM file f JOIN canopy_summit.document_file h
+			ON h.server = want_files.server AND h.kind = f.kind AND h.owner_id = f.owner_id AND h.file_id = f.file_id
+		WHERE f.kind = 'policy_check' AND h.state = 'here' AND h.fetched_at < (
+			SELECT max(v.fetched_at) FROM canopy_summit.pull_version v
+			WHERE v.server = want_files.server AND v.pull_id = want_files.pull_id))
 	-- A server that may redirect nowhere is asked at the older routes.
 	SELECT CASE WHEN EXISTS (SELECT FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o
 				WHERE s.srvname = want_files.server AND o.option_name = 'download_hosts') THEN f.operation
 			ELSE CASE f.kind WHEN 'document' THEN 'get-document-by-id' WHEN 'policy_form' THEN 'get-policy-form-by-id' ELSE f.operation END END,
 		f.params, 'file ' || md5(concat_ws(' ', f.kind, f.owner_id, f.file_id))
-	FROM wanted w JOIN file f ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
+	FROM (TABLE wanted UNION TABLE outdated) AS w JOIN file f ON (f.kind, f.owner_id, f.file_id) = (w.kind, w.owner_id, w.file_id);
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.want_files(text, text, text, boolean) IS
-	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that are wanted, or, if again, all that are not here';
+	'notes which files of a pull are wanted, by a value of option download_documents; returns the jobs that bring those of a complete pull that are wanted, or, if again, all that are not here, and the PDF of a policy check that is older than the pull';
 
 SELECT canopy_summit.define_view('canopy.document_file', obj_description('canopy_summit.document_file'::regclass, 'pg_class'), $view$
 SELECT f.server, canopy_summit.server_environment(f.server) AS environment, f.kind, f.owner_id, f.file_id, f.state, f.reason, f.media_type,

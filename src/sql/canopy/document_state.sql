@@ -36,8 +36,8 @@ COMMENT ON COLUMN canopy_summit.document_file.kind IS 'document, answer_file, po
 COMMENT ON COLUMN canopy_summit.document_file.owner_id IS 'the pull; empty of a policy form, which many pulls share';
 COMMENT ON COLUMN canopy_summit.document_file.file_id IS 'document_id, file_id or policy_form_id; of a policy check the pull_id';
 COMMENT ON COLUMN canopy_summit.document_file.state IS
-	'here; wanted: a job fetches it; refused: not what it should be, too large or not scanned; infested; not available: the server does not have it';
-COMMENT ON COLUMN canopy_summit.document_file.reason IS 'why it is in that state; of an infested file what the scanner calls the virus';
+	'here; wanted: a job fetches it, or the next one of its pull will; refused: not what it should be, too large or not scanned; infested; not available: the server does not have it';
+COMMENT ON COLUMN canopy_summit.document_file.reason IS 'why it is in that state, or what came of the last try; of an infested file what the scanner calls the virus';
 COMMENT ON COLUMN canopy_summit.document_file.media_type IS 'what it is by its bytes, whatever the server says: application/pdf, image/jpeg or image/png';
 COMMENT ON COLUMN canopy_summit.document_file.size IS 'bytes';
 COMMENT ON COLUMN canopy_summit.document_file.sha256 IS 'SHA-256 of the bytes, hexadecimal';

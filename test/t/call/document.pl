@@ -306,8 +306,9 @@ sub requires_scan
 		$stderr, qr/kept out: canopy_summit.require_scan is on, and it is not scanned/,
 		'where a scan is required, nothing comes');
 	like(state_of($jpeg), qr/^refused\|/, 'it is refused');
-	fetched($jpeg);
-	like(state_of($jpeg), qr/^here\|\|image\/jpeg\|not scanned\|/, 'else it comes, not scanned');
+	like(fetched($jpeg), qr/\|t$/, 'else it comes, which is a change');
+	like(state_of($jpeg), qr/^here\|\|image\/jpeg\|not scanned\|/, 'not scanned');
+	like(fetched($jpeg), qr/\|f$/, 'the next time it is not');
 	return;
 }
 

@@ -27,6 +27,7 @@ subtest 'policy forms' => \&forms;
 subtest 'a pull that is not complete' => \&incomplete;
 subtest 'what a server answers' => \&answers;
 subtest 'a mapping that goes meanwhile' => \&mapping_goes;
+subtest 'somebody without a credential' => \&no_credential;
 subtest 'a scanner that is down' => \&scanner_down;
 subtest 'a scanner that does not do what it should' => \&scanner_lies;
 subtest 'a scanner that hangs holds up nobody' => \&scanner_hangs;
@@ -110,6 +111,15 @@ sub kinds
 	like(files_of('user_good_auto_compliant'), qr/^policy_check\|here\|clean\|1$/m, 'which comes with all others, too');
 	fetch('user_good_home', 'policy_check');
 	is(files_of('user_good_home'), '', 'only a pull with a check has one');
+	my $pull = $sandbox->pull($sandbox->pull_id('user_good_auto_compliant'));
+	$pull->{policy_check}{status} = $pull->{policy_check_status} = 'NOT_COMPLIANT';
+	$sandbox->put_pull($pull->{pull_id}, $pull);
+	for my $times (1, 0)
+	{
+		$sandbox->clear_log;
+		fetch('user_good_auto_compliant', 'policy_check');
+		is(scalar(my @again = asked()), $times, 'it is fetched again after another check, and no more than that');
+	}
 	return;
 }
 
@@ -278,6 +288,49 @@ sub mapping_goes
 	return;
 }
 
+# What the server has not judged, it may still give.
+sub no_credential
+{
+	my $pull_id = $sandbox->pull_id('user_good');
+	my ($wanted, $other) = map { $_->{document_id} } @{ $sandbox->pull($pull_id)->{documents} };
+	my $state = sub {
+		my ($document) = @_;
+		return query($node, "SELECT state, reason FROM canopy_summit.document_file WHERE file_id = '$document'");
+	};
+	my $fails = sub {
+		my ($document) = @_;
+		my $job = query($node, <<~"SQL");
+			SET ROLE keyless;
+			SELECT canopy_enqueue('download-document-by-id',
+				'{"pullId": "$pull_id", "documentId": "$document"}')
+			SQL
+		is(settled($node, $job), 'failed', 'whose job fails');
+		return;
+	};
+	forget();
+	query($node, <<~"SQL");
+		CREATE ROLE keyless;
+		SELECT canopy_summit.grant_access('keyless', 'fetcher');
+		GRANT USAGE ON FOREIGN SERVER canopy TO keyless;
+		INSERT INTO canopy_summit.document_file (server, kind, owner_id, file_id, state)
+		VALUES ('canopy', 'document', '$pull_id', '$wanted', 'wanted');
+		SQL
+	$fails->($wanted);
+	like(
+		$state->($wanted), qr/^wanted\|role "keyless" has no user mapping/,
+		'a file is wanted as before, and why is said');
+	query($node, "UPDATE canopy_summit.document_file SET state = 'infested', reason = 'a virus'");
+	$fails->($wanted);
+	is($state->($wanted), 'infested|a virus', 'what is known of one that is infested stays');
+	$fails->($other);
+	is($state->($other), '', 'nothing is said of one that nobody wanted');
+	query($node, "UPDATE canopy_summit.document_file SET state = 'wanted'");
+	fetch('user_good', 'true');
+	like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, 'they come with the next fetch');
+	query($node, 'DROP OWNED BY keyless; DROP ROLE keyless');
+	return;
+}
+
 # Has jobs that wait for the scanner sent without their pause.
 sub retry_now
 {
@@ -308,6 +361,19 @@ sub scanner_down
 		'… and so do the jobs');
 	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', 'other jobs go on');
 	is(query($node, "SELECT max(attempts) FROM canopy_summit.job WHERE state = 'queued'"), 0, 'no attempt is used up');
+	query($node, q{ALTER SERVER canopy OPTIONS (ADD requests_per_second '0.001')});
+	# The first time it may not know of the option yet.
+	for my $time ('once', 'twice')
+	{
+		query($node, "UPDATE canopy_summit.job SET run_at = now() WHERE state = 'queued'; SELECT canopy_summit.wake()");
+		wait_until(
+			"they are tried again $time",
+			sub {
+				query($node, q{SELECT count(*) FROM canopy_summit.job WHERE state = 'queued' AND run_at <= now()}) == 0;
+			});
+	}
+	is(settled($node, enqueue($node, 'get-carriers')), 'succeeded', '… which costs nothing of what the server allows');
+	query($node, q{ALTER SERVER canopy OPTIONS (DROP requests_per_second)});
 	$scanner->start;
 	retry_now();
 	like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, 'once it listens, they come');
