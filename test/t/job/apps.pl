@@ -119,6 +119,12 @@ sub grants
 	is(counts()->{refreshes}, 0, 'which needed no refresh');
 	is( query($node, q{SELECT ok FROM canopy_summit.check_server('canopy') WHERE "check" = 'credentials'}), 't',
 		'check_server()');
+	expire();
+	like(
+		query($node, q{SELECT ok, hint FROM canopy_summit.check_server('canopy') WHERE "check" = 'credentials'}),
+		qr/^\|not tested: the access token has run out/, '… which has nothing refreshed');
+	is(counts()->{refreshes}, 0, '… and writes nothing');
+	query($node, q{UPDATE canopy_summit.app_grant SET access_until = now() + interval '1 h'});
 	return;
 }
 
