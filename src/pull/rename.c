@@ -47,6 +47,7 @@ enum
 	DROPPED_LIST,
 	TASKS_NAME,
 	HAS_ROWS,
+	IS_SUCCESSOR,
 	TASK_FIND,
 	TASK_SERVER,
 	PARTS_MAKE,
@@ -81,6 +82,10 @@ static Statement statements[STATEMENT_COUNT] = {
 		" AND (canopy_summit.server_of(t.server_oid, t.server, t.instance) = $2 OR " SERVER_NAME " = $3))"},
 	[HAS_ROWS] = {1, {TEXTOID},
 		"SELECT canopy_summit.server_has_rows($1)"},
+	/* Of a server that was dropped under this name while its rows followed it; they would follow the next one. */
+	[IS_SUCCESSOR] = {2, {TEXTOID, OIDOID},
+		"SELECT" OPEN_RENAMES " AND " SERVER_NAME " = $1"
+		" AND canopy_summit.server_of(t.server_oid, t.server, t.instance) <> $2 LIMIT 1"},
 	[TASK_FIND] = {2, {TEXTOID, OIDOID},
 		"SELECT max(t.task_id)" OPEN_RENAMES " AND t.args ->> 'former' = $1 AND t.server_oid = $2"},
 	[TASK_SERVER] = {1, {INT8OID},
@@ -145,6 +150,15 @@ name_has_rows(const char *name)
 	return DatumGetBool(statement_value());
 }
 
+/* Whether rows of a server that is gone are on their way to this name. */
+static bool
+name_is_awaited(const char *name, Oid server)
+{
+	Datum arguments[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(server)};
+
+	return statement_run_now(&statements[IS_SUCCESSOR], arguments, NULL) > 0;
+}
+
 /* A server has been made: rows of one that was dropped, and had its name, are its own. */
 static void
 server_is_made(const char *name)
@@ -163,7 +177,7 @@ server_is_renamed(Oid server, const char *former, const char *name, Oid role)
 	Values values = {0};
 
 	identity_take_server(server);
-	if (!name_check(name) && name_has_rows(name))
+	if ((!name_check(name) && name_has_rows(name)) || name_is_awaited(name, server))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "executor/tstoreReceiver.h"
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
@@ -24,6 +25,7 @@
 #include "base/jsonb_build.h"
 #include "engine/argument.h"
 #include "engine/engine.h"
+#include "engine/identity.h"
 #include "engine/privilege.h"
 #include "engine/statement.h"
 #include "engine/values.h"
@@ -80,15 +82,18 @@ export_check_right(const ExportCall *call)
 }
 
 /*
- * Check the caller, and add what every export's last arguments are: the server's name, the
+ * Check the caller, and add what every export's last arguments are: the server's name, which it keeps, the
  * setting's if the argument is NULL, and the caller's role.  Errors: 42501 no right to
  * personal data or to the server, 42704 no such server, 42809 it is not one of Summit.
  */
 static void
 export_add_caller(Values *arguments, const ExportCall *call, const char *server)
 {
+	const char *name;
+
 	export_check_right(call);
-	values_add_text(arguments, connection_server(server, PROVIDER_SUMMIT));
+	name = connection_server(server, PROVIDER_SUMMIT);
+	values_add_text(arguments, identity_hold_server(get_foreign_server_oid(name, false), name));
 	values_add_name(arguments, GetUserNameFromId(GetUserId(), false));
 }
 

@@ -57,7 +57,7 @@ static Statement note = {
 	HOLDER_IDS + 2,
 	{HOLDER_TYPES, TEXTOID, JSONBOID},
 	"INSERT INTO canopy_summit.gate_event"
-	" SELECT nextval('canopy_summit.gate_event_id_seq'), g.server, $5, $6, $1, $2, $3, $4, g.verdict,"
+	" SELECT nextval('canopy_summit.gate_event_id_seq'), canopy_summit.hold_name(g.server), $5, $6, $1, $2, $3, $4, g.verdict,"
 	" g.codes, coalesce(g.requirement_ids, '{}'), g.today, now(), session_user"
 	" FROM canopy_summit.gate_verdict($1, $2, $3, $4) AS g",
 };

@@ -17,6 +17,12 @@ AS 'MODULE_PATHNAME', 'canopy_summit_former_names'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION canopy_summit.former_names(text) IS 'names that a server had and some of its rows still have; NULL if there are none';
 
+CREATE FUNCTION canopy_summit.is_being_renamed(server text) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN canopy_summit.former_names(server) IS NOT NULL
+	OR canopy_summit.server_of(NULL, server, NULL) = 0::oid AND canopy_summit.server_of_former(server) IS NOT NULL;
+COMMENT ON FUNCTION canopy_summit.is_being_renamed(text) IS 'whether rows are following a server of this name, or one that had it, to its new name';
+
 CREATE FUNCTION canopy_summit.hold_name(server text) RETURNS text
 LANGUAGE sql VOLATILE STRICT
 BEGIN ATOMIC
@@ -167,4 +173,4 @@ COMMENT ON FUNCTION canopy_summit.rename_parts(bigint, text, integer) IS
 
 SELECT canopy_summit.allow('operator', 'function', 'rename_server');
 SELECT canopy_summit.allow('pii_reader', 'function', 'former_names');
-SELECT canopy_summit.allow('nobody', 'function', 'note_server_name note_dropped_servers hold_name named_tables named_table server_has_rows follow_rows follow follow_pulls pulls_of_accounts rename_parts');
+SELECT canopy_summit.allow('nobody', 'function', 'note_server_name note_dropped_servers is_being_renamed hold_name named_tables named_table server_has_rows follow_rows follow follow_pulls pulls_of_accounts rename_parts');

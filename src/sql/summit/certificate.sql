@@ -433,7 +433,8 @@ DECLARE
 	changed bigint[] := '{}';
 BEGIN
 	WITH upload AS MATERIALIZED (
-		SELECT u.upload_id, concat_ws(' ', 'subject', canopy_summit.server_name(u.server_oid, u.server, u.instance), u.policy_number) AS subject
+		SELECT u.upload_id, concat_ws(' ', 'subject',
+			canopy_summit.hold_server(canopy_summit.server_of(u.server_oid, u.server, u.instance), u.server, true), u.policy_number) AS subject
 		FROM summit.upload u WHERE u.upload_id = ANY (apply_uploads.upload_ids) AND u.policy_number IS NOT NULL ORDER BY u.upload_id),
 	locked AS MATERIALIZED (SELECT u.upload_id, canopy_summit.lock_subjects(ARRAY[u.subject], false) AS is_ours FROM upload u),
 	pending AS (INSERT INTO canopy_summit.upload_pending SELECT l.upload_id FROM locked l WHERE NOT l.is_ours ON CONFLICT DO NOTHING)
@@ -529,6 +530,7 @@ BEGIN
 	IF NEW.fact_id IS NOT NULL THEN
 		RETURN NEW;
 	END IF;
+	NEW.server := canopy_summit.hold_name(NEW.server::text);
 	NEW.source := coalesce(NEW.source, 'manual');
 	IF canopy_summit.server_oid(NEW.server::name) IS NULL OR NEW.source NOT IN ('canopy', 'manual', 'summit') THEN
 		RAISE EXCEPTION 'source "%" is not known', NEW.source

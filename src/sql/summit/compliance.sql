@@ -10,7 +10,7 @@ CREATE FUNCTION canopy_summit.code_verdict(code text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN code = 'ok' THEN 'pass'
 	WHEN code IN ('no_expiry', 'no_effective_date', 'limit_unknown', 'currency', 'currency_unknown', 'additional_insured_unknown',
-		'waiver_of_subrogation_unknown', 'endorsement_unknown', 'fact_unknown', 'notice_days_unknown', 'evidence', 'pending', 'no_property') THEN 'unknown'
+		'waiver_of_subrogation_unknown', 'endorsement_unknown', 'fact_unknown', 'notice_days_unknown', 'evidence', 'pending', 'no_property', 'server_renamed') THEN 'unknown'
 	ELSE 'fail' END;
 COMMENT ON FUNCTION canopy_summit.code_verdict(text) IS 'verdict that a code of summit.compliance_code means: pass, unknown or fail';
 
@@ -61,6 +61,7 @@ FROM (VALUES
 	('date_window', 'The policy ends before the required date.', 'La police prend fin avant la date exig&eacute;e.'),
 	('evidence', 'The certificate itself has not been received.', 'Le certificat lui-m&ecirc;me n''a pas &eacute;t&eacute; re&ccedil;u.'),
 	('no_property', 'The property is not known.', 'L''immeuble n''est pas connu.'),
+	('server_renamed', 'The server was renamed, and its rows are following it.', 'Le serveur a &eacute;t&eacute; renomm&eacute;, et ses lignes le suivent.'),
 	('pending', 'The certificate has not been verified yet.', 'Le certificat n''a pas encore &eacute;t&eacute; v&eacute;rifi&eacute;.'))
 	AS c(code, text_en, french)$view$, $notes$
 code: the code, as summit.compliance has it

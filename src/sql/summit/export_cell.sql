@@ -15,6 +15,23 @@ CREATE TRIGGER export_column_change BEFORE UPDATE ON summit.export_column
 CREATE TRIGGER export_column_delete BEFORE DELETE ON summit.export_column
 	FOR EACH ROW WHEN (OLD.builtin) EXECUTE FUNCTION canopy_summit.builtin_keep('column', 'heading', 'UPDATE summit.export_column SET source = NULL WHERE ...');
 
+-- A restored row's server may be gone.
+CREATE FUNCTION canopy_summit.export_style_fill() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	NEW.server := canopy_summit.hold_name(NEW.server);
+	PERFORM canopy_summit.follow(TG_TABLE_NAME, 'system', NEW.server, ARRAY[NEW.system]);
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION canopy_summit.export_style_fill() IS 'trigger: has what a style or column of a server would replace follow the server first, where that was renamed';
+CREATE TRIGGER export_style_fill BEFORE INSERT ON summit.export_system
+	FOR EACH ROW WHEN (NEW.server <> '') EXECUTE FUNCTION canopy_summit.export_style_fill();
+CREATE TRIGGER export_style_fill BEFORE INSERT ON summit.export_column
+	FOR EACH ROW WHEN (NEW.server <> '') EXECUTE FUNCTION canopy_summit.export_style_fill();
+
 CREATE FUNCTION canopy_summit.date_cell(value date, style text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN value NOT BETWEEN '0001-01-01' AND '9999-12-31' THEN 'out of range'
@@ -316,3 +333,4 @@ $$;
 
 SELECT canopy_summit.allow('reader', 'function',
 	'date_cell boolean_cell money_cell list_cell is_formula is_renters lease_problem list_problem cells_problem');
+SELECT canopy_summit.allow('nobody', 'function', 'export_style_fill');

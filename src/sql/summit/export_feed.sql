@@ -129,6 +129,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM canopy_summit.export_feed) OR NOT canopy_summit.lock_subjects('{exports}', false) THEN
 		RETURN 0;
 	END IF;
+	PERFORM canopy_summit.hold_name(s.server) FROM (SELECT DISTINCT f.server FROM canopy_summit.export_feed f ORDER BY f.server) AS s;
 	WITH taken AS (DELETE FROM canopy_summit.export_pending RETURNING policy_status_id)
 	SELECT coalesce(array_agg(DISTINCT t.policy_status_id), '{}') INTO ids FROM taken t;
 	-- Those that cannot be made now are made whole then: what they miss is taken from the queue.

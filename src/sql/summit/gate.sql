@@ -49,9 +49,15 @@ BEGIN
 	INTO server, today, verdict, codes, requirement_ids
 	FROM (SELECT s.server, s.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END AS rank
 		FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s
+			-- What it is judged by has in part the other name.
+			CROSS JOIN LATERAL (SELECT 'unknown' AS verdict, 'server_renamed' AS code, NULL::bigint AS requirement_id
+				WHERE canopy_summit.is_being_renamed(s.server)) AS v
+		UNION ALL
+		SELECT s.server, s.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END
+		FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s
 			CROSS JOIN LATERAL canopy_summit.holder_verdicts(s.server, gate_verdict.property_id, gate_verdict.unit_id, gate_verdict.lease_id,
 				gate_verdict.tenant_id, s.today) AS v
-		WHERE v.verdict IN ('fail', 'unknown')
+		WHERE v.verdict IN ('fail', 'unknown') AND NOT canopy_summit.is_being_renamed(s.server)
 		UNION ALL
 		SELECT '', (statement_timestamp() AT TIME ZONE 'UTC')::date, 'unknown', 'no_property', NULL, 2
 		WHERE NOT EXISTS (SELECT FROM summit.property y WHERE y.property_id = gate_verdict.property_id)) AS j;

@@ -96,7 +96,16 @@ sub while_open
 	is( query($node, q{SELECT first_event_at FROM canopy_summit.pull_progress WHERE pull_id = 'told'}), $told,
 		'with what was told before');
 	is(query($node, twins()), '', 'nothing is there under both names');
+	query(
+		$node,
+		q{INSERT INTO summit.property (server, property_id, time_zone) VALUES ('summit', 'KEL-001', 'UTC');
+		INSERT INTO summit.export_system (server, system) VALUES ('summit', 'realpage')}
+	);
 	query($node, q{SELECT canopy_summit.rename_server('summit', 'peak')});
+	my $verdict = q{SELECT verdict, codes FROM canopy_summit.gate_verdict('KEL-001', NULL, NULL, NULL)};
+	is(query($node, $verdict), 'unknown|{server_renamed}', 'nobody is judged by a part of what is known');
+	is( scalar sqlstate_of($node, q{INSERT INTO summit.export_system (server, system) VALUES ('peak', 'realpage')}),
+		'23505', 'a style that the server has is not added beside it');
 	policy_event('peak', 'verified');
 	is( query($node, 'SELECT server, status FROM canopy_summit.policy_status'), 'peak|verified',
 		'so it is with certificates');
@@ -107,6 +116,8 @@ sub while_open
 	is( query($node, 'SELECT count(*) FROM canopy_summit.account'),
 		query($node, 'SELECT count(DISTINCT account_identifier) FROM canopy_summit.account'),
 		'accounts are there once');
+	is(query($node, $verdict), '|', 'and holders are judged again');
+	query($node, q{DELETE FROM summit.property WHERE property_id = 'KEL-001'});
 	query(
 		$node,
 		'ALTER SERVER other RENAME TO canopy; ALTER SERVER peak RENAME TO summit; CALL canopy_summit.run_tasks()');
@@ -230,6 +241,30 @@ sub uncommitted
 	query($node, 'CALL canopy_summit.run_tasks()');
 	is(rows('other'), '', 'what was stored just before has followed');
 
+	# Rows of every kind that users write; those of fill() have taken no numbers.
+	query(
+		$node,
+		"SELECT setval('canopy_summit.' || name, 1000)
+		FROM unnest('{fact_id_seq,gate_event_id_seq,disclosure_id_seq}'::text[]) AS name"
+	);
+	for my $statement (
+		q{INSERT INTO summit.certificate_fact (server, policy_number) VALUES ('summit', 'written')},
+		q{INSERT INTO summit.export_system (server, system) VALUES ('summit', 'entrata')},
+		q{SELECT count(*) FROM summit_export_changes('entrata')},
+		q{INSERT INTO summit.property (server, property_id, time_zone) VALUES ('summit', 'BUR-001', 'UTC')})
+	{
+		$stores->query_safe("BEGIN; $statement");
+		$renames->query_until(
+			qr/started/,
+			"\\echo started\nALTER SERVER summit RENAME TO peak; SELECT 'has renamed';\n");
+		$waits->("who renames waits for: $statement");
+		$stores->query_safe('COMMIT');
+		$renames->query_until(qr/has renamed/, '');
+		query($node, 'CALL canopy_summit.run_tasks()');
+		is(rows('summit'), '', "$statement: has followed");
+		query($node, 'ALTER SERVER peak RENAME TO summit; CALL canopy_summit.run_tasks()');
+	}
+
 	# A snapshot of before the rename.
 	my $reads = open_session($node, on_error_stop => 0);
 	$reads->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM canopy_summit.pull_state');
@@ -332,6 +367,12 @@ sub dropped
 		$node,
 		'SET client_min_messages = warning; ALTER SERVER canopy RENAME TO other; DROP SERVER other CASCADE');
 	is($health->(), "other|t\nsummit|t", 'one that was being renamed, under its last name');
+	is( scalar sqlstate_of(
+			$node,
+			'CREATE SERVER fifth FOREIGN DATA WRAPPER canopy_api; ALTER SERVER fifth RENAME TO other'),
+		'42710',
+		'whose name nobody else gets, though its rows have not followed yet');
+	query($node, 'DROP SERVER fifth');
 	query($node, 'CREATE SERVER other FOREIGN DATA WRAPPER canopy_api; ALTER SERVER other RENAME TO third');
 	is($health->(), "summit|t\nthird|f", 'a new one of that name, renamed at once');
 	is(stored('lone', 12, undef, 'third'), '10|t', 'has all of its rows');
