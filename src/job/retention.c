@@ -22,7 +22,8 @@
 
 #define RETENTION "retention"
 
-#define CHUNK "5000" /* jobs, and webhooks, looked at at once */
+#define CHUNK      "5000" /* jobs, and webhooks, looked at at once */
+#define LOOK_AGAIN 1000   /* ms until the next ones are */
 
 PG_FUNCTION_INFO_V1(canopy_summit_apply_retention);
 
@@ -144,8 +145,12 @@ retention_start(Oid role, int64 *after, bool to_the_end)
 {
 	JsonBuilder args = {0};
 
-	if (statement_run(&find_rules, NULL, NULL) == 0 || statement_run(&find_task, NULL, NULL) > 0 ||
-		!anything_is_due(after, to_the_end))
+	if (statement_run(&find_rules, NULL, NULL) == 0 || statement_run(&find_task, NULL, NULL) > 0)
+	{
+		memset(after, 0, sizeof(int64) * lengthof(subjects));
+		return 0;
+	}
+	if (!anything_is_due(after, to_the_end))
 		return 0;
 	builder_begin_object(&args);
 	return task_start(RETENTION, NULL, InvalidOid, builder_finish_object(&args), role);
@@ -184,13 +189,16 @@ retention_batch(TaskPart *part)
 	}
 }
 
-/* Chore: see whether there is something to do, among jobs a chunk further each time. */
+/* Chore: see whether there is something to do, a chunk of jobs at a time until all are seen. */
 static TimestampTz
 retention_look(TimestampTz now)
 {
 	static int64 after[lengthof(subjects)] = {0};
 
 	(void) retention_start(privilege_extension_owner(), after, false);
+	for (int i = 0; i < lengthof(subjects); i++)
+		if (after[i] != 0)
+			return TimestampTzPlusMilliseconds(now, LOOK_AGAIN);
 	return DT_NOEND;
 }
 

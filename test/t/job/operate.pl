@@ -205,7 +205,20 @@ sub retention
 		SQL
 	is( query($node, "${left}job_response$of_these"), $new,
 		'and with its answer, as goes one that is older than answers are kept');
+
+	query($node, <<~'SQL');
+		INSERT INTO canopy_summit.job (job_id, server, operation, params, priority, run_at, max_attempts, owner, state,
+			instance, fence, attempts, enqueued_at, finished_at)
+		SELECT nextval('canopy_summit.job_id_seq'), 'canopy', 'get-carriers', '{}', 5, now(), 1, 'postgres', 'failed',
+			canopy_summit.instance(), 1, 1, now(), now() FROM generate_series(1, 6000)
+		SQL
+	my $last = enqueue($node, 'get-carriers');
+	is(settled($node, $last), 'succeeded', 'one that comes after many others');
+	query($node, "UPDATE canopy_summit.job SET finished_at = now() - interval '25 hours' WHERE job_id = $last");
+	query($node, 'SELECT canopy_summit.wake()');
+	soon_ok('goes, too', sub { query($node, "SELECT count(*) FROM canopy_summit.job WHERE job_id = $last") eq '0' });
 	query($node, 'DELETE FROM canopy_summit.retention_rule');
+	query($node, "DELETE FROM canopy_summit.job WHERE state = 'failed' AND fence = 1 AND first_sent_at IS NULL");
 	return;
 }
 
