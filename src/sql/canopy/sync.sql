@@ -3,7 +3,7 @@
 --
 -- A sync lists the server's pulls page by page. Each page is a job of its own, whose settle takes the page, enqueues the
 -- fetches of what is missing here, and the next page, in one transaction. The place is kept in the task: {offset, limit,
--- before, since, asked, job_id, enqueued, last, back}. The order of the listing is not documented, and pulls come and go meanwhile: nothing
+-- before, since, asked, job_id, enqueued, last, back, far}. The order of the listing is not documented, and pulls come and go meanwhile: nothing
 -- newer than the sync is listed, a page begins with the last pulls of the one before it, and where it does not, the sync goes back.
 
 CREATE FUNCTION @extschema@.canopy_sync_pulls(since timestamptz DEFAULT NULL, server name DEFAULT NULL,
@@ -54,6 +54,7 @@ DECLARE
 	fresh text[];
 	at integer;
 	page integer;
+	far integer;
 	trouble text;
 BEGIN
 	SELECT * INTO task FROM canopy_summit.task t WHERE t.task_id = sync_take.task_id AND t.state IN ('waiting', 'running')
@@ -65,6 +66,7 @@ BEGIN
 	named := canopy_summit.server_name(task.server_oid, task.server, task.instance);
 	at := (place ->> 'offset')::integer;
 	page := (place ->> 'limit')::integer;
+	far := coalesce((place ->> 'far')::integer, 0);
 	seen := ARRAY(SELECT jsonb_array_elements_text(place -> 'last'));
 	ids := ARRAY(SELECT e.pull ->> 'pull_id' FROM jsonb_array_elements(CASE WHEN size > 0 THEN pulls ELSE '[]' END) WITH ORDINALITY AS e(pull, n)
 		WHERE octet_length(e.pull ->> 'pull_id') BETWEEN 1 AND 512 ORDER BY e.n);
@@ -76,18 +78,19 @@ BEGIN
 		trouble := CASE WHEN (place ->> 'back')::integer > most_back THEN 'the listing changes faster than it can be read' END;
 		next := '{}';
 	ELSE
-		-- Where it has gone back, the page may be the one before again; and a page at the start shares none with any.
+		-- Where it has gone back, the page may be the one before again.
 		trouble := CASE WHEN size >= page AND cardinality(fresh) = 0 AND (place ->> 'back')::integer = 0
 			THEN 'the server lists the same pulls again and again' END;
 		place := place || jsonb_build_object('offset', greatest(at + size - shared, at + 1),
-			'back', CASE WHEN at = 0 THEN (place ->> 'back')::integer ELSE 0 END, 'last', to_jsonb(ids));
+			-- Only what is beyond all before shows that it gets on.
+			'back', CASE WHEN at > far THEN 0 ELSE (place ->> 'back')::integer END, 'far', greatest(at, far), 'last', to_jsonb(ids));
 		-- A page that is short is the last one only if nothing comes after it.
 		next := CASE WHEN size >= page OR cardinality(fresh) > 0 THEN '{}'::jsonb END;
 		IF next IS NULL AND (place ->> 'asked')::timestamptz > (place ->> 'before')::timestamptz THEN
 			-- Somebody has asked since it began: then what has come since, and a little of before, as clocks differ.
 			place := (place - 'asked') || jsonb_build_object(
 				'since', to_char((place ->> 'before')::timestamptz AT TIME ZONE 'UTC' - interval '5 minutes', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-				'before', place -> 'asked', 'offset', 0, 'last', '[]'::jsonb);
+				'before', place -> 'asked', 'offset', 0, 'last', '[]'::jsonb, 'back', 0, 'far', 0);
 			next := '{}';
 		END IF;
 	END IF;
@@ -100,6 +103,9 @@ BEGIN
 			WHERE s.server = ANY (named || canopy_summit.former_names(named)) AND s.pull_id = e.pull ->> 'pull_id'
 				AND (p.pull_id IS NULL OR p.status IS NOT DISTINCT FROM e.pull ->> 'status'
 					AND coalesce(p.is_archived, false) = (e.pull -> 'is_archived' IS NOT DISTINCT FROM 'true'::jsonb))));
+	IF trouble IS NOT NULL THEN
+		place := place || '{"back": 0, "far": 0}';
+	END IF;
 	place := place || jsonb_build_object('enqueued', (place ->> 'enqueued')::bigint + cardinality(wanted));
 	next := CASE WHEN trouble IS NULL AND next IS NOT NULL THEN canopy_summit.sync_page(task.args, place) END;
 	UPDATE canopy_summit.task t SET position = place, done = t.done + cardinality(fresh), updated_at = clock_timestamp(),

@@ -386,6 +386,20 @@ sub lies
 		SQL
 	cmp_ok($turns || 5000, '<', 5000, 'a server that lists other pulls each time is not followed for ever');
 	like(progress(), qr/^failed\|the listing changes faster than it can be read\|/, '… and why is said');
+	$turns = query($node, <<~"SQL");
+		UPDATE canopy_summit.task SET state = 'running', position = position || '{"offset": 0, "last": []}'
+		WHERE task_id = $task;
+		CREATE OR REPLACE FUNCTION turns() RETURNS integer LANGUAGE plpgsql AS \$\$ DECLARE at integer; BEGIN
+			FOR i IN 1 .. 5000 LOOP
+				SELECT position ->> 'offset' INTO at FROM canopy_summit.task WHERE task_id = $task;
+				IF (SELECT next IS NULL FROM canopy_summit.sync_take($task, $job, CASE WHEN at >= 100 THEN '[]' ELSE
+					(${\ sprintf $page, 'at', 'at + 99'}) END)) THEN RETURN i; END IF;
+			END LOOP;
+			RETURN NULL;
+		END \$\$;
+		SELECT turns()
+		SQL
+	cmp_ok($turns || 5000, '<', 5000, '… nor one that lists nothing behind a full page');
 	query(
 		$node, q{DROP FUNCTION turns; SELECT canopy_summit.cancel_job(job_id) FROM canopy_summit.job
 		WHERE state = 'queued'; SELECT canopy_summit.resume_server('canopy')});
