@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
@@ -125,9 +127,23 @@ fallback_try(const Settlement *settlement)
 }
 
 /*
- * JobHandler.failed: say why files are not here.  Only the server knows that one is not
- * available: what came of a network, a limit or a credential may be otherwise the next time.
+ * Whether the server has said that it will not give a file.  What came of a network, a limit, a
+ * credential or an option may be otherwise the next time; the engine's own codes are in lower case.
  */
+static bool
+server_has_judged(const Settlement *settlement)
+{
+	const HttpResponse *response = settlement->response;
+	const char *code = settlement->code;
+
+	return response != NULL &&
+		   (response->outcome == HTTP_COMPLETE || response->outcome == HTTP_TOO_LARGE) &&
+		   (code == NULL || !islower((unsigned char) *code) ||
+			strcmp(code, "download_refused") == 0) &&
+		   retry_decide(settlement->job->operation, response, code, false) == RETRY_FAIL;
+}
+
+/* JobHandler.failed: say why files are not here. */
 static void
 documents_failed(List *settlements)
 {
@@ -136,22 +152,23 @@ documents_failed(List *settlements)
 	foreach(cell, settlements)
 	{
 		Settlement *settlement = lfirst(cell);
-		const HttpResponse *response = settlement->response;
 		CanopyFile *file;
 
 		if (fallback_try(settlement))
 			continue;
 		file = settlement_file(settlement);
-		if (response == NULL || retry_decide(settlement->job->operation, response, settlement->code,
-											 false) != RETRY_FAIL)
+		if (file->owner_id == NULL || file->file_id == NULL)
+			continue; /* it was none */
+		if (!server_has_judged(settlement))
 		{
 			file_note(file, settlement->outcome);
 			continue;
 		}
-		file->state = response->outcome == HTTP_TOO_LARGE ||
-							  (response->status >= 300 && response->status <= 399)
-						  ? "refused"
-						  : "not available";
+		file->state =
+			settlement->response->outcome == HTTP_TOO_LARGE ||
+					(settlement->response->status >= 300 && settlement->response->status <= 399)
+				? "refused"
+				: "not available";
 		file->reason = settlement->outcome;
 		file_store(file);
 	}

@@ -72,11 +72,11 @@ BEGIN
 		ON CONFLICT (server, kind, owner_id, file_id) DO UPDATE SET state = 'wanted', reason = NULL
 			WHERE want_files.again AND h.state <> 'here' OR h.state = 'wanted'
 		RETURNING kind, owner_id, file_id),
-	-- The PDF of a check tells what the pull did when it was made.
+	-- The PDF of a check, or that there was none, tells what the pull did then.
 	outdated AS (
 		SELECT h.kind, h.owner_id, h.file_id FROM file f JOIN canopy_summit.document_file h
 			ON h.server = want_files.server AND h.kind = f.kind AND h.owner_id = f.owner_id AND h.file_id = f.file_id
-		WHERE f.kind = 'policy_check' AND h.state = 'here' AND h.fetched_at < (
+		WHERE f.kind = 'policy_check' AND h.state <> 'wanted' AND h.fetched_at < (
 			SELECT max(v.fetched_at) FROM canopy_summit.pull_version v
 			WHERE v.server = want_files.server AND v.pull_id = want_files.pull_id))
 	-- A server that may redirect nowhere is asked at the older routes.
@@ -110,7 +110,7 @@ BEGIN
 	IF file.content IS NULL THEN
 		RAISE EXCEPTION 'document "%" is not here', document_id USING ERRCODE = '02000', HINT = CASE
 			WHEN file.state IS NULL THEN 'Fetch it: SELECT * FROM canopy_fetch_document(pull_id, document_id).'
-			WHEN file.state = 'wanted' THEN 'A job fetches it; see canopy_summit.job_status, and view canopy.document for its state.'
+			WHEN file.state = 'wanted' AND file.reason IS NULL THEN 'A job fetches it; see canopy_summit.job_status, and view canopy.document for its state.'
 			WHEN file.state = 'here' THEN 'Its bytes are personal: that needs level pii_reader of canopy_summit.grant_access().'
 			ELSE concat_ws(': ', 'It is ' || file.state, file.reason) || '. To try again: SELECT * FROM canopy_fetch_document(pull_id, document_id).' END;
 	END IF;

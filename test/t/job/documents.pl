@@ -269,6 +269,7 @@ sub mapping_goes
 		my $operation = $when =~ /own/ ? 'get-document-by-id' : 'download-document-by-id';
 		my ($document) = map { $_->{document_id} } @{ $sandbox->pull($pull_id)->{documents} };
 		my $fault = $sandbox->hold(match => $way{$when}, times => 1);
+		forget();
 		my $job_id = enqueue($node, $operation, { pullId => $pull_id, documentId => $document });
 
 		wait_until("the request waits $when", sub { $sandbox->waiting($fault) });
@@ -276,6 +277,8 @@ sub mapping_goes
 		is(settled($node, enqueue($node, 'get-carriers')), 'failed', "$when: the worker knows that it is gone");
 		$sandbox->release($fault);
 		is(settled($node, $job_id), $when =~ /redirect/ ? 'failed' : 'succeeded', "$when: the job ends");
+		is( query($node, 'SELECT state FROM canopy_summit.document_file'),
+			$when =~ /redirect/ ? '' : 'here', "$when: what is said of the file");
 		query(
 			$node,
 			"CREATE USER MAPPING FOR CURRENT_USER SERVER canopy OPTIONS (client_id '"
@@ -325,6 +328,19 @@ sub no_credential
 	$fails->($other);
 	is($state->($other), '', 'nothing is said of one that nobody wanted');
 	query($node, "UPDATE canopy_summit.document_file SET state = 'wanted'");
+	my ($worker) = worker_pids($node);
+
+	# While rows follow the server to its name, those of the file would come first.
+	query($node, <<~'SQL');
+		INSERT INTO canopy_summit.task (task_id, what, args, state, done, started_at, started_by, started_by_oid,
+			updated_at, finished_at, server, server_oid, instance)
+		SELECT 0, 'rename', jsonb_build_object('former', 'older'), 'failed', 0, now(), current_user, 10, now(), now(),
+			srvname, oid, canopy_summit.instance() FROM pg_foreign_server WHERE srvname = 'canopy'
+		SQL
+	is( settled($node, enqueue($node, 'download-document-by-id', { pullId => '', documentId => 'x' })),
+		'failed', 'nor of one that has no id');
+	is((worker_pids($node))[0], $worker, '… of which no worker dies');
+	query($node, 'DELETE FROM canopy_summit.task WHERE task_id = 0');
 	fetch('user_good', 'true');
 	like(files_of('user_good'), qr/^document\|here\|clean\|\d+$/, 'they come with the next fetch');
 	query($node, 'DROP OWNED BY keyless; DROP ROLE keyless');
