@@ -433,10 +433,13 @@ DECLARE
 	changed bigint[] := '{}';
 BEGIN
 	WITH upload AS MATERIALIZED (
-		SELECT u.upload_id, concat_ws(' ', 'subject',
-			canopy_summit.hold_server(canopy_summit.server_of(u.server_oid, u.server, u.instance), u.server, true), u.policy_number) AS subject
+		SELECT u.upload_id, u.policy_number,
+			canopy_summit.hold_server(canopy_summit.server_of(u.server_oid, u.server, u.instance), u.server, false) AS server_now
 		FROM summit.upload u WHERE u.upload_id = ANY (apply_uploads.upload_ids) AND u.policy_number IS NOT NULL ORDER BY u.upload_id),
-	locked AS MATERIALIZED (SELECT u.upload_id, canopy_summit.lock_subjects(ARRAY[u.subject], false) AS is_ours FROM upload u),
+	locked AS MATERIALIZED (
+		SELECT u.upload_id, CASE WHEN u.server_now IS NOT NULL
+			THEN canopy_summit.lock_subjects(ARRAY[concat_ws(' ', 'subject', u.server_now, u.policy_number)], false) ELSE false END AS is_ours
+		FROM upload u),
 	pending AS (INSERT INTO canopy_summit.upload_pending SELECT l.upload_id FROM locked l WHERE NOT l.is_ours ON CONFLICT DO NOTHING)
 	SELECT array_agg(l.upload_id) INTO taken FROM locked l WHERE l.is_ours;
 
@@ -473,7 +476,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.apply_uploads(bigint[]) IS
-	'has certificates know what has become of uploads; of those whose policy somebody else has at the moment, later';
+	'has certificates know what has become of uploads; of those whose policy, or server''s name, somebody else has at the moment, later';
 
 CREATE FUNCTION canopy_summit.apply_upload_events(job_ids bigint[]) RETURNS void
 LANGUAGE sql VOLATILE

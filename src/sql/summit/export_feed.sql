@@ -123,18 +123,23 @@ LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	held text[];
 	ids bigint[];
 BEGIN
 	-- One at a time, or an older state could be written over a newer one; who has the lock does what others came for.
 	IF NOT EXISTS (SELECT FROM canopy_summit.export_feed) OR NOT canopy_summit.lock_subjects('{exports}', false) THEN
 		RETURN 0;
 	END IF;
-	PERFORM canopy_summit.hold_name(s.server) FROM (SELECT DISTINCT f.server FROM canopy_summit.export_feed f ORDER BY f.server) AS s;
+	-- Whose name is about to change, or has, is left out.
+	held := ARRAY(SELECT s.server FROM (SELECT DISTINCT f.server FROM canopy_summit.export_feed f) AS s
+		WHERE canopy_summit.hold_server(canopy_summit.server_of(NULL, s.server, NULL), s.server, false) = s.server);
 	WITH taken AS (DELETE FROM canopy_summit.export_pending RETURNING policy_status_id)
 	SELECT coalesce(array_agg(DISTINCT t.policy_status_id), '{}') INTO ids FROM taken t;
 	-- Those that cannot be made now are made whole then: what they miss is taken from the queue.
-	UPDATE canopy_summit.export_feed f SET made_at = NULL WHERE ids <> '{}' AND NOT canopy_summit.feed_can_be_made(f);
-	RETURN (SELECT coalesce(sum(canopy_summit.feed_remake(f, ids)), 0) FROM canopy_summit.export_feed f WHERE canopy_summit.feed_can_be_made(f));
+	UPDATE canopy_summit.export_feed f SET made_at = NULL
+	WHERE ids <> '{}' AND NOT (f.server = ANY (held) AND canopy_summit.feed_can_be_made(f));
+	RETURN (SELECT coalesce(sum(canopy_summit.feed_remake(f, ids)), 0) FROM canopy_summit.export_feed f
+		WHERE f.server = ANY (held) AND canopy_summit.feed_can_be_made(f));
 END
 $$;
 COMMENT ON FUNCTION canopy_summit.refresh_exports() IS
