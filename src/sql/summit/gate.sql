@@ -18,13 +18,15 @@ COMMENT ON FUNCTION canopy_summit.gate_servers(text) IS 'servers that have a pro
 -- Events of these policies wait until the transaction ends, or were applied before. This and the next are planned once a
 -- session, and not for each row.
 CREATE FUNCTION canopy_summit.gate_subjects(property_id text, unit_id text, lease_id text, tenant_id text) RETURNS text[]
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
 	RETURN (
 		SELECT array_agg(DISTINCT 'subject ' || p.server || ' ' || p.policy_number)
-		FROM canopy_summit.gate_servers(gate_subjects.property_id) AS s
+		-- Under another name they would be others'.
+		FROM (SELECT g.server, canopy_summit.hold_server(canopy_summit.server_of(NULL, g.server, NULL), g.server, true)
+			FROM canopy_summit.gate_servers(gate_subjects.property_id) AS g) AS s
 			CROSS JOIN LATERAL (SELECT hashtextextended(gate_subjects.property_id, hashtextextended(s.server, 0))) AS h(property)
 			JOIN canopy_summit.policy_status p ON p.server = s.server AND p.property_id = gate_subjects.property_id AND (
 				hashtextextended(p.lease_id, hashtextextended(p.property_id, hashtextextended(p.server, 0))) = hashtextextended(gate_subjects.lease_id, h.property)
@@ -35,7 +37,7 @@ BEGIN
 			AND coalesce(p.tenant_id = gate_subjects.tenant_id, true));
 END
 $$;
-COMMENT ON FUNCTION canopy_summit.gate_subjects(text, text, text, text) IS 'policies by which a holder is judged, as lock_subjects() takes them';
+COMMENT ON FUNCTION canopy_summit.gate_subjects(text, text, text, text) IS 'policies by which a holder is judged, as lock_subjects() takes them; their servers keep their names until the transaction ends';
 
 CREATE FUNCTION canopy_summit.gate_verdict(property_id text, unit_id text, lease_id text, tenant_id text,
 	OUT server text, OUT today date, OUT verdict text, OUT codes text[], OUT requirement_ids bigint[])
@@ -47,17 +49,17 @@ BEGIN
 	SELECT (array_agg(j.server ORDER BY j.rank))[1], (array_agg(j.today ORDER BY j.rank))[1], (array_agg(j.verdict ORDER BY j.rank))[1],
 		array_agg(DISTINCT j.code ORDER BY j.code), array_agg(DISTINCT j.requirement_id ORDER BY j.requirement_id)
 	INTO server, today, verdict, codes, requirement_ids
-	FROM (SELECT s.server, s.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END AS rank
-		FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s
-			-- What it is judged by has in part the other name.
-			CROSS JOIN LATERAL (SELECT 'unknown' AS verdict, 'server_renamed' AS code, NULL::bigint AS requirement_id
-				WHERE canopy_summit.is_being_renamed(s.server)) AS v
+	FROM (WITH known AS MATERIALIZED (
+			SELECT s.server, s.today, canopy_summit.is_being_renamed(s.server) AS is_renamed
+			FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s)
+		SELECT k.server, k.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END AS rank
+		FROM known k
+			CROSS JOIN LATERAL canopy_summit.holder_verdicts(k.server, gate_verdict.property_id, gate_verdict.unit_id, gate_verdict.lease_id,
+				gate_verdict.tenant_id, k.today) AS v
+		WHERE v.verdict IN ('fail', 'unknown') AND NOT k.is_renamed
 		UNION ALL
-		SELECT s.server, s.today, v.verdict, v.code, v.requirement_id, CASE v.verdict WHEN 'fail' THEN 1 ELSE 2 END
-		FROM canopy_summit.gate_servers(gate_verdict.property_id) AS s
-			CROSS JOIN LATERAL canopy_summit.holder_verdicts(s.server, gate_verdict.property_id, gate_verdict.unit_id, gate_verdict.lease_id,
-				gate_verdict.tenant_id, s.today) AS v
-		WHERE v.verdict IN ('fail', 'unknown') AND NOT canopy_summit.is_being_renamed(s.server)
+		-- What it is judged by has in part the other name.
+		SELECT k.server, k.today, 'unknown', 'server_renamed', NULL, 2 FROM known k WHERE k.is_renamed
 		UNION ALL
 		SELECT '', (statement_timestamp() AT TIME ZONE 'UTC')::date, 'unknown', 'no_property', NULL, 2
 		WHERE NOT EXISTS (SELECT FROM summit.property y WHERE y.property_id = gate_verdict.property_id)) AS j;

@@ -241,6 +241,12 @@ sub uncommitted
 	query($node, 'CALL canopy_summit.run_tasks()');
 	is(rows('other'), '', 'what was stored just before has followed');
 
+	query($node, <<~'SQL');
+		CREATE TABLE gated (property text, lease text PRIMARY KEY);
+		CREATE TRIGGER gate AFTER INSERT ON gated FOR EACH ROW
+			EXECUTE FUNCTION summit_require_compliant('property, lease')
+		SQL
+
 	# Rows of every kind that users write; those of fill() have taken no numbers.
 	query(
 		$node,
@@ -251,7 +257,8 @@ sub uncommitted
 		q{INSERT INTO summit.certificate_fact (server, policy_number) VALUES ('summit', 'written')},
 		q{INSERT INTO summit.export_system (server, system) VALUES ('summit', 'entrata')},
 		q{SELECT count(*) FROM summit_export_changes('entrata')},
-		q{INSERT INTO summit.property (server, property_id, time_zone) VALUES ('summit', 'BUR-001', 'UTC')})
+		q{INSERT INTO summit.property (server, property_id, time_zone) VALUES ('summit', 'BUR-001', 'UTC')},
+		q{INSERT INTO gated VALUES ('BUR-001', 'a lease')})
 	{
 		$stores->query_safe("BEGIN; $statement");
 		$renames->query_until(
