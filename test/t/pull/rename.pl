@@ -615,7 +615,8 @@ sub definitions
 				SELECT string_agg(quote_ident(a.attname), ', '), string_agg(CASE
 						WHEN a.attname = 'server' THEN $q$'canopy'$q$ WHEN a.attname = 'pull_id' THEN $q$'lone'$q$
 						WHEN a.attname = 'time_zone' THEN $q$'UTC'$q$
-						WHEN t.typcategory = 'N' THEN '1' WHEN t.typcategory = 'B' THEN 'true'
+						WHEN t.typcategory = 'N' THEN '1' WHEN t.typname = 'xid8' THEN $q$'1'$q$
+						WHEN t.typcategory = 'B' THEN 'true'
 						WHEN t.typcategory = 'D' THEN 'now()'
 						WHEN t.typname = 'bytea' THEN $q$'x'$q$ ELSE $q$'{}'$q$ END, ', ')
 				INTO names, vals FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
