@@ -31,8 +31,7 @@ PG_FUNCTION_INFO_V1(canopy_summit_apply_retention);
 typedef struct Subject
 {
 	const char *name;
-	Statement
-		is_due; /* from a key on: whether anything of a chunk would go, the key to go on from or NULL */
+	Statement is_due; /* of a key: whether any of the next chunk would go, the next key or NULL */
 	Statement let_go; /* of a part's position: how many rows are gone, the next position or NULL */
 } Subject;
 
