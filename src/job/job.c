@@ -271,7 +271,7 @@ job_claim(const ClaimOrder *order, MemoryContext parent)
 
 	for (int i = 0; i < JOB_PRIORITIES; i++)
 	{
-		int p = order->last_first ? JOB_PRIORITIES - 1 - i : i;
+		int p = (order->first_priority + i) % JOB_PRIORITIES;
 
 		run_at[i] = TimestampTzGetDatum(order->cursor->run_at[p]);
 		job_id[i] = Int64GetDatum(order->cursor->job_id[p]);

@@ -80,9 +80,9 @@ typedef struct ClaimOrder
 	int64 bytes;       /* of parameters and bodies, roughly at most; one job goes in any case */
 	int64 epoch;
 	TimestampTz now;
-	TimestampTz due;   /* due by then: now, or earlier */
-	TimestampTz lease; /* until then */
-	bool last_first;   /* the last priority first */
+	TimestampTz due;    /* due by then: now, or earlier */
+	TimestampTz lease;  /* until then */
+	int first_priority; /* then those after it, and those before it */
 } ClaimOrder;
 
 /* A server that has jobs, or may get some. */

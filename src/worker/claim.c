@@ -81,11 +81,12 @@ lane_claim(Worker *worker, Lane *lane, TimestampTz now, Load *claimed)
 	order.lease = TimestampTzPlusMilliseconds(now, (int64) lane->timeout + setting_lease_margin);
 	if (++lane->claims % PATIENCE_CLAIMS == 0)
 	{
-		/* What has waited for long gets a turn, however many of a higher priority come. */
-		order.last_first = true;
+		/* What has waited for long gets a turn, however many of other priorities come: each is first, the last one first. */
+		order.first_priority =
+			JOB_PRIORITIES - 1 - (lane->claims / PATIENCE_CLAIMS - 1) % JOB_PRIORITIES;
 		order.due = TimestampTzPlusMilliseconds(now, -PATIENCE);
 		jobs = job_claim(&order, worker->turn);
-		order.last_first = false;
+		order.first_priority = 0;
 		order.due = now;
 	}
 	lane->may_have_due = jobs != NIL; /* those were not all */

@@ -395,7 +395,7 @@ sub limits
 	return;
 }
 
-# More of priority 0 than the server takes, all the time: what has waited for 10 s gets a turn.
+# More of priorities 0 and 9 than the server takes, all the time: what has waited for 10 s between them gets a turn.
 sub stream
 {
 	single_server('stream', max_connections => 2);
@@ -404,13 +404,16 @@ sub stream
 		fault => { kind => 'stall', at => 'before_headers', seconds => 0.05 });
 	$sandbox->put_pull($_, { %$template, pull_id => $_ }) for qw(urgent patient);
 	my $urgent = <<~'SQL';
-		SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => 0))
+		SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => %d))
 		FROM generate_series(1, %d)
 		SQL
-	query($node, sprintf $urgent, 4000);
+	query($node, sprintf $urgent, $_, 4000) for 9, 0;
+	query(
+		$node,
+		"UPDATE canopy_summit.job SET run_at = run_at - interval '1 min' WHERE priority = 9 AND server = 'stream'");
 	# As if it had been enqueued 9 s ago.
 	my $patient =
-	  enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 9});
+	  enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 5});
 	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '9 s' WHERE job_id = $patient");
 	my $left;
 	wait_until(
@@ -419,7 +422,7 @@ sub stream
 			$left = query($node, <<~'SQL');
 				SELECT count(*) FROM canopy_summit.job WHERE server = 'stream' AND priority = 0 AND state = 'queued'
 				SQL
-			query($node, sprintf $urgent, 2000) if $left < 2000;
+			query($node, sprintf $urgent, 0, 2000) if $left < 2000;
 			return job($node, $patient)->{state} !~ /queued|running/;
 		});
 	my $seconds = query($node, <<~"SQL") || 1000;
