@@ -103,7 +103,8 @@ enqueue_fill_input(NewRow *row, const Operation *operation)
 	enqueue_fill_run_at(row);
 	enqueue_check_key(row, "ordering_key");
 	enqueue_check_key(row, "dedupe_key");
-	enqueue_check_key(row, "idempotency_key");
+	if (!new_row_is_null(row, "idempotency_key"))
+		job_check_idempotency_key(new_row_text(row, "idempotency_key"));
 }
 
 /* Fill the columns that are the engine's, whatever the row says. */

@@ -256,6 +256,19 @@ canopy_summit_json_size(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(toast_raw_datum_size(PG_GETARG_DATUM(0)));
 }
 
+/* Refuse a key that its header would be left out for (libcurl sends none that is blank), or that fits into no index. */
+void
+job_check_idempotency_key(const char *key)
+{
+	if (key[strspn(key, " \t")] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("idempotency_key must not be blank"),
+						errhint("Without one, NULL, a key is made.")));
+	if (strlen(key) > JOB_KEY_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("idempotency_key is longer than %d bytes", JOB_KEY_MAX)));
+}
+
 /*
  * Claim due jobs.  Returns a List of Job *, each in a memory context of its own
  * below `parent`; the List is in the current one.

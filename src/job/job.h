@@ -111,6 +111,7 @@ typedef struct JobSpec
 
 /* The caller is inside engine_begin() */
 extern void job_check_size(const Jsonb *params, const Jsonb *body);
+extern void job_check_idempotency_key(const char *key);
 extern int64 job_insert(const JobSpec *spec);
 extern List *job_claim(const ClaimOrder *order, MemoryContext parent);
 extern int64 job_bytes(const Job *job);

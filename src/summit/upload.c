@@ -318,6 +318,8 @@ upload_enqueue(NewRow *row, Certificate *certificate, const Connection *connecti
 	int64 job_id = 0;
 	Engine engine;
 
+	if (key != NULL)
+		job_check_idempotency_key(key);
 	upload_hash(certificate->body, hash);
 	spec.idempotency_key = key ? key : upload_new_key();
 	engine_begin(&engine);

@@ -389,6 +389,14 @@ subtest 'keys of one\'s own' => sub {
 	  sqlstate_of($node, 'SELECT summit_upload_policy(' . literal(payload(policy())) . ", idempotency_key => 'own-1')");
 	is($sqlstate, '22023', 'for another body it is refused');
 	like($message, qr/idempotency_key was used for another payload/, 'and says why');
+	for my $blank (q{''}, q{' '}, q{repeat('k', 501)})
+	{
+		is( scalar sqlstate_of(
+				$node,
+				'SELECT summit_upload_policy(' . literal(payload(policy())) . ", idempotency_key => $blank)"),
+			'22023',
+			"a key that is no header: $blank");
+	}
 	is(scalar(() = summit_log($sandbox, 'upload-policy')), $sent, 'before anything is sent');
 };
 
