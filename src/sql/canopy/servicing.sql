@@ -128,7 +128,7 @@ BEGIN
 	SELECT DISTINCT ON (i.id) servicing_created.server, i.id, coalesce(canopy_summit.short_id(answer ->> 'pull_id'), ''),
 		canopy_summit.short_id(body ->> 'pull_id'), e.action ->> 'type', e.action -> 'payload', '-infinity', ''
 	FROM unnest(ids) WITH ORDINALITY AS i(id, n)
-		LEFT JOIN jsonb_array_elements(body -> 'servicing_actions') WITH ORDINALITY AS e(action, n) ON e.n = i.n
+		LEFT JOIN jsonb_array_elements(CASE jsonb_typeof(body -> 'servicing_actions') WHEN 'array' THEN body -> 'servicing_actions' ELSE '[]' END) WITH ORDINALITY AS e(action, n) ON e.n = i.n
 	WHERE i.id <> ''
 	ORDER BY i.id, i.n
 	-- A webhook may have been first.
