@@ -407,6 +407,7 @@ sub stream
 		SELECT count(canopy_enqueue('get-pull-by-id', '{"pullId": "urgent"}', server => 'stream', priority => %d))
 		FROM generate_series(1, %d)
 		SQL
+	query($node, q{SELECT canopy_summit.pause_server('stream')});
 	query($node, sprintf $urgent, $_, 4000) for 9, 0;
 	query(
 		$node,
@@ -415,6 +416,7 @@ sub stream
 	my $patient =
 	  enqueue($node, 'get-pull-by-id', { pullId => 'patient' }, undef, q{server => 'stream', priority => 5});
 	query($node, "UPDATE canopy_summit.job SET run_at = run_at - interval '9 s' WHERE job_id = $patient");
+	query($node, q{SELECT canopy_summit.resume_server('stream')});
 	my $left;
 	wait_until(
 		'it has its turn',
